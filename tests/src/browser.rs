@@ -1,0 +1,177 @@
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use fantoccini::wd::TimeoutConfiguration;
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::Process;
+
+/// A real Chromium with an empty profile.
+///
+/// Its methods fail the test when the browser does not answer in time; [`client`](Self::client)
+/// has all that WebDriver can do.
+#[derive(Debug)]
+pub struct Browser {
+    client: Client,
+    // Before the profile: the browser ends before its folder goes.
+    _driver: Process,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts one.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn start() -> Self {
+        let profile = tempfile::tempdir().expect("a temporary folder");
+        let driver = Process::start(
+            Command::new("chromedriver").args(["--port=0", "--allowed-ips=127.0.0.1"]),
+        );
+        let port: u16 = driver.wait_for_line(Duration::from_secs(30), |line| {
+            let port = line.split_once("started successfully on port ")?.1;
+            port.trim_end_matches('.').parse().ok()
+        });
+        let capabilities = json!({ "goog:chromeOptions": {
+            "binary": "/usr/bin/chromium",
+            "args": arguments(&profile),
+        }});
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        if let Value::Object(capabilities) = capabilities {
+            builder.capabilities(capabilities);
+        }
+        let url = format!("http://127.0.0.1:{port}");
+        let client = in_time(builder.connect(&url)).await.expect("a browser session");
+        let limit = Some(Duration::from_secs(90));
+        let limits = TimeoutConfiguration::new(limit, limit, Some(Duration::ZERO));
+        client.update_timeouts(limits).await.expect("time limits");
+        Self { client, _driver: driver, _profile: profile }
+    }
+
+    /// The WebDriver session.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Opens `url` in the tab.
+    ///
+    /// # Panics
+    ///
+    /// When it does not load.
+    pub async fn open(&self, url: &str) {
+        in_time(self.client.goto(url)).await.expect("the page loads");
+    }
+
+    /// What the address bar shows.
+    ///
+    /// # Panics
+    ///
+    /// When the browser is gone.
+    pub async fn location(&self) -> String {
+        in_time(self.client.current_url()).await.expect("a location").to_string()
+    }
+
+    /// Runs `body`, the inside of an async function of `arguments`, in the page and returns its
+    /// value. A page's policy against scripts does not apply to it.
+    ///
+    /// # Panics
+    ///
+    /// When it throws.
+    pub async fn run(&self, body: &str, arguments: Vec<Value>) -> Value {
+        let script = format!(
+            "const [...parameters] = arguments, done = parameters.pop();
+             (async (...parameters) => {{ {body} }})(...parameters).then(
+               value => done({{ value: value ?? null }}),
+               error => done({{ error: String(error && error.stack || error) }}));"
+        );
+        let answer = in_time(self.client.execute_async(&script, arguments)).await;
+        let mut answer = answer.expect("the script ends");
+        assert!(answer["error"].is_null(), "the script threw {}", answer["error"]);
+        answer["value"].take()
+    }
+
+    /// Makes the window's inside `width` pixels wide and writes what it shows to
+    /// `<target>/screenshots/<name>-<width>.png`.
+    ///
+    /// # Panics
+    ///
+    /// When the picture cannot be taken.
+    pub async fn screenshot(&self, name: &str, width: u32) {
+        // By the emulation of a device: a window has a smallest width, a phone is narrower.
+        self.resize(width, if width < 500 { 844 } else { 900 }).await;
+        let png = in_time(self.client.screenshot()).await.expect("a picture");
+        let folder = screenshots();
+        std::fs::create_dir_all(&folder).expect("a folder for the pictures");
+        std::fs::write(folder.join(format!("{name}-{width}.png")), png).expect("room for it");
+    }
+
+    async fn resize(&self, width: u32, height: u32) {
+        let command = devtools::Command::new(
+            "Emulation.setDeviceMetricsOverride",
+            &json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 }),
+        );
+        in_time(self.client.issue_cmd(command)).await.expect("the size is set");
+    }
+}
+
+fn arguments(profile: &TempDir) -> Vec<String> {
+    let mut arguments: Vec<String> = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    .map(String::from)
+    .into();
+    arguments.push(format!("--user-data-dir={}", profile.path().display()));
+    arguments
+}
+
+/// Beside the folder of the compiled profile.
+fn screenshots() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let target = test.ancestors().nth(3).expect("a test binary lies three folders deep");
+    target.join("screenshots")
+}
+
+async fn in_time<T>(answer: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(120), answer).await.expect("the browser answers in time")
+}
+
+/// Chromedriver's way to the browser's own protocol, which WebDriver does not have.
+mod devtools {
+    use fantoccini::wd::WebDriverCompatibleCommand;
+    use http::Method;
+    use serde_json::{Value, json};
+    use url::{ParseError, Url};
+
+    #[derive(Debug)]
+    pub(super) struct Command(Value);
+
+    impl Command {
+        pub(super) fn new(name: &str, parameters: &Value) -> Self {
+            Self(json!({ "cmd": name, "params": parameters }))
+        }
+    }
+
+    impl WebDriverCompatibleCommand for Command {
+        fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+            base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+        }
+
+        fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+            (Method::POST, Some(self.0.to_string()))
+        }
+    }
+}

@@ -1,0 +1,60 @@
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::peer::python_home;
+use crate::server::{Server, jupyter_folders, link, split_origin};
+use crate::{Process, new_secret};
+
+/// The real `jupyter server`, as released.
+#[derive(Debug)]
+pub struct JupyterServer {
+    base: String,
+    token: String,
+    _process: Process,
+    _home: TempDir,
+}
+
+impl JupyterServer {
+    /// With kernels of its own.
+    pub fn start() -> Self {
+        Self::run(&[], &[])
+    }
+
+    /// With the kernels of `server` behind it: it is a client of ours, and sends each request and
+    /// each socket on.
+    pub fn in_front_of(server: &Server) -> Self {
+        Self::run(
+            &[&format!("--gateway-url={}", server.base().trim_end_matches('/'))],
+            &[("JUPYTER_GATEWAY_AUTH_TOKEN", server.token())],
+        )
+    }
+
+    /// Its address, ending in a slash.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The token that it accepts.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let token = new_secret();
+        let mut command = Command::new(python_home().join("bin/jupyter-server"));
+        command
+            .args(["--allow-root", "--no-browser", "--ip=127.0.0.1", "--port=0"])
+            .arg(format!("--ServerApp.root_dir={}", home.path().display()))
+            .arg(format!("--IdentityProvider.token={token}"))
+            .args(arguments)
+            .envs(environment.iter().copied());
+        jupyter_folders(&mut command, &home);
+        let process = Process::start(&mut command);
+        let link = process.wait_for_line(Duration::from_secs(60), link);
+        let (origin, _) = split_origin(&link);
+        Self { base: format!("{origin}/"), token, _process: process, _home: home }
+    }
+}
