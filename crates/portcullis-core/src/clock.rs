@@ -33,8 +33,11 @@ impl<T: Clock + ?Sized> Clock for Arc<T> {
 }
 
 /// The machine's clock.
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a clock of the machine has nothing to be set"
+)]
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
 pub struct SystemClock;
 
 impl Clock for SystemClock {

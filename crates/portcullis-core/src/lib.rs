@@ -31,9 +31,13 @@
 //!
 //! [portcullis]: https://docs.rs/portcullis
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod carrier;
 mod clock;
 mod credential;
+#[cfg(feature = "axum")]
+mod extract;
 mod identity;
 mod scope;
 mod verify;
@@ -41,6 +45,8 @@ mod verify;
 pub use carrier::{Carrier, CarrierKind};
 pub use clock::{Clock, SystemClock};
 pub use credential::{Credential, Scheme};
+#[cfg(feature = "axum")]
+pub use extract::MissingAuthLayer;
 pub use identity::{Identity, IdentityBuilder, Proof};
 pub use scope::Scopes;
 pub use verify::{Verify, VerifyError};

@@ -1,0 +1,261 @@
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::SEC_WEBSOCKET_PROTOCOL;
+use http::{Request, Response};
+use portcullis_core::{CarrierKind, Clock, Credential, Identity, Scheme, Verify, VerifyError};
+
+use super::echo::Echo;
+use super::extract::{Extracted, extract};
+use super::handshake;
+use super::origin::OriginPolicy;
+use crate::carrier::{Carrier, Reader};
+use crate::profile::Profile;
+use crate::refusal::{Refusal, RefusalKind, Respond};
+
+/// What an [`AuthLayer`](super::AuthLayer) was told, shared by all services it makes.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) profile: Profile,
+    pub(super) origins: OriginPolicy,
+    pub(super) anonymous: bool,
+    pub(super) verify_timeout: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Decides about requests.
+pub(super) struct Gate<V, R> {
+    pub(super) verifier: Arc<V>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) responder: R,
+}
+
+/// A request that has passed everything but the verifier.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    credential: Option<Credential>,
+    rescue: Option<Credential>,
+    echo: Option<Echo>,
+}
+
+/// The answer of a verifier that had to be waited for.
+pub(super) type Verification<C> =
+    Pin<Box<dyn Future<Output = Result<Identity<C>, Refusal>> + Send>>;
+
+/// What is known of a candidate without waiting.
+pub(super) enum Verdict<C> {
+    Admitted(Option<Identity<C>>),
+    Refused(Refusal),
+    Pending(Verification<C>),
+}
+
+impl<V: Verify, R> Gate<V, R> {
+    /// Everything that comes before the verifier. Nothing is asked, set or closed in here.
+    ///
+    /// The carriers are emptied first, so that whoever answers a refusal sees no secret.
+    pub(super) fn examine<B>(
+        &self,
+        request: &mut Request<B>,
+        upgrade: bool,
+    ) -> Result<Candidate, Refusal> {
+        let Settings {
+            profile, origins, ..
+        } = &*self.settings;
+        let extracted = extract(profile, request, upgrade);
+        if upgrade {
+            handshake::check(request)?;
+        }
+        origins.check_host(request)?;
+        let Extracted {
+            credential,
+            mut rescue,
+            by_subprotocol,
+        } = extracted?;
+
+        match &credential {
+            None if self.settings.anonymous => {}
+            None => return Err(Refusal::new(RefusalKind::MissingCredential)),
+            Some(credential) => self.check_origin(request, upgrade, credential)?,
+        }
+        rescue = rescue.filter(|rescue| self.check_origin(request, upgrade, rescue).is_ok());
+        let echo = match upgrade {
+            true => Some(self.negotiate(request, by_subprotocol)?),
+            false => None,
+        };
+        Ok(Candidate {
+            credential,
+            rescue,
+            echo,
+        })
+    }
+
+    /// Whose credential it is, at once if the verifier can tell.
+    pub(super) fn verify(&self, candidate: &mut Candidate) -> Verdict<V::Claims> {
+        let Some(credential) = candidate.credential.take() else {
+            return Verdict::Admitted(None);
+        };
+        let rescue = candidate.rescue.take();
+        if rescue.is_none() {
+            let asked = catch_unwind(AssertUnwindSafe(|| self.verifier.verify_now(&credential)));
+            match asked {
+                Ok(None) => {}
+                Ok(Some(answer)) => {
+                    return match self.settings.judge(answer, &credential) {
+                        Ok(identity) => Verdict::Admitted(Some(identity)),
+                        Err(refusal) => Verdict::Refused(refusal),
+                    };
+                }
+                Err(_) => return Verdict::Refused(Refusal::new(RefusalKind::VerifierFailed)),
+            }
+        }
+        let (verifier, settings) = (Arc::clone(&self.verifier), Arc::clone(&self.settings));
+        Verdict::Pending(Box::pin(async move {
+            let first = settings.wait_for(&*verifier, &credential).await;
+            match (&first, rescue) {
+                (Err(refusal), Some(rescue)) if refusal.kind().is_of_the_credential() => {
+                    settings.wait_for(&*verifier, &rescue).await
+                }
+                _ => first,
+            }
+        }))
+    }
+
+    pub(super) fn refuse<B, ResBody>(
+        &self,
+        refusal: Refusal,
+        request: Request<B>,
+        upgrade: bool,
+    ) -> Response<ResBody>
+    where
+        R: Respond<ResBody>,
+    {
+        let (parts, _) = request.into_parts();
+        refusal.answer(&self.settings.profile, &self.responder, &parts, upgrade)
+    }
+
+    /// An ambient credential proves nothing about the page that sent the request, so the page has
+    /// to be one that we know. On requests that change nothing and open no socket, the browser
+    /// itself keeps the answer from a foreign page.
+    fn check_origin<B>(
+        &self,
+        request: &Request<B>,
+        upgrade: bool,
+        credential: &Credential,
+    ) -> Result<(), Refusal> {
+        let Settings {
+            profile, origins, ..
+        } = &*self.settings;
+        if !upgrade && request.method().is_safe() {
+            return Ok(());
+        }
+        let ambient = credential.carrier().kind() == CarrierKind::Ambient;
+        // A browser replays a password by itself, but then it says for which page.
+        let replayed = credential.scheme() == Scheme::Basic;
+        let asked = ambient || replayed || (origins.for_all && upgrade);
+        let absent_passes = replayed || !upgrade;
+        match asked {
+            true => origins.check_origin(request, profile.same_origin, absent_passes),
+            false => Ok(()),
+        }
+    }
+
+    /// What to echo should the inner service choose nothing.
+    fn negotiate<B>(&self, request: &Request<B>, by_subprotocol: bool) -> Result<Echo, Refusal> {
+        let headers = request.headers();
+        let offers_nothing_else = !headers.contains_key(SEC_WEBSOCKET_PROTOCOL);
+        let readers = self
+            .settings
+            .profile
+            .carriers()
+            .iter()
+            .filter_map(|reader| match reader {
+                Reader::Subprotocol(reader) => Some(reader),
+                _ => None,
+            });
+        let mut echo = Echo::new(headers);
+        for reader in readers {
+            if by_subprotocol && offers_nothing_else && !reader.may_be_alone() {
+                return Err(
+                    Refusal::new(RefusalKind::MissingProtocol).carrier_is(Carrier::Subprotocol)
+                );
+            }
+            match reader.offered_marker(headers) {
+                Some(marker) if by_subprotocol => echo.fall_back_to(marker),
+                Some(marker) => echo.never(marker),
+                None => {}
+            }
+        }
+        Ok(echo)
+    }
+}
+
+impl<V, R: Clone> Clone for Gate<V, R> {
+    fn clone(&self) -> Self {
+        Self {
+            verifier: Arc::clone(&self.verifier),
+            settings: Arc::clone(&self.settings),
+            responder: self.responder.clone(),
+        }
+    }
+}
+
+impl<V, R> fmt::Debug for Gate<V, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Candidate {
+    pub(super) fn into_echo(self) -> Option<Echo> {
+        self.echo
+    }
+}
+
+impl Settings {
+    /// Waits for a verifier, but not for ever, and survives its panic.
+    async fn wait_for<V: Verify>(
+        &self,
+        verifier: &V,
+        credential: &Credential,
+    ) -> Result<Identity<V::Claims>, Refusal> {
+        let verification = async {
+            let mut verification = pin!(verifier.verify(credential));
+            std::future::poll_fn(|context| {
+                let poll = AssertUnwindSafe(|| verification.as_mut().poll(context));
+                match catch_unwind(poll) {
+                    Ok(poll) => poll.map(Ok),
+                    Err(_) => std::task::Poll::Ready(Err(RefusalKind::VerifierFailed)),
+                }
+            })
+            .await
+        };
+        match tokio::time::timeout(self.verify_timeout, verification).await {
+            Ok(Ok(answer)) => self.judge(answer, credential),
+            Ok(Err(panicked)) => Err(Refusal::new(panicked)),
+            Err(_) => Err(Refusal::unverified(
+                VerifyError::unavailable(),
+                credential.carrier(),
+            )),
+        }
+    }
+
+    /// The verifier's answer, as of now.
+    fn judge<C>(
+        &self,
+        answer: Result<Identity<C>, VerifyError>,
+        credential: &Credential,
+    ) -> Result<Identity<C>, Refusal> {
+        let now = self.clock.now();
+        answer
+            .and_then(|identity| match identity.is_expired(now) {
+                true => Err(VerifyError::Expired),
+                false => Ok(identity.proven_by(credential, now)),
+            })
+            .map_err(|error| Refusal::unverified(error, credential.carrier()))
+    }
+}

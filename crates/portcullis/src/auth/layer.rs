@@ -1,0 +1,216 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_core::{Clock, SystemClock, Verify};
+use tower_layer::Layer;
+
+use super::admission::{Gate, Settings};
+use super::origin::OriginPolicy;
+use super::{AllowedOrigin, Auth, InvalidOrigin};
+use crate::profile::Profile;
+use crate::refusal::Problem;
+
+/// Lets a request through to the inner service only with a good credential.
+///
+/// It takes the same way with every request that reaches it, so one layer protects the pages, the
+/// API and the sockets of a router. Put it on routes with `route_layer`: then an address that does
+/// not exist stays a 404.
+///
+/// ```
+/// use axum::{Router, response::Response, routing::any};
+/// use portcullis::{AuthLayer, GuardedUpgrade, Identity, StaticTokens};
+///
+/// let auth = AuthLayer::new(StaticTokens::new([("alice", "s3cret")])?);
+/// let app: Router = Router::new().route("/ws", any(ws)).route_layer(auth);
+///
+/// async fn ws(identity: Identity, upgrade: GuardedUpgrade) -> Response {
+///     upgrade.protocols(["chat.v2"]).on_upgrade(async move |mut socket| {
+///         while let Some(Ok(message)) = socket.recv().await {
+///             tracing::info!("{} says {message:?}", identity.subject());
+///         }
+///     })
+/// }
+/// # Ok::<_, portcullis::verify::StaticTokenError>(())
+/// ```
+///
+/// Use `any(…)` for a WebSocket: over HTTP/2 the method is `CONNECT`.
+///
+/// # Defaults
+///
+/// [`Profile::default`], no anonymous access, ten seconds for the verifier. Cookies and other
+/// ambient credentials need an `Origin` that is the server's own, over `http`; say
+/// [`https`](Self::https) or name the [`origins`](Self::origins) if browsers reach the server over
+/// TLS.
+///
+/// # Order
+///
+/// Around this layer belong, from the outside: [`PersistTokenLayer`](crate::PersistTokenLayer),
+/// sensitive headers, tracing and CORS (which answers preflights, that bear no credential).
+/// Inside it belongs [`RequireScopeLayer`](crate::RequireScopeLayer).
+///
+/// # Security
+///
+/// A layer *outside* of this one cannot take an admission back: hyper hands the socket to a handler
+/// that asked for it, even if somebody turns its 101 into a 403 on the way out.
+#[must_use = "a layer protects nothing before it is put on a route"]
+pub struct AuthLayer<V, R = Problem> {
+    gate: Gate<V, R>,
+}
+
+impl<V: Verify> AuthLayer<V> {
+    /// A layer that admits whom `verifier` knows.
+    pub fn new(verifier: V) -> Self {
+        Self {
+            gate: Gate {
+                verifier: Arc::new(verifier),
+                settings: Arc::new(Settings {
+                    profile: Profile::default(),
+                    origins: OriginPolicy::default(),
+                    anonymous: false,
+                    verify_timeout: Duration::from_secs(10),
+                    clock: Arc::new(SystemClock),
+                }),
+                responder: Problem,
+            },
+        }
+    }
+}
+
+impl<V, R> AuthLayer<V, R> {
+    /// Reads the carriers of this profile, and answers as it says. [`Profile::default`] unless set.
+    pub fn profile(self, profile: Profile) -> Self {
+        self.with(|settings| settings.profile = profile)
+    }
+
+    /// Lets pages of these origins, too, use an ambient credential. The server's own always may.
+    ///
+    /// ```
+    /// # use portcullis::{AuthLayer, StaticTokens};
+    /// # let tokens = StaticTokens::new([("alice", "s3cret")]).unwrap();
+    /// let auth = AuthLayer::new(tokens).origins(["https://app.example.com", "https://*.example.org"])?;
+    /// # Ok::<_, portcullis::InvalidOrigin>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If one of them is not an origin; see [`AllowedOrigin`].
+    pub fn origins<O>(self, origins: impl IntoIterator<Item = O>) -> Result<Self, InvalidOrigin>
+    where
+        O: TryInto<AllowedOrigin>,
+        InvalidOrigin: From<O::Error>,
+    {
+        let origins: Vec<_> = origins
+            .into_iter()
+            .map(TryInto::try_into)
+            .collect::<Result<_, _>>()?;
+        Ok(self.with(|settings| settings.origins.allowed.extend(origins)))
+    }
+
+    /// Browsers reach the server over TLS, so its own origin is an `https` one.
+    ///
+    /// Behind a proxy that ends TLS nothing in the request says so that could be trusted.
+    pub fn https(self) -> Self {
+        self.with(|settings| settings.origins.https = true)
+    }
+
+    /// Asks the `Origin` of every upgrade, also of one with a token. Only an ambient credential
+    /// needs it by default.
+    pub fn origins_for_all(self) -> Self {
+        self.with(|settings| settings.origins.for_all = true)
+    }
+
+    /// Lets an upgrade with an ambient credential pass that has no `Origin`, for clients that are
+    /// not browsers and keep cookies.
+    ///
+    /// Every browser sends an `Origin` when it opens a WebSocket.
+    pub fn allow_absent_origin(self) -> Self {
+        self.with(|settings| settings.origins.absent_passes = true)
+    }
+
+    /// Lets pages of any origin use an ambient credential.
+    ///
+    /// # Security
+    ///
+    /// Every page that a logged-in user visits can open a socket in the user's name, and read and
+    /// write on it: cross-site WebSocket hijacking. `SameSite` does not help, since another port of
+    /// the host is the same site.
+    pub fn insecure_any_origin(self) -> Self {
+        tracing::warn!("insecure_any_origin: every web page may use the cookies of its visitors");
+        self.with(|settings| settings.origins.any = true)
+    }
+
+    /// Answers for these hosts only; a port does not count. All hosts by default.
+    ///
+    /// This is the answer to DNS rebinding: a page of `evil.example`, whose name suddenly resolves
+    /// to 127.0.0.1, has the server's own origin in its own eyes. A server on a loopback address
+    /// should name `localhost`, `127.0.0.1` and `[::1]`.
+    pub fn hosts<H: Into<Box<str>>>(self, hosts: impl IntoIterator<Item = H>) -> Self {
+        let hosts = hosts.into_iter().map(Into::into).collect();
+        self.with(|settings| settings.origins.hosts = Some(hosts))
+    }
+
+    /// Lets a request without any credential through, without an
+    /// [`Identity`](portcullis_core::Identity). A bad credential is refused all the same.
+    ///
+    /// Handlers behind it take `Option<Identity>`.
+    pub fn allow_anonymous(self) -> Self {
+        self.with(|settings| settings.anonymous = true)
+    }
+
+    /// How long a verifier may take before the request is answered with 503; ten seconds by
+    /// default.
+    pub fn verify_timeout(self, limit: Duration) -> Self {
+        self.with(|settings| settings.verify_timeout = limit)
+    }
+
+    /// Takes the time from `clock` instead of the machine.
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.with(|settings| settings.clock = Arc::new(clock))
+    }
+
+    /// Answers refusals with `responder`, a [`Respond`](crate::refusal::Respond) such as a closure.
+    pub fn respond<Q>(self, responder: Q) -> AuthLayer<V, Q> {
+        let Gate {
+            verifier,
+            settings,
+            responder: _,
+        } = self.gate;
+        AuthLayer {
+            gate: Gate {
+                verifier,
+                settings,
+                responder,
+            },
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.gate.settings));
+        self
+    }
+}
+
+impl<S, V, R: Clone> Layer<S> for AuthLayer<V, R> {
+    type Service = Auth<S, V, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Auth::new(inner, self.gate.clone())
+    }
+}
+
+impl<V, R: Clone> Clone for AuthLayer<V, R> {
+    fn clone(&self) -> Self {
+        Self {
+            gate: self.gate.clone(),
+        }
+    }
+}
+
+impl<V, R> fmt::Debug for AuthLayer<V, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthLayer")
+            .field("gate", &self.gate)
+            .finish()
+    }
+}

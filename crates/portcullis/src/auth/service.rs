@@ -1,0 +1,93 @@
+use std::fmt;
+use std::mem;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use portcullis_core::Verify;
+use tower_service::Service;
+
+use super::ResponseFuture;
+use super::admission::{Gate, Verdict};
+use super::detect::is_upgrade;
+use super::future::Pending;
+use crate::refusal::{Problem, Respond};
+
+/// The service that [`AuthLayer`](super::AuthLayer) makes. See the [module docs](super).
+pub struct Auth<S, V, R = Problem> {
+    inner: S,
+    gate: Gate<V, R>,
+}
+
+impl<S, V, R> Auth<S, V, R> {
+    pub(super) fn new(inner: S, gate: Gate<V, R>) -> Self {
+        Self { inner, gate }
+    }
+}
+
+impl<S, V, R, B, ResBody> Service<Request<B>> for Auth<S, V, R>
+where
+    S: Service<Request<B>, Response = Response<ResBody>> + Clone,
+    V: Verify,
+    R: Respond<ResBody>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, B, V, R>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let upgrade = is_upgrade(&request);
+        let mut candidate = match self.gate.examine(&mut request, upgrade) {
+            Ok(candidate) => candidate,
+            Err(refusal) => {
+                return ResponseFuture::refused(self.gate.refuse(refusal, request, upgrade));
+            }
+        };
+        match self.gate.verify(&mut candidate) {
+            Verdict::Admitted(identity) => {
+                if let Some(identity) = identity {
+                    request.extensions_mut().insert(identity);
+                }
+                ResponseFuture::admitted(self.inner.call(request), candidate.into_echo())
+            }
+            Verdict::Refused(refusal) => {
+                ResponseFuture::refused(self.gate.refuse(refusal, request, upgrade))
+            }
+            Verdict::Pending(verification) => {
+                // The service that is ready goes with the future; a fresh clone stays behind.
+                let clone = self.inner.clone();
+                let inner = mem::replace(&mut self.inner, clone);
+                ResponseFuture::pending(
+                    verification,
+                    Pending {
+                        inner,
+                        request,
+                        gate: self.gate.clone(),
+                        echo: candidate.into_echo(),
+                    },
+                )
+            }
+        }
+    }
+}
+
+impl<S: Clone, V, R: Clone> Clone for Auth<S, V, R> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            gate: self.gate.clone(),
+        }
+    }
+}
+
+impl<S: fmt::Debug, V, R> fmt::Debug for Auth<S, V, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth")
+            .field("inner", &self.inner)
+            .field("gate", &self.gate)
+            .finish()
+    }
+}

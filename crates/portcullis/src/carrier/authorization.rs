@@ -1,0 +1,144 @@
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use portcullis_core::{Carrier, Credential, Scheme};
+
+use super::{MAX_CREDENTIAL, Taken, Unreadable, decode};
+
+/// Reads the `Authorization` header (RFC 9110 §11.6.2).
+///
+/// Schemes are matched without regard to case. Two `Authorization` lines are malformed, also if
+/// they are equal, and a header in a scheme that is not listed is refused rather than overlooked:
+/// a cookie beside it must not decide.
+///
+/// ```
+/// use portcullis::Profile;
+/// use portcullis::carrier::Authorization;
+///
+/// let profile = Profile::new("mine").carrier(Authorization::bearer().and_basic());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Authorization {
+    bearer: bool,
+    basic: bool,
+    jupyter: bool,
+}
+
+impl Authorization {
+    /// `Bearer` tokens (RFC 6750 §2.1): letters, digits and `-._~+/`, then any number of `=`.
+    pub const fn bearer() -> Self {
+        Self {
+            bearer: true,
+            basic: false,
+            jupyter: false,
+        }
+    }
+
+    /// `Basic` (RFC 7617), and nothing else. See [`and_basic`](Self::and_basic).
+    pub const fn basic() -> Self {
+        Self {
+            bearer: false,
+            basic: true,
+            jupyter: false,
+        }
+    }
+
+    /// `Basic` as well, so that `wss://name:password@host/` works. The password is the secret.
+    ///
+    /// A browser that once asked for a password sends it again by itself, to sockets too and for
+    /// pages of others. So `Basic` counts as explicit, but an upgrade that has an `Origin` beside
+    /// it passes only if that origin is allowed.
+    #[must_use]
+    pub const fn and_basic(self) -> Self {
+        Self {
+            basic: true,
+            ..self
+        }
+    }
+
+    /// `Bearer` and its alias `token`, in Jupyter's reading: any white space separates, and the
+    /// token is all that follows, whatever characters it has.
+    pub const fn jupyter() -> Self {
+        Self {
+            bearer: true,
+            basic: false,
+            jupyter: true,
+        }
+    }
+
+    /// The schemes to name in a challenge.
+    pub(crate) fn challenges(&self) -> impl Iterator<Item = Scheme> {
+        let bearer = self.bearer.then_some(Scheme::Bearer);
+        let basic = self.basic.then_some(Scheme::Basic);
+        bearer.into_iter().chain(basic)
+    }
+
+    pub(super) fn take(&self, headers: &mut HeaderMap) -> Taken {
+        let mut lines = headers.get_all(AUTHORIZATION).iter();
+        let Some(line) = lines.next() else {
+            return Ok(None);
+        };
+        let taken = match lines.next() {
+            Some(_) => Err(Unreadable::Malformed("more than one Authorization header")),
+            None => self.read(line.as_bytes()).map(Some),
+        };
+        headers.remove(AUTHORIZATION);
+        taken
+    }
+
+    fn read(&self, line: &[u8]) -> Result<Credential, Unreadable> {
+        let is_separator = |byte: &u8| *byte == b' ' || (self.jupyter && *byte == b'\t');
+        let end = line.iter().position(is_separator).unwrap_or(line.len());
+        let scheme = self.scheme(&line[..end]).ok_or(Unreadable::Unsupported)?;
+        let spaces = line[end..]
+            .iter()
+            .take_while(|byte| is_separator(byte))
+            .count();
+        let secret = &line[end + spaces..];
+
+        if scheme == Scheme::Basic {
+            return read_basic(secret);
+        }
+        if secret.len() > MAX_CREDENTIAL {
+            return Err(Unreadable::TooLarge);
+        }
+        if !self.jupyter && !is_b64token(secret) {
+            return Err(Unreadable::Malformed(
+                "the token has characters that RFC 6750 rules out",
+            ));
+        }
+        Ok(Credential::new(
+            Carrier::Authorization,
+            scheme,
+            decode::copy(secret)?,
+        ))
+    }
+
+    fn scheme(&self, name: &[u8]) -> Option<Scheme> {
+        if self.bearer && name.eq_ignore_ascii_case(b"bearer") {
+            Some(Scheme::Bearer)
+        } else if self.jupyter && name.eq_ignore_ascii_case(b"token") {
+            Some(Scheme::Token)
+        } else if self.basic && name.eq_ignore_ascii_case(b"basic") {
+            Some(Scheme::Basic)
+        } else {
+            None
+        }
+    }
+}
+
+fn read_basic(encoded: &[u8]) -> Result<Credential, Unreadable> {
+    let pair = zeroize::Zeroizing::new(decode::base64_padded(encoded)?);
+    // The first colon separates: a name has none, a password may (RFC 7617 §2).
+    let (name, password) = pair.split_once(':').ok_or(Unreadable::Malformed(
+        "Basic needs a colon between name and password",
+    ))?;
+    Ok(Credential::basic(name, password))
+}
+
+/// RFC 6750 §2.1.
+fn is_b64token(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
+    let body = &token[..token.len() - padding];
+    let is_legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte);
+    !body.is_empty() && body.iter().all(is_legal)
+}

@@ -1,0 +1,204 @@
+use std::borrow::Cow;
+
+use http::header::{COOKIE, HeaderMap, HeaderValue};
+use portcullis_core::{Carrier, Credential, Scheme};
+
+use super::sec_websocket_protocol::trim;
+use super::{MAX_COOKIES, Taken, Unreadable, decode};
+use crate::seal::SealedCookie;
+
+/// Reads a cookie (RFC 6265).
+///
+/// The name is matched byte for byte and never percent-decoded: a decoded `%5F%5FHost-` must not
+/// become `__Host-`. Two cookies of the name are malformed, since a neighbouring domain can plant
+/// one beside the real one. The value is taken as it stands. An empty one, as left behind by
+/// a log-out, is none.
+///
+/// # Security
+///
+/// A browser attaches cookies by itself, also when a page of somebody else opens the socket
+/// (cross-site WebSocket hijacking). An upgrade with a cookie therefore needs an allowed `Origin`;
+/// see [`AuthLayer::origins`](crate::AuthLayer::origins).
+///
+/// ```
+/// use portcullis::Profile;
+/// use portcullis::carrier::Cookie;
+///
+/// let profile = Profile::default().carrier(Cookie::named("__Host-session"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cookie {
+    kind: Kind,
+}
+
+impl Cookie {
+    /// The cookie of this name, whose value is the credential.
+    pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind: Kind::Plain(name.into()),
+        }
+    }
+
+    /// The cookie that [`PersistTokenLayer`](crate::PersistTokenLayer) seals.
+    pub fn sealed(cookie: SealedCookie) -> Self {
+        Self {
+            kind: Kind::Sealed(cookie),
+        }
+    }
+
+    /// The cookie's name.
+    pub fn name(&self) -> &str {
+        match &self.kind {
+            Kind::Plain(name) => name,
+            Kind::Sealed(cookie) => cookie.name(),
+        }
+    }
+
+    pub(super) fn take(&self, headers: &mut HeaderMap) -> Taken {
+        if !headers.contains_key(COOKIE) {
+            return Ok(None);
+        }
+        let taken = self.read(headers);
+        self.strip(headers);
+        taken.map(|secret| {
+            secret.map(|secret| Credential::new(Carrier::Cookie, Scheme::Bearer, secret))
+        })
+    }
+
+    fn read(&self, headers: &HeaderMap) -> Result<Option<String>, Unreadable> {
+        match &self.kind {
+            Kind::Plain(name) => match find(headers, name)? {
+                None | Some(b"") => Ok(None),
+                Some(value) if value.iter().all(is_cookie_octet) => decode::copy(value).map(Some),
+                Some(_) => Err(Unreadable::Malformed(
+                    "the cookie's value is quoted or illegal",
+                )),
+            },
+            Kind::Sealed(cookie) => cookie.open(|part| find(headers, &part)),
+        }
+    }
+
+    /// Removes the cookie; the others of the line stay byte for byte.
+    fn strip(&self, headers: &mut HeaderMap) {
+        let is_ours = |pair: &[u8]| {
+            name_of(pair).is_some_and(|name| match &self.kind {
+                Kind::Plain(ours) => name == ours.as_bytes(),
+                Kind::Sealed(cookie) => cookie.is_part(name),
+            })
+        };
+        let has_ours = |line: &HeaderValue| pairs(line.as_bytes()).any(is_ours);
+        if !headers.get_all(COOKIE).iter().any(has_ours) {
+            return;
+        }
+        let lines: Vec<_> = headers
+            .get_all(COOKIE)
+            .iter()
+            .filter_map(|line| match has_ours(line) {
+                true => without(line.as_bytes(), is_ours),
+                false => Some(line.clone()),
+            })
+            .collect();
+        headers.remove(COOKIE);
+        for mut line in lines {
+            line.set_sensitive(true);
+            headers.append(COOKIE, line);
+        }
+    }
+}
+
+impl From<SealedCookie> for super::Reader {
+    fn from(cookie: SealedCookie) -> Self {
+        Cookie::sealed(cookie).into()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Plain(Cow<'static, str>),
+    Sealed(SealedCookie),
+}
+
+/// The value of the one cookie of this name, over all lines (HTTP/2 sends crumbs).
+pub(crate) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Unreadable> {
+    let mut found = None;
+    let mut length = 0;
+    for line in headers.get_all(COOKIE) {
+        length += line.len();
+        if length > MAX_COOKIES {
+            return Err(Unreadable::TooLarge);
+        }
+        for pair in pairs(line.as_bytes()) {
+            if name_of(pair) == Some(name.as_bytes()) {
+                let value = trim(&pair[name.len() + 1..]);
+                if found.replace(value).is_some() {
+                    return Err(Unreadable::Malformed("the cookie occurs more than once"));
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Raw pairs, without the white space in front of them.
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| *byte == b';').map(trim)
+}
+
+/// The name in front of the first `=`. A pair without one is a cookie without a name.
+fn name_of(pair: &[u8]) -> Option<&[u8]> {
+    let end = pair.iter().position(|byte| *byte == b'=')?;
+    Some(&pair[..end])
+}
+
+/// RFC 6265 §4.1.1.
+fn is_cookie_octet(byte: &u8) -> bool {
+    matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e)
+}
+
+fn without(line: &[u8], is_ours: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
+    let mut kept = Vec::with_capacity(line.len());
+    for segment in line
+        .split(|byte| *byte == b';')
+        .filter(|segment| !is_ours(trim(segment)))
+    {
+        if kept.is_empty() {
+            kept.extend_from_slice(trim(segment));
+        } else {
+            kept.push(b';');
+            kept.extend_from_slice(segment);
+        }
+    }
+    if kept.is_empty() {
+        return None;
+    }
+    // Bytes of a header value are one again. Were they not, no cookie is better than ours.
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_cookies_stay_byte_for_byte() {
+        let table: [(&[&str], &[&str]); 6] = [
+            (&["a=1; t=x; b=2"], &["a=1; b=2"]),
+            (&["t=x;b=\"2\" ;c"], &["b=\"2\" ;c"]),
+            (&["t=x"], &[]),
+            (&["a=1", "t=x", "b=2"], &["a=1", "b=2"]),
+            (&["T=x; t =y; %74=z; =t"], &["T=x; t =y; %74=z; =t"]),
+            (&["t=x; t=y"], &[]),
+        ];
+        for (before, after) in table {
+            let mut headers = HeaderMap::new();
+            for line in before {
+                headers.append(COOKIE, HeaderValue::from_static(line));
+            }
+            let _ = Cookie::named("t").take(&mut headers);
+            assert!(
+                headers.get_all(COOKIE).iter().eq(after),
+                "{before:?}: {headers:?}"
+            );
+        }
+    }
+}

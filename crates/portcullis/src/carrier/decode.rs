@@ -1,0 +1,96 @@
+//! Text out of an encoding, strictly: one way to write a credential, and no other is accepted.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use zeroize::Zeroize;
+
+use super::{MAX_CREDENTIAL, Unreadable};
+
+/// Unpadded base64url (RFC 4648 §5), the last symbol canonical.
+pub(super) fn base64url(encoded: &[u8]) -> Result<String, Unreadable> {
+    decode_base64(&URL_SAFE_NO_PAD, encoded)
+}
+
+/// Unpadded base64 in either alphabet, but not in both at once.
+///
+/// Phoenix calls its entry "base64url" and writes it with `btoa`, which is the standard alphabet.
+pub(super) fn base64_unpadded(encoded: &[u8]) -> Result<String, Unreadable> {
+    match encoded.iter().any(|byte| matches!(byte, b'+' | b'/')) {
+        true => decode_base64(&STANDARD_NO_PAD, encoded),
+        false => base64url(encoded),
+    }
+}
+
+/// Padded base64 (RFC 4648 §4), as `Basic` uses it.
+pub(super) fn base64_padded(encoded: &[u8]) -> Result<String, Unreadable> {
+    decode_base64(&STANDARD, encoded)
+}
+
+/// Percent-encoding (RFC 3986 §2.1). A `%` that starts no escape is malformed; `+` is a plus.
+pub(super) fn percent(encoded: &[u8]) -> Result<String, Unreadable> {
+    if !encoded.contains(&b'%') {
+        return copy(encoded);
+    }
+    if encoded.len() > 3 * MAX_CREDENTIAL {
+        return Err(Unreadable::TooLarge);
+    }
+    let mut rest = encoded;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
+        let [high, low, ..] = rest[at + 1..] else {
+            return Err(BAD_ESCAPE);
+        };
+        if !(high.is_ascii_hexdigit() && low.is_ascii_hexdigit()) {
+            return Err(BAD_ESCAPE);
+        }
+        rest = &rest[at + 3..];
+    }
+    text(percent_encoding::percent_decode(encoded).collect())
+}
+
+/// As it stands.
+pub(super) fn copy(bytes: &[u8]) -> Result<String, Unreadable> {
+    if bytes.len() > MAX_CREDENTIAL {
+        return Err(Unreadable::TooLarge);
+    }
+    text(bytes.to_vec())
+}
+
+/// Printable UTF-8 of a fitting length. What is refused is wiped.
+pub(super) fn text(bytes: Vec<u8>) -> Result<String, Unreadable> {
+    let refuse = |mut bytes: Vec<u8>, why| {
+        bytes.zeroize();
+        Err(why)
+    };
+    if bytes.is_empty() {
+        return Err(Unreadable::Malformed("the credential is empty"));
+    }
+    if bytes.len() > MAX_CREDENTIAL {
+        return refuse(bytes, Unreadable::TooLarge);
+    }
+    if bytes.iter().any(u8::is_ascii_control) {
+        return refuse(
+            bytes,
+            Unreadable::Malformed("the credential has a control character"),
+        );
+    }
+    String::from_utf8(bytes).or_else(|error| {
+        refuse(
+            error.into_bytes(),
+            Unreadable::Malformed("the credential is not UTF-8"),
+        )
+    })
+}
+
+const BAD_ESCAPE: Unreadable =
+    Unreadable::Malformed("a `%` of the credential starts no escape; percent-encode it once");
+
+fn decode_base64(engine: &impl Engine, encoded: &[u8]) -> Result<String, Unreadable> {
+    // Before anything is allocated: four symbols are three bytes.
+    if encoded.len() > MAX_CREDENTIAL / 3 * 4 + 4 {
+        return Err(Unreadable::TooLarge);
+    }
+    let bytes = engine
+        .decode(encoded)
+        .map_err(|_| Unreadable::Malformed("the credential is not base64 in its one right form"))?;
+    text(bytes)
+}

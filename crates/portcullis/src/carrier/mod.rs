@@ -1,0 +1,115 @@
+//! The places of a handshake where a credential can ride, and how each is read.
+//!
+//! A *reader* is a carrier with its settings, as plain data: [`Authorization`], [`Subprotocol`],
+//! [`Query`] and [`Cookie`]. A [`Profile`](crate::Profile) lists the readers of one ecosystem.
+//!
+//! All four are parsed strictly and byte for byte, with limits that come before any decoding:
+//! a credential is at most [`MAX_CREDENTIAL`] bytes, a request offers at most [`MAX_ENTRIES`]
+//! subprotocols and [`MAX_PAIRS`] query parameters, and its cookies are at most [`MAX_COOKIES`]
+//! bytes together. What is larger is refused with 431.
+//!
+//! Reading takes the credential *out* of the request. Whether it is then accepted, refused or
+//! ignored, nothing behind the reader sees it again.
+
+mod authorization;
+mod cookie;
+mod decode;
+mod query;
+mod sec_websocket_protocol;
+mod subprotocol;
+
+use http::Request;
+use portcullis_core::Credential;
+pub use portcullis_core::{Carrier, CarrierKind};
+
+pub use self::authorization::Authorization;
+pub use self::cookie::Cookie;
+pub use self::query::Query;
+pub(crate) use self::query::remove_parameter;
+pub use self::sec_websocket_protocol::SecWebSocketProtocol;
+pub(crate) use self::sec_websocket_protocol::entries;
+pub use self::subprotocol::{Subprotocol, SubprotocolEncoding};
+
+/// The longest credential that is read, in bytes, after decoding: 8 KiB.
+pub const MAX_CREDENTIAL: usize = 8 * 1024;
+
+/// The most subprotocols a request may offer.
+pub const MAX_ENTRIES: usize = 16;
+
+/// The most query parameters a request may have where the query is a carrier.
+pub const MAX_PAIRS: usize = 64;
+
+/// The longest `Cookie` header, all its lines together, in bytes: 16 KiB.
+pub const MAX_COOKIES: usize = 16 * 1024;
+
+/// A carrier with its settings: knows how to take a credential out of a request.
+///
+/// Every reader converts into this, so a [`Profile`](crate::Profile) takes them as they are.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub enum Reader {
+    /// Reads the `Authorization` header.
+    Authorization(Authorization),
+
+    /// Reads a cookie.
+    Cookie(Cookie),
+
+    /// Reads a parameter of the query.
+    Query(Query),
+
+    /// Reads an entry of `Sec-WebSocket-Protocol`.
+    Subprotocol(Subprotocol),
+}
+
+impl Reader {
+    /// The carrier it reads.
+    pub fn carrier(&self) -> Carrier {
+        match self {
+            Self::Authorization(_) => Carrier::Authorization,
+            Self::Cookie(_) => Carrier::Cookie,
+            Self::Query(_) => Carrier::Query,
+            Self::Subprotocol(_) => Carrier::Subprotocol,
+        }
+    }
+
+    /// Takes the credential out of `request`, also one that cannot be read.
+    pub(crate) fn take<B>(&self, request: &mut Request<B>) -> Taken {
+        match self {
+            Self::Authorization(reader) => reader.take(request.headers_mut()),
+            Self::Cookie(reader) => reader.take(request.headers_mut()),
+            Self::Query(reader) => reader.take(request),
+            Self::Subprotocol(reader) => reader.take(request.headers_mut()),
+        }
+    }
+}
+
+macro_rules! reader_from {
+    ($($reader:ident),*) => {$(
+        impl From<$reader> for Reader {
+            fn from(reader: $reader) -> Self {
+                Self::$reader(reader)
+            }
+        }
+    )*};
+}
+
+reader_from!(Authorization, Cookie, Query, Subprotocol);
+
+/// What a reader found: nothing here, this credential, or something that is none.
+pub(crate) type Taken = Result<Option<Credential>, Unreadable>;
+
+/// Why there is something in the carrier, and yet no credential.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Unreadable {
+    /// It was sealed, and the seal is broken or has expired.
+    BrokenSeal,
+
+    /// It does not have the form it must have; the text says which.
+    Malformed(&'static str),
+
+    /// It is beyond one of the limits above.
+    TooLarge,
+
+    /// It is spoken in a scheme that the reader does not know.
+    Unsupported,
+}

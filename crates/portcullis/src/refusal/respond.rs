@@ -1,0 +1,76 @@
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::response::Response;
+
+use super::{Refusal, RefusalKind};
+
+/// Writes the response of a refusal.
+///
+/// Implemented for closures. The request that they see has been freed of its credentials.
+///
+/// ```
+/// use axum::body::Body;
+/// use axum::http::{Response, header, request::Parts};
+/// use portcullis::{AuthLayer, Refusal, StaticTokens};
+///
+/// let tokens = StaticTokens::new([("alice", "s3cret")])?;
+/// let auth = AuthLayer::new(tokens).respond(|refusal: &Refusal, request: &Parts| {
+///     let page = request.headers.get(header::ACCEPT).is_some_and(|a| a == "text/html");
+///     let text = if page { "Log in first." } else { refusal.explain() };
+///     let mut response = Response::new(Body::from(text.to_owned()));
+///     *response.status_mut() = refusal.status();
+///     response
+/// });
+/// # Ok::<_, portcullis::verify::StaticTokenError>(())
+/// ```
+pub trait Respond<B>: Clone {
+    /// The response. Its status should be that of the refusal, or a redirection to a log-in page.
+    fn respond(&self, refusal: &Refusal, request: &Parts) -> Response<B>;
+}
+
+impl<F, B> Respond<B> for F
+where
+    F: Fn(&Refusal, &Parts) -> Response<B> + Clone,
+{
+    fn respond(&self, refusal: &Refusal, request: &Parts) -> Response<B> {
+        self(refusal, request)
+    }
+}
+
+/// Answers with `application/problem+json` (RFC 9457).
+///
+/// ```json
+/// {"type":"about:blank","title":"Unauthorized","status":401,
+///  "detail":"The credential is not accepted.","kind":"invalid-credential"}
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Problem;
+
+impl<B: From<Bytes>> Respond<B> for Problem {
+    fn respond(&self, refusal: &Refusal, _: &Parts) -> Response<B> {
+        let status = refusal.status();
+        let title = status.canonical_reason().unwrap_or("Refused");
+        // Every text below is ours and has nothing that JSON escapes.
+        let body = format!(
+            r#"{{"type":"about:blank","title":"{title}","status":{},"detail":"{}","kind":"{}"}}"#,
+            status.as_u16(),
+            refusal.explain().replace(['"', '\\'], "'"),
+            public_name(refusal.kind()),
+        );
+        let mut response = Response::new(B::from(Bytes::from(body)));
+        *response.status_mut() = status;
+        let problem = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, problem);
+        response
+    }
+}
+
+/// Whether a credential was good once is nobody's business but the log's.
+fn public_name(kind: RefusalKind) -> &'static str {
+    match kind {
+        RefusalKind::ExpiredCredential => RefusalKind::InvalidCredential.as_str(),
+        kind => kind.as_str(),
+    }
+}
