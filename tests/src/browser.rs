@@ -47,11 +47,17 @@ impl Browser {
             builder.capabilities(capabilities);
         }
         let url = format!("http://127.0.0.1:{port}");
-        let client = in_time(builder.connect(&url)).await.expect("a browser session");
+        let client = in_time(builder.connect(&url))
+            .await
+            .expect("a browser session");
         let limit = Some(Duration::from_secs(90));
         let limits = TimeoutConfiguration::new(limit, limit, Some(Duration::ZERO));
         client.update_timeouts(limits).await.expect("time limits");
-        Self { client, _driver: driver, _profile: profile }
+        Self {
+            client,
+            _driver: driver,
+            _profile: profile,
+        }
     }
 
     /// The WebDriver session.
@@ -65,7 +71,9 @@ impl Browser {
     ///
     /// When it does not load.
     pub async fn open(&self, url: &str) {
-        in_time(self.client.goto(url)).await.expect("the page loads");
+        in_time(self.client.goto(url))
+            .await
+            .expect("the page loads");
     }
 
     /// What the address bar shows.
@@ -74,10 +82,13 @@ impl Browser {
     ///
     /// When the browser is gone.
     pub async fn location(&self) -> String {
-        in_time(self.client.current_url()).await.expect("a location").to_string()
+        in_time(self.client.current_url())
+            .await
+            .expect("a location")
+            .to_string()
     }
 
-    /// Runs `body`, the inside of an async function of `arguments`, in the page and returns its
+    /// Runs `body`, the inside of an async function with `arguments`, in the page and returns its
     /// value. A page's policy against scripts does not apply to it.
     ///
     /// # Panics
@@ -85,14 +96,18 @@ impl Browser {
     /// When it throws.
     pub async fn run(&self, body: &str, arguments: Vec<Value>) -> Value {
         let script = format!(
-            "const [...parameters] = arguments, done = parameters.pop();
-             (async (...parameters) => {{ {body} }})(...parameters).then(
+            "const done = arguments[arguments.length - 1];
+             (async () => {{ {body} }})().then(
                value => done({{ value: value ?? null }}),
-               error => done({{ error: String(error && error.stack || error) }}));"
+               error => done({{ error: String(error?.stack || error) }}));"
         );
         let answer = in_time(self.client.execute_async(&script, arguments)).await;
         let mut answer = answer.expect("the script ends");
-        assert!(answer["error"].is_null(), "the script threw {}", answer["error"]);
+        assert!(
+            answer["error"].is_null(),
+            "the script threw {}",
+            answer["error"]
+        );
         answer["value"].take()
     }
 
@@ -104,7 +119,8 @@ impl Browser {
     /// When the picture cannot be taken.
     pub async fn screenshot(&self, name: &str, width: u32) {
         // By the emulation of a device: a window has a smallest width, a phone is narrower.
-        self.resize(width, if width < 500 { 844 } else { 900 }).await;
+        self.resize(width, if width < 500 { 844 } else { 900 })
+            .await;
         let png = in_time(self.client.screenshot()).await.expect("a picture");
         let folder = screenshots();
         std::fs::create_dir_all(&folder).expect("a folder for the pictures");
@@ -116,7 +132,9 @@ impl Browser {
             "Emulation.setDeviceMetricsOverride",
             &json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 }),
         );
-        in_time(self.client.issue_cmd(command)).await.expect("the size is set");
+        in_time(self.client.issue_cmd(command))
+            .await
+            .expect("the size is set");
     }
 }
 
@@ -141,12 +159,17 @@ fn arguments(profile: &TempDir) -> Vec<String> {
 /// Beside the folder of the compiled profile.
 fn screenshots() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
-    let target = test.ancestors().nth(3).expect("a test binary lies three folders deep");
+    let target = test
+        .ancestors()
+        .nth(3)
+        .expect("a test binary lies three folders deep");
     target.join("screenshots")
 }
 
 async fn in_time<T>(answer: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(120), answer).await.expect("the browser answers in time")
+    timeout(Duration::from_secs(120), answer)
+        .await
+        .expect("the browser answers in time")
 }
 
 /// Chromedriver's way to the browser's own protocol, which WebDriver does not have.
@@ -167,7 +190,10 @@ mod devtools {
 
     impl WebDriverCompatibleCommand for Command {
         fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
-            base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+            base.join(&format!(
+                "session/{}/goog/cdp/execute",
+                session.unwrap_or_default()
+            ))
         }
 
         fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {

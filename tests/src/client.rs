@@ -19,15 +19,25 @@ const LIMIT: Duration = Duration::from_secs(30);
 ///
 /// When no answer comes.
 pub async fn fetch(mut request: Request<String>) -> Response<String> {
-    let authority = request.uri().authority().expect("a whole address").to_string();
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let authority = request
+        .uri()
+        .authority()
+        .expect("a whole address")
+        .to_string();
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str())
+        .to_owned();
     if !request.headers().contains_key(header::HOST) {
         let host = authority.parse().expect("an authority is a header value");
         request.headers_mut().insert(header::HOST, host);
     }
     *request.uri_mut() = path.parse().expect("it was part of an address");
     let exchange = async {
-        let stream = TcpStream::connect(&authority).await.expect("the server listens");
+        let stream = TcpStream::connect(&authority)
+            .await
+            .expect("the server listens");
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
         let connection = tokio::spawn(connection);
         let request = request.map(|body| Full::new(Bytes::from(body)));
@@ -37,7 +47,9 @@ pub async fn fetch(mut request: Request<String>) -> Response<String> {
         connection.abort();
         Response::from_parts(head, String::from_utf8_lossy(&body).into_owned())
     };
-    timeout(LIMIT, exchange).await.expect("the server answers in time")
+    timeout(LIMIT, exchange)
+        .await
+        .expect("the server answers in time")
 }
 
 /// A request to `url`, with the token in the header if there is one.
@@ -70,8 +82,13 @@ impl RawConnection {
     /// When nobody listens there.
     pub async fn open(authority: &str) -> Self {
         let address: SocketAddr = authority.parse().expect("an address and a port");
-        let stream = TcpStream::connect(address).await.expect("the server listens");
-        Self { stream, received: Vec::new() }
+        let stream = TcpStream::connect(address)
+            .await
+            .expect("the server listens");
+        Self {
+            stream,
+            received: Vec::new(),
+        }
     }
 
     /// Sends `bytes` at once. A peer that has closed the connection is no failure here: what it
@@ -87,7 +104,11 @@ impl RawConnection {
     /// When it stays open.
     pub async fn rest(mut self) -> Vec<u8> {
         let read = timeout(LIMIT, async { while self.read().await {} }).await;
-        assert!(read.is_ok(), "still open after {:?}", String::from_utf8_lossy(&self.received));
+        assert!(
+            read.is_ok(),
+            "still open after {:?}",
+            String::from_utf8_lossy(&self.received)
+        );
         self.received
     }
 
@@ -98,7 +119,10 @@ impl RawConnection {
     /// When it does not come.
     pub async fn until(&mut self, end: &[u8]) -> Vec<u8> {
         loop {
-            let found = self.received.windows(end.len()).position(|window| window == end);
+            let found = self
+                .received
+                .windows(end.len())
+                .position(|window| window == end);
             if let Some(at) = found {
                 return self.received.drain(..at + end.len()).collect();
             }

@@ -26,7 +26,10 @@ impl JupyterServer {
     /// each socket on.
     pub fn in_front_of(server: &Server) -> Self {
         Self::run(
-            &[&format!("--gateway-url={}", server.base().trim_end_matches('/'))],
+            &[&format!(
+                "--gateway-url={}",
+                server.base().trim_end_matches('/')
+            )],
             &[("JUPYTER_GATEWAY_AUTH_TOKEN", server.token())],
         )
     }
@@ -55,6 +58,11 @@ impl JupyterServer {
         let process = Process::start(&mut command);
         let link = process.wait_for_line(Duration::from_secs(60), link);
         let (origin, _) = split_origin(&link);
-        Self { base: format!("{origin}/"), token, _process: process, _home: home }
+        Self {
+            base: format!("{origin}/"),
+            token,
+            _process: process,
+            _home: home,
+        }
     }
 }

@@ -19,5 +19,6 @@ pub use jupyter::JupyterServer;
 pub use page::PageServer;
 pub use peer::{bundle, node, python};
 pub use process::Process;
+pub use rustix::process::Signal;
 pub use secret::{leaks, new_secret};
 pub use server::{Server, ServerBuilder};

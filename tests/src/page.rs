@@ -16,7 +16,9 @@ impl PageServer {
     /// When no port is free.
     pub fn start(html: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("a bound socket has an address");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
         let answer = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\n\
              Connection: close\r\n\r\n{html}",
@@ -44,7 +46,11 @@ fn serve(mut stream: TcpStream, answer: &[u8]) -> std::io::Result<()> {
         let answer = answer.to_vec();
         move || {
             let complete = head.map_while(Result::ok).any(|line| line.is_empty());
-            if complete { stream.write_all(&answer) } else { Ok(()) }
+            if complete {
+                stream.write_all(&answer)
+            } else {
+                Ok(())
+            }
         }
     });
     Ok(())

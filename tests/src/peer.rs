@@ -22,7 +22,10 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// What it printed, when it did not exit with 0.
 pub async fn node(script: &str, arguments: &[&str]) -> Result<Value, String> {
     let mut command = Command::new("node");
-    command.env("NODE_PATH", npm_home().join("node_modules")).arg(driver(script)).args(arguments);
+    command
+        .env("NODE_PATH", npm_home().join("node_modules"))
+        .arg(driver(script))
+        .args(arguments);
     run(command, &Value::Null).await
 }
 
@@ -53,7 +56,11 @@ pub fn bundle() -> &'static str {
             .env("NODE_PATH", npm_home().join("node_modules"))
             .output()
             .expect("node is installed");
-        assert!(made.status.success(), "esbuild: {}", String::from_utf8_lossy(&made.stderr));
+        assert!(
+            made.status.success(),
+            "esbuild: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         String::from_utf8(made.stdout).expect("esbuild writes ASCII")
     })
 }
@@ -70,13 +77,21 @@ fn npm_home() -> PathBuf {
 fn installed(peers: &str) -> PathBuf {
     let home = cache().join("peers").join(peers);
     let stamp = home.join(".stamp");
-    assert!(stamp.exists(), "{} is missing: `tests/run install` puts it there", home.display());
+    assert!(
+        stamp.exists(),
+        "{} is missing: `tests/run install` puts it there",
+        home.display()
+    );
     home
 }
 
 /// As `tests/run` has it.
 fn cache() -> PathBuf {
-    let from = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let from = |name: &str| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     from("PORTCULLIS_CACHE")
         .or_else(|| Some(from("XDG_CACHE_HOME")?.join("portcullis")))
         .or_else(|| Some(from("HOME")?.join(".cache/portcullis")))
@@ -84,7 +99,9 @@ fn cache() -> PathBuf {
 }
 
 fn driver(script: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("peers")
+        .join(script)
 }
 
 async fn run(mut command: Command, input: &Value) -> Result<Value, String> {
@@ -95,7 +112,9 @@ async fn run(mut command: Command, input: &Value) -> Result<Value, String> {
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     let name = command.as_std().get_program().to_os_string();
-    let mut child = command.spawn().map_err(|error| describe(&name, &error.to_string()))?;
+    let mut child = command
+        .spawn()
+        .map_err(|error| describe(&name, &error.to_string()))?;
     let mut stdin = child.stdin.take().expect("piped");
     // A driver that needs no input may have ended without reading it.
     let _ = stdin.write_all(input.to_string().as_bytes()).await;
@@ -110,7 +129,11 @@ async fn run(mut command: Command, input: &Value) -> Result<Value, String> {
 /// The last line of what a driver printed, if it succeeded.
 fn outcome(output: &Output) -> Option<Value> {
     let printed = String::from_utf8_lossy(&output.stdout);
-    output.status.success().then(|| serde_json::from_str(printed.lines().last()?).ok()).flatten()
+    output
+        .status
+        .success()
+        .then(|| serde_json::from_str(printed.lines().last()?).ok())
+        .flatten()
 }
 
 fn everything(output: &Output) -> String {

@@ -44,8 +44,19 @@ impl Process {
             read(child.stdout.take().expect("piped"), &output),
             read(child.stderr.take().expect("piped"), &output),
         ];
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a child's id");
-        Self { name, pid, mark, output, readers, exit: wait(child), exited: None }
+        let pid = i32::try_from(child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a child's id");
+        Self {
+            name,
+            pid,
+            mark,
+            output,
+            readers,
+            exit: wait(child),
+            exited: None,
+        }
     }
 
     /// Waits for the first line, of those printed so far and those to come, that `pick` takes.
@@ -64,17 +75,35 @@ impl Process {
             seen = state.lines.len();
             let left = deadline.saturating_duration_since(Instant::now());
             if state.closed == 2 || left.is_zero() {
-                let what = if state.closed == 2 { "ended" } else { "took too long" };
+                let what = if state.closed == 2 {
+                    "ended"
+                } else {
+                    "took too long"
+                };
                 drop(state);
-                panic!("{} {what} before the expected line:\n{}", self.name, self.output());
+                panic!(
+                    "{} {what} before the expected line:\n{}",
+                    self.name,
+                    self.output()
+                );
             }
-            state = self.output.changed.wait_timeout(state, left).expect("no reader panics").0;
+            state = self
+                .output
+                .changed
+                .wait_timeout(state, left)
+                .expect("no reader panics")
+                .0;
         }
     }
 
     /// All it printed so far, both streams in the order of arrival.
     pub fn output(&self) -> String {
-        self.output.state.lock().expect("no reader panics").lines.join("\n")
+        self.output
+            .state
+            .lock()
+            .expect("no reader panics")
+            .lines
+            .join("\n")
     }
 
     /// The processes that descend from it and run, without itself: kernels of a server, tabs of a
@@ -85,21 +114,23 @@ impl Process {
         all.filter_map(|entry| {
             let pid = Pid::from_raw(entry.ok()?.file_name().to_str()?.parse().ok()?)?;
             let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_pid())).ok()?;
-            let marked = environment.split(|byte| *byte == 0).any(|variable| variable == mark);
+            let marked = environment
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == mark);
             (pid != self.pid && marked).then_some(pid)
         })
         .collect()
     }
 
-    /// Asks it to end with SIGTERM and waits until it has.
+    /// Sends it `signal` and waits until it has ended.
     ///
     /// # Panics
     ///
     /// When it has not ended after `limit`.
-    pub fn terminate(&mut self, limit: Duration) -> ExitStatus {
-        self.signal(Signal::TERM);
+    pub fn stop(&mut self, signal: Signal, limit: Duration) -> ExitStatus {
+        self.signal(signal);
         let status = self.wait(limit);
-        status.unwrap_or_else(|| panic!("{} ignores SIGTERM:\n{}", self.name, self.output()))
+        status.unwrap_or_else(|| panic!("{} ignores {signal:?}:\n{}", self.name, self.output()))
     }
 
     /// Waits until it ends by itself, for at most `limit`.
@@ -165,10 +196,19 @@ fn read(stream: impl Read + Send + 'static, output: &Arc<Output>) -> JoinHandle<
     thread::spawn(move || {
         for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
             let line = String::from_utf8_lossy(&line).into_owned();
-            output.state.lock().expect("nobody panics with the lock").lines.push(line);
+            output
+                .state
+                .lock()
+                .expect("nobody panics with the lock")
+                .lines
+                .push(line);
             output.changed.notify_all();
         }
-        output.state.lock().expect("nobody panics with the lock").closed += 1;
+        output
+            .state
+            .lock()
+            .expect("nobody panics with the lock")
+            .closed += 1;
         output.changed.notify_all();
     })
 }

@@ -61,7 +61,10 @@ mod tests {
         for text in [
             format!("GET /?token={secret} HTTP/1.1"),
             format!("{:?}", secret.as_bytes()),
-            format!("Basic {}", STANDARD_NO_PAD.encode(format!("alice:{secret}"))),
+            format!(
+                "Basic {}",
+                STANDARD_NO_PAD.encode(format!("alice:{secret}"))
+            ),
             format!("Basic {}", STANDARD_NO_PAD.encode(format!("al:{secret}"))),
             format!("Basic {}", STANDARD_NO_PAD.encode(format!("bob:{secret}"))),
             format!("phx.{}", URL_SAFE_NO_PAD.encode(&secret)),

@@ -30,14 +30,20 @@ impl Server {
     pub fn kernels() -> ServerBuilder {
         let token = new_secret();
         let builder = ServerBuilder::new("kernel-server", &token);
-        builder.argument("--token").argument(&token).argument("--kernel").argument("python3")
+        builder
+            .argument("--token")
+            .argument(&token)
+            .argument("--kernel")
+            .argument("python3")
     }
 
     /// The server with every way in. [`token`](Self::token) is alice's.
     pub fn transports() -> ServerBuilder {
         let token = new_secret();
         let builder = ServerBuilder::new("transports", &token);
-        builder.argument("--user").argument(&format!("alice={token}"))
+        builder
+            .argument("--user")
+            .argument(&format!("alice={token}"))
     }
 
     /// The link it printed for a person to open.
@@ -57,7 +63,9 @@ impl Server {
 
     /// Host and port.
     pub fn authority(&self) -> &str {
-        self.base.trim_start_matches("http://").trim_end_matches('/')
+        self.base
+            .trim_start_matches("http://")
+            .trim_end_matches('/')
     }
 
     /// The token that it accepts.
@@ -84,14 +92,21 @@ impl Server {
 
     /// `secret` must not be printed from now on.
     pub fn keep_secret(&self, secret: &str) {
-        self.secrets.lock().expect("nobody panics with the lock").push(secret.to_owned());
+        self.secrets
+            .lock()
+            .expect("nobody panics with the lock")
+            .push(secret.to_owned());
     }
 
     /// Each line it printed that holds a secret. The link is meant to be seen and does not count.
     pub fn leaks(&self) -> Vec<String> {
         let secrets = self.secrets.lock().expect("nobody panics with the lock");
         let output = self.output().replacen(&self.link, "", 1);
-        output.lines().filter(|l| !leaks(l, &secrets).is_empty()).map(str::to_owned).collect()
+        output
+            .lines()
+            .filter(|l| !leaks(l, &secrets).is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -100,7 +115,11 @@ impl Drop for Server {
         self.process.end();
         if !thread::panicking() {
             let leaks = self.leaks();
-            assert!(leaks.is_empty(), "the server printed a secret:\n{}", leaks.join("\n"));
+            assert!(
+                leaks.is_empty(),
+                "the server printed a secret:\n{}",
+                leaks.join("\n")
+            );
         } else {
             // Shown by the test harness, since the test has failed.
             println!("--- the server printed\n{}", self.output());
@@ -127,7 +146,11 @@ impl ServerBuilder {
             .env("NO_COLOR", "1")
             .env("PATH", path_with(&python_home().join("bin")));
         jupyter_folders(&mut command, &home);
-        Self { command, token: token.to_owned(), home }
+        Self {
+            command,
+            token: token.to_owned(),
+            home,
+        }
     }
 
     /// One more argument of the command line.
@@ -160,7 +183,14 @@ impl ServerBuilder {
         let (origin, _) = split_origin(&link);
         let base = format!("{origin}/");
         let secrets = Mutex::new(vec![self.token.clone()]);
-        Server { process, link, base, token: self.token, secrets, _home: self.home }
+        Server {
+            process,
+            link,
+            base,
+            token: self.token,
+            secrets,
+            _home: self.home,
+        }
     }
 }
 
@@ -192,8 +222,15 @@ pub(crate) fn split_origin(url: &str) -> (&str, &str) {
 /// Cargo puts a test into `<target>/<profile>/deps` and binaries beside that folder.
 fn binary(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a running test has a path");
-    let folder = test.ancestors().nth(2).expect("a test binary lies two folders deep");
+    let folder = test
+        .ancestors()
+        .nth(2)
+        .expect("a test binary lies two folders deep");
     let binary = folder.join(name);
-    assert!(binary.exists(), "{} is missing: `tests/run e2e` builds it", binary.display());
+    assert!(
+        binary.exists(),
+        "{} is missing: `tests/run e2e` builds it",
+        binary.display()
+    );
     binary
 }

@@ -1,0 +1,312 @@
+//! Clients that others wrote run a cell in a real ipykernel behind the kernel server.
+
+use portcullis_e2e::{
+    Browser, JupyterServer, PageServer, Server, ServerBuilder, bundle, node, python,
+};
+use serde_json::{Value, json};
+
+use crate::kernels::{self, KERNELS, Kernel};
+
+const MARKER: &str = "v1.token.websocket.jupyter.org";
+
+fn profiles() -> [ServerBuilder; 2] {
+    [Server::kernels(), Server::kernels().compat()]
+}
+
+// --- npm @jupyterlab/services, in Node ---------------------------------------------------------
+
+#[tokio::test]
+async fn jupyterlab_in_node_by_url() {
+    for server in profiles() {
+        let server = server.start();
+        let outcome = services(&server, "default").await;
+        let socket = only_socket(&outcome);
+        assert!(
+            socket.url.contains(&format!("token={}", server.token())),
+            "{outcome}"
+        );
+        assert_eq!(socket.offered, [KERNELS]);
+    }
+}
+
+#[tokio::test]
+async fn jupyterlab_in_node_by_header() {
+    for server in profiles() {
+        let server = server.start();
+        let outcome = services(&server, "header").await;
+        let socket = only_socket(&outcome);
+        assert!(!socket.url.contains("token="), "{outcome}");
+        assert_eq!(socket.offered, [KERNELS]);
+    }
+}
+
+#[tokio::test]
+async fn jupyterlab_in_node_by_subprotocol() {
+    for server in profiles() {
+        let server = server.start();
+        let outcome = services(&server, "subprotocol").await;
+        assert_subprotocol_was_used(&outcome, server.token());
+    }
+}
+
+// --- the same in Chromium ----------------------------------------------------------------------
+
+#[tokio::test]
+async fn jupyterlab_in_a_browser_by_the_cookie_of_the_link() {
+    for server in profiles() {
+        let server = server.start();
+        let browser = Browser::start().await;
+        browser.open(server.link()).await;
+        let outcome = services_in_page(&browser, server.base(), "", "default").await;
+        assert_no_credential_but_a_cookie(&outcome);
+    }
+}
+
+#[tokio::test]
+async fn jupyterlab_in_a_browser_by_subprotocol_from_a_foreign_page() {
+    let page = PageServer::start("<!doctype html><title>Elsewhere</title>");
+    for server in profiles() {
+        let server = server.allow_origin(&page.origin()).start();
+        let browser = Browser::start().await;
+        browser.open(&page.origin()).await;
+        let outcome =
+            services_in_page(&browser, server.base(), server.token(), "subprotocol").await;
+        assert_subprotocol_was_used(&outcome, server.token());
+    }
+}
+
+/// JupyterLab as it is gives its token to the REST calls alone and relies on a cookie that the
+/// first answer sets. The compat profile sets it.
+#[tokio::test]
+async fn unmodified_jupyterlab_with_the_token_in_its_settings() {
+    let server = Server::kernels().compat().start();
+    let browser = Browser::start().await;
+    // A page of the same origin that everybody may see.
+    browser
+        .open(&format!("{}static/icon.svg", server.base()))
+        .await;
+    let outcome = services_in_page(&browser, server.base(), server.token(), "default").await;
+    assert_no_credential_but_a_cookie(&outcome);
+}
+
+// --- others ------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn python_jupyter_kernel_client() {
+    for server in profiles() {
+        let server = server.start();
+        python_client(server.base(), server.token()).await;
+        assert_eq!(
+            kernels::list(&server).await.len(),
+            0,
+            "the client shut its kernel down"
+        );
+    }
+}
+
+/// Jupyter Server is the client of ours, and the Python client is its client.
+#[tokio::test]
+async fn jupyter_server_as_a_gateway_client() {
+    for server in profiles() {
+        let server = server.start();
+        let front = JupyterServer::in_front_of(&server);
+        let id = kernels::start(front.base(), front.token()).await;
+        let ours = kernels::list(&server).await;
+        assert!(
+            ours.iter().any(|kernel| kernel["id"] == *id),
+            "{id} is not in {ours:?}"
+        );
+        python_client(front.base(), front.token()).await;
+    }
+}
+
+#[tokio::test]
+async fn rust_jupyter_websocket_client() {
+    for server in profiles() {
+        let server = server.start();
+        assert_eq!(rust_client(server.base(), server.token()).await, "42\n");
+    }
+}
+
+/// What the token subprotocol looks like from another WebSocket library. The whole tables are held
+/// over in-process connections; these rows show that nothing of them depends on our own client.
+#[tokio::test]
+async fn python_websockets_offers() {
+    let server = Server::kernels().start();
+    let id = kernels::start(server.base(), server.token()).await;
+    let good = format!("{MARKER}.{}", server.token());
+    let bad = format!("{MARKER}.{}", server.foreign_secret());
+    let token = format!("token {}", server.token());
+    let rows = [
+        (
+            "marker and token",
+            json!({ "subprotocols": [MARKER, good] }),
+            101,
+            Some(MARKER),
+        ),
+        (
+            "the kernels' own",
+            json!({ "subprotocols": [KERNELS, MARKER, good] }),
+            101,
+            Some(KERNELS),
+        ),
+        (
+            "in another order",
+            json!({ "subprotocols": [MARKER, good, KERNELS] }),
+            101,
+            Some(KERNELS),
+        ),
+        (
+            "header",
+            json!({ "headers": [["Authorization", token]] }),
+            101,
+            None,
+        ),
+        ("nothing", json!({}), 403, None),
+        (
+            "a wrong token",
+            json!({ "subprotocols": [MARKER, bad] }),
+            403,
+            None,
+        ),
+        (
+            "the marker alone",
+            json!({ "subprotocols": [MARKER] }),
+            403,
+            None,
+        ),
+        (
+            "a wrong token and a good header",
+            json!({ "subprotocols": [MARKER, bad], "headers": [["Authorization", token]] }),
+            // Two different explicit credentials.
+            400,
+            None,
+        ),
+    ];
+    let url = format!("{}{}", server.websocket_base(), kernels::channels(&id));
+    let attempts = Value::from_iter(rows.iter().map(|(_, attempt, ..)| attempt.clone()));
+    let results = python("offers.py", &[&url], &attempts)
+        .await
+        .expect("the driver runs");
+    for ((name, _, status, protocol), result) in rows.iter().zip(results.as_array().unwrap()) {
+        assert_eq!(result["status"], *status, "{name}: {result}");
+        assert_eq!(result["protocol"].as_str(), *protocol, "{name}: {result}");
+    }
+}
+
+// --- the drivers themselves --------------------------------------------------------------------
+
+/// So that a client which fails against our server fails because of our server.
+#[tokio::test]
+async fn drivers_work_with_jupyter_server_itself() {
+    let server = JupyterServer::start();
+    for way in ["default", "url", "header"] {
+        let outcome = node("services.cjs", &[server.base(), server.token(), way]).await;
+        assert_eq!(outcome.expect("the cell runs")["text"], "42\n");
+    }
+    python_client(server.base(), server.token()).await;
+    assert_eq!(rust_client(server.base(), server.token()).await, "42\n");
+    let browser = Browser::start().await;
+    browser
+        .open(&format!("{}login?token={}", server.base(), server.token()))
+        .await;
+    let outcome = services_in_page(&browser, server.base(), "", "default").await;
+    assert_no_credential_but_a_cookie(&outcome);
+}
+
+/// So that a driver which says that a cell ran has been let in.
+#[tokio::test]
+async fn drivers_fail_with_a_wrong_token() {
+    let server = Server::kernels().start();
+    let wrong = server.foreign_secret();
+    for way in ["default", "header", "subprotocol"] {
+        let outcome = node("services.cjs", &[server.base(), &wrong, way]).await;
+        assert!(outcome.unwrap_err().contains("403"), "{way}");
+    }
+    let outcome = python("kernel_client.py", &[server.base(), &wrong], &Value::Null).await;
+    assert!(outcome.unwrap_err().contains("403"));
+}
+
+// --- helpers -----------------------------------------------------------------------------------
+
+async fn services(server: &Server, way: &str) -> Value {
+    let outcome = node("services.cjs", &[server.base(), server.token(), way]).await;
+    let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(outcome["text"], "42\n");
+    assert_eq!(
+        kernels::list(server).await.len(),
+        0,
+        "the client shut its kernel down"
+    );
+    outcome
+}
+
+async fn services_in_page(browser: &Browser, base: &str, token: &str, way: &str) -> Value {
+    browser.run(bundle(), Vec::new()).await;
+    let options = json!({ "base": base, "token": token, "way": way });
+    let outcome = browser
+        .run("return portcullis.runCell(arguments[0]);", vec![options])
+        .await;
+    assert_eq!(outcome["text"], "42\n");
+    outcome
+}
+
+async fn python_client(base: &str, token: &str) {
+    let outcome = python("kernel_client.py", &[base, token], &Value::Null).await;
+    let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(outcome["text"], "42\n");
+}
+
+async fn rust_client(base: &str, token: &str) -> String {
+    let mut kernel = Kernel::start(base, token).await;
+    let text = kernel.run("print(6*7)").await;
+    kernel.shut_down().await;
+    text
+}
+
+/// How a client opened its socket.
+struct Socket {
+    url: String,
+    offered: Vec<String>,
+}
+
+/// A second socket would mean that the first attempt had failed.
+fn only_socket(outcome: &Value) -> Socket {
+    let sockets = outcome["sockets"].as_array().expect("a list");
+    let [socket] = sockets.as_slice() else {
+        panic!("not one socket: {outcome}")
+    };
+    assert_eq!(socket["protocol"], KERNELS, "{outcome}");
+    let offered = socket["offered"].as_array().expect("a list").iter();
+    Socket {
+        url: socket["url"].as_str().expect("an address").to_owned(),
+        offered: offered
+            .filter_map(|entry| Some(entry.as_str()?.to_owned()))
+            .collect(),
+    }
+}
+
+fn assert_subprotocol_was_used(outcome: &Value, token: &str) {
+    let socket = only_socket(outcome);
+    assert!(!socket.url.contains("token="), "{outcome}");
+    assert_eq!(
+        socket.offered,
+        [KERNELS, MARKER, &format!("{MARKER}.{}", escaped(token))]
+    );
+}
+
+/// As the driver escapes it: `~` is not touched by `encodeURIComponent`.
+fn escaped(token: &str) -> &str {
+    assert!(
+        token
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    );
+    token
+}
+
+fn assert_no_credential_but_a_cookie(outcome: &Value) {
+    let socket = only_socket(outcome);
+    assert!(!socket.url.contains("token="), "{outcome}");
+    assert_eq!(socket.offered, [KERNELS]);
+}

@@ -1,0 +1,129 @@
+//! The page of the kernel server, as a person at the keyboard sees it. The only file that knows the
+//! names of its elements.
+
+use std::time::Duration;
+
+use fantoccini::key::Key;
+use fantoccini::{Client, Locator};
+use portcullis_e2e::Browser;
+
+const KERNEL_IDLE: &str = "#kernel[data-state=idle]";
+
+/// Longer than a kernel takes to start on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The page, open in a browser.
+pub(crate) struct Notebook<'a> {
+    browser: &'a Browser,
+}
+
+impl<'a> Notebook<'a> {
+    /// Waits until the page that is open in `browser` has a kernel that listens.
+    pub(crate) async fn ready(browser: &'a Browser) -> Self {
+        let notebook = Self { browser };
+        notebook.expect(KERNEL_IDLE).await;
+        notebook
+    }
+
+    /// Writes `code` into the last cell, runs it with Shift+Enter, and waits until it is done.
+    /// Returns the cell's number.
+    pub(crate) async fn run(&self, code: &str) -> u64 {
+        let cell = self.last_cell().await;
+        let source = self.expect(&format!("#cell-{cell}-source")).await;
+        source.click().await.expect("a cell can be clicked");
+        // One line each: after Enter the page would indent by itself.
+        source.send_keys(code).await.expect("a cell takes text");
+        let run = format!(
+            "{}{}{}",
+            char::from(Key::Shift),
+            char::from(Key::Enter),
+            NO_KEY
+        );
+        source.send_keys(&run).await.expect("a cell takes keys");
+        self.expect(&format!("#cell-{cell}[data-state=done]")).await;
+        cell
+    }
+
+    /// The text that a cell has put out.
+    pub(crate) async fn output(&self, cell: u64) -> String {
+        let outputs = self.expect(&format!("#cell-{cell}-outputs")).await;
+        outputs.text().await.expect("an element has a text")
+    }
+
+    /// The width in pixels of the picture that a cell has put out, once it is loaded.
+    pub(crate) async fn picture_width(&self, cell: u64) -> u64 {
+        self.expect(&format!("#cell-{cell}-outputs img")).await;
+        let script = format!(
+            "const picture = document.querySelector('#cell-{cell}-outputs img');
+             await picture.decode();
+             return picture.naturalWidth;"
+        );
+        self.browser
+            .run(&script, Vec::new())
+            .await
+            .as_u64()
+            .expect("a width")
+    }
+
+    /// Who the page says I am, and the carrier that proved it.
+    pub(crate) async fn identity(&self) -> (String, String) {
+        (
+            self.hidden_text("identity-name").await,
+            self.hidden_text("identity-carrier").await,
+        )
+    }
+
+    /// The id of the kernel that runs the cells.
+    pub(crate) async fn kernel(&self) -> String {
+        let id = self
+            .browser
+            .run("return document.documentElement.dataset.kernel;", vec![])
+            .await;
+        id.as_str().expect("the page has a kernel").to_owned()
+    }
+
+    async fn last_cell(&self) -> u64 {
+        let script = "return Number([...document.querySelectorAll('.cell')].at(-1).dataset.cell);";
+        self.browser
+            .run(script, Vec::new())
+            .await
+            .as_u64()
+            .expect("a page has a cell")
+    }
+
+    /// The text of an element that is shown only on demand.
+    async fn hidden_text(&self, id: &str) -> String {
+        let script = format!("return document.getElementById('{id}').textContent;");
+        self.browser
+            .run(&script, Vec::new())
+            .await
+            .as_str()
+            .expect("a text")
+            .to_owned()
+    }
+
+    async fn expect(&self, selector: &str) -> fantoccini::elements::Element {
+        let client: &Client = self.browser.client();
+        let found = client
+            .wait()
+            .at_most(LIMIT)
+            .for_element(Locator::Css(selector))
+            .await;
+        match found {
+            Ok(element) => element,
+            Err(error) => {
+                let page = self
+                    .browser
+                    .run("return document.body.innerText;", Vec::new())
+                    .await;
+                panic!(
+                    "no {selector} ({error}) on the page:\n{}",
+                    page.as_str().unwrap_or("")
+                );
+            }
+        }
+    }
+}
+
+/// Lets go of the modifier keys.
+const NO_KEY: char = '\u{E000}';

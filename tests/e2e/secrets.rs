@@ -1,0 +1,241 @@
+//! No secret goes where it could be read later: into what a server prints, into an answer, or on to
+//! a handler. Dropping a server looks through its output; these tests send it secrets in every way.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use futures_util::StreamExt as _;
+use http::{Request, Response, header};
+use portcullis_e2e::{RawConnection, Server, fetch, get, leaks};
+use serde_json::Value;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::kernels;
+
+#[tokio::test]
+async fn the_kernel_server_keeps_every_secret() {
+    for server in [Server::kernels(), Server::kernels().compat()] {
+        let server = server.start();
+        let kernel = kernels::start(server.base(), server.token()).await;
+        let paths = [
+            "",
+            "api/me",
+            "api/kernels",
+            "nowhere",
+            &kernels::channels(&kernel),
+        ];
+        for path in paths {
+            for upgrade in [false, true] {
+                for secret in [server.token().to_owned(), server.foreign_secret()] {
+                    for request in requests(&server, path, upgrade, &secret) {
+                        let what = format!("{} {:?}", request.uri(), request.headers());
+                        let response = fetch(request).await;
+                        assert_silent(&response, std::slice::from_ref(&secret), &what);
+                    }
+                }
+            }
+        }
+        assert!(
+            server.output().contains("TRACE"),
+            "the server prints all it can"
+        );
+        assert_eq!(server.leaks(), [""; 0]);
+    }
+}
+
+/// The cookie is a secret too: whoever has it is logged in.
+#[tokio::test]
+async fn the_cookie_of_a_link_is_not_printed() {
+    let server = Server::kernels().start();
+    let response = get(server.link()).await;
+    let cookies: Vec<_> = response
+        .headers()
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .filter_map(|cookie| cookie.to_str().ok()?.split(';').next())
+        .collect();
+    for cookie in &cookies {
+        let (_, value) = cookie.split_once('=').expect("a name and a value");
+        assert!(
+            leaks(value, &[server.token().to_owned()]).is_empty(),
+            "sealed"
+        );
+        server.keep_secret(value);
+    }
+    let request = |origin: &str| {
+        Request::get(format!("{}api/me", server.base()))
+            .header(header::COOKIE, cookies.join("; "))
+            .header(header::ORIGIN, origin)
+            .body(String::new())
+            .unwrap()
+    };
+    let own = server.base().trim_end_matches('/');
+    assert_eq!(
+        fetch(request(own)).await.status(),
+        200,
+        "the cookie is good"
+    );
+    fetch(request("http://evil.example")).await;
+}
+
+/// Bytes that are no HTTP have not passed any layer of ours.
+#[tokio::test]
+async fn broken_requests_are_not_printed() {
+    let server = Server::kernels().start();
+    let token = server.token();
+    for request in [
+        format!("GET /?token={token} HTTP/7.3\r\n\r\n"),
+        format!("GET /?token={token} \r\n\r\n"),
+        format!("GET /?token={token}\u{1} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: x\r\nAuthorization : token {token}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: token {token}\u{1}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: {token}\r\n\r\n"),
+    ] {
+        let mut connection = RawConnection::open(server.authority()).await;
+        connection.send(request.as_bytes()).await;
+        let answer = connection.rest().await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(leaks(&answer, &[token.to_owned()]).is_empty(), "{answer}");
+    }
+    assert_eq!(server.leaks(), [""; 0]);
+}
+
+/// The first message of each route tells what its handler sees.
+#[tokio::test]
+async fn handlers_see_who_it_is_and_no_secret() {
+    let server = Server::transports().start();
+    let token = server.token();
+    let basic = STANDARD.encode(format!("alice:{token}"));
+    let encoded = URL_SAFE_NO_PAD.encode(token);
+    let protocols = |entries: &str| ("sec-websocket-protocol", entries.to_owned());
+    let rows: [(&str, Vec<(&str, String)>); 8] = [
+        (
+            "ws/header",
+            vec![("authorization", format!("Bearer {token}"))],
+        ),
+        ("ws/any", vec![("authorization", format!("Bearer {token}"))]),
+        (
+            "ws/basic",
+            vec![("authorization", format!("Basic {basic}"))],
+        ),
+        (
+            "ws/jupyter",
+            vec![protocols(&format!("{MARKER}, {MARKER}.{token}, chat.v2"))],
+        ),
+        (
+            "ws/kubernetes",
+            vec![protocols(&format!(
+                "base64url.bearer.authorization.k8s.io.{encoded}, chat.v2"
+            ))],
+        ),
+        (
+            "ws/phoenix",
+            vec![protocols(&format!(
+                "chat.v2, base64url.bearer.phx.{encoded}"
+            ))],
+        ),
+        (&format!("ws/query?token={token}&x=1"), vec![]),
+        (&format!("ws/any?token={token}"), vec![]),
+    ];
+    for (path, headers) in rows {
+        let hello = hello(&server, path, &headers).await;
+        assert_eq!(hello["subject"], "alice", "{path}");
+        let told = hello.to_string();
+        assert!(
+            leaks(&told, &[token.to_owned()]).is_empty(),
+            "{path}: {told}"
+        );
+        assert!(
+            !told.contains(&basic) && !told.contains(&encoded),
+            "{path}: {told}"
+        );
+    }
+}
+
+const MARKER: &str = "v1.token.websocket.jupyter.org";
+
+// --- helpers -----------------------------------------------------------------------------------
+
+/// One request for each place in which a client, a browser or a proxy can put a secret.
+fn requests(server: &Server, path: &str, upgrade: bool, secret: &str) -> Vec<Request<String>> {
+    let url = format!("{}{path}", server.base());
+    let basic = STANDARD.encode(format!("alice:{secret}"));
+    let mut requests: Vec<_> = [
+        format!("{url}?token={secret}"),
+        format!("{url}?a=b&token={secret}&token={secret}"),
+        format!("{url}?TOKEN={secret}"),
+        format!("{url}?token=%ff{secret}"),
+        format!("{url}?access_token={secret}"),
+    ]
+    .into_iter()
+    .map(Request::get)
+    .collect();
+    for (name, value) in [
+        ("authorization", format!("token {secret}")),
+        ("authorization", format!("Bearer {secret}")),
+        ("authorization", format!("Basic {basic}")),
+        ("authorization", format!("Bearer {secret} {secret}")),
+        ("authorization", format!("Digest {secret}")),
+        ("authorization", secret.to_owned()),
+        ("proxy-authorization", format!("Bearer {secret}")),
+        (
+            "sec-websocket-protocol",
+            format!("{MARKER}, {MARKER}.{secret}"),
+        ),
+        ("sec-websocket-protocol", format!("{MARKER}.{secret}/(")),
+        ("cookie", format!("session={secret}; {secret}")),
+        ("referer", format!("{}?token={secret}", server.base())),
+    ] {
+        requests.push(Request::get(&url).header(name, value));
+    }
+    let own = server.base().trim_end_matches('/');
+    let requests = requests.into_iter().map(|request| match upgrade {
+        true => request
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .header("origin", own),
+        false => request,
+    });
+    requests
+        .map(|request| request.body(String::new()).expect("a request"))
+        .collect()
+}
+
+fn assert_silent(response: &Response<String>, secrets: &[String], what: &str) {
+    let told = format!("{:?}\n{}", response.headers(), response.body());
+    assert!(
+        leaks(&told, secrets).is_empty(),
+        "the answer to {what} has it: {told}"
+    );
+    for value in response.headers().values() {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        assert!(
+            leaks(&value, secrets).is_empty(),
+            "the answer to {what} has it: {value}"
+        );
+    }
+}
+
+/// Opens a socket of the transports server and returns its first message.
+async fn hello(server: &Server, path: &str, headers: &[(&str, String)]) -> Value {
+    let url = format!("{}{path}", server.websocket_base());
+    let mut request = url.into_client_request().expect("an address");
+    for (name, value) in headers {
+        let name: header::HeaderName = name.parse().expect("a name");
+        request
+            .headers_mut()
+            .insert(name, value.parse().expect("a value"));
+    }
+    let (mut socket, _) = match connect_async(request).await {
+        Ok(connected) => connected,
+        Err(tungstenite::Error::Http(response)) => panic!("{path}: {}", response.status()),
+        Err(error) => panic!("{path}: {error}"),
+    };
+    match socket.next().await {
+        Some(Ok(Message::Text(text))) => serde_json::from_str(&text).expect("JSON"),
+        other => panic!("{path}: not a text message first: {other:?}"),
+    }
+}
