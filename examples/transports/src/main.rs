@@ -1,3 +1,65 @@
-//! Under construction.
+//! Every way a credential can reach a WebSocket, each on a route of its own.
+//!
+//! ```sh
+//! cargo run -p transports -- --port 9000 --user alice=s3cret --user bob=hunter2
+//! ```
+//!
+//! The page at `/` tries them all in the browser. `ways.rs` has the routes, which is where the
+//! authentication is; `hello.rs` is what they answer; `page.rs` serves the page.
 
-fn main() {}
+mod hello;
+mod options;
+mod page;
+mod ways;
+
+use std::error::Error;
+use std::net::Ipv4Addr;
+
+use clap::Parser;
+use portcullis::redacting_span;
+use tokio::net::TcpListener;
+use tower_http::trace::TraceLayer;
+use tracing_subscriber::EnvFilter;
+
+use crate::options::Options;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let options = Options::parse();
+
+    // A second port is a second origin. The page tries to use it as a hostile page would.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+    let cross = TcpListener::bind((Ipv4Addr::LOCALHOST, options.cross_port)).await?;
+    let (port, cross_port) = (listener.local_addr()?.port(), cross.local_addr()?.port());
+
+    let app = ways::routes(&options)?
+        .merge(page::routes(&options, port, cross_port))
+        .layer(TraceLayer::new_for_http().make_span_with(redacting_span));
+
+    println!("Every way in: http://127.0.0.1:{port}/");
+    println!("As a foreign origin: http://127.0.0.1:{cross_port}/");
+    let first = axum::serve(listener, app.clone()).with_graceful_shutdown(stopped());
+    let second = axum::serve(cross, app).with_graceful_shutdown(stopped());
+    tokio::try_join!(first.into_future(), second.into_future())?;
+    Ok(())
+}
+
+/// Ends with Ctrl-C, and with the signal that service managers send.
+async fn stopped() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => return,
+                _ = terminate.recv() => return,
+            }
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,66 @@
+use std::str::FromStr;
+
+use clap::Parser;
+
+/// Every way a credential can reach a WebSocket.
+#[derive(Debug, Parser)]
+pub(crate) struct Options {
+    /// The port to listen on, on 127.0.0.1; 0 for any that is free.
+    #[arg(long, default_value_t = 9000)]
+    pub(crate) port: u16,
+
+    /// The port of the second origin; 0 for any that is free.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) cross_port: u16,
+
+    /// Somebody who may come in: `name=token`, or `name=token:scope,scope`. Repeatable.
+    #[arg(
+        long = "user",
+        value_name = "NAME=TOKEN[:SCOPE,SCOPE]",
+        required = true
+    )]
+    pub(crate) users: Vec<User>,
+
+    /// An origin whose pages may use the cookie, too. Repeatable.
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    pub(crate) allowed_origins: Vec<String>,
+}
+
+/// Somebody who may come in.
+#[derive(Clone)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) token: String,
+    pub(crate) scopes: Vec<String>,
+}
+
+impl FromStr for User {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, rest) = text.split_once('=').ok_or("write it as name=token")?;
+        let (token, scopes) = rest.rsplit_once(':').unwrap_or((rest, ""));
+        if name.is_empty() || token.is_empty() {
+            return Err("neither the name nor the token may be empty".into());
+        }
+        let scopes = scopes
+            .split(',')
+            .filter(|scope| !scope.is_empty())
+            .map(Into::into)
+            .collect();
+        Ok(Self {
+            name: name.into(),
+            token: token.into(),
+            scopes,
+        })
+    }
+}
+
+/// Without the token.
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
