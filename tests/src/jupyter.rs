@@ -1,11 +1,15 @@
+use std::net::TcpStream;
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::peer::python_home;
 use crate::server::{Server, jupyter_folders, link, split_origin};
 use crate::{Process, new_secret};
+
+const START: Duration = Duration::from_secs(60);
 
 /// The real `jupyter server`, as released.
 #[derive(Debug)]
@@ -56,13 +60,26 @@ impl JupyterServer {
             .envs(environment.iter().copied());
         jupyter_folders(&mut command, &home);
         let process = Process::start(&mut command);
-        let link = process.wait_for_line(Duration::from_secs(60), link);
+        let link = process.wait_for_line(START, link);
         let (origin, _) = split_origin(&link);
+        wait_until_it_listens(origin.trim_start_matches("http://"));
         Self {
             base: format!("{origin}/"),
             token,
             _process: process,
             _home: home,
         }
+    }
+}
+
+/// It prints its address before it listens there, and nothing after. So this has to try.
+fn wait_until_it_listens(authority: &str) {
+    let deadline = Instant::now() + START;
+    while let Err(error) = TcpStream::connect(authority) {
+        assert!(
+            Instant::now() < deadline,
+            "jupyter server never listens: {error}"
+        );
+        thread::sleep(Duration::from_millis(20));
     }
 }
