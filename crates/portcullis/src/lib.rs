@@ -51,6 +51,8 @@ mod profile;
 pub mod refusal;
 pub mod scope;
 pub mod seal;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod trace;
 pub mod verify;
 

@@ -14,9 +14,9 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
     let headers = request.headers();
     let http2 = request.version() > Version::HTTP_11;
     if http2 {
-        check_connect(request)?
+        check_connect(request)?;
     } else {
-        check_upgrade(request)?
+        check_upgrade(request)?;
     }
 
     if has_body(headers, http2) {

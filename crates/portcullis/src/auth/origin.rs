@@ -233,11 +233,11 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     }
     match port.strip_prefix(':') {
         None if port.is_empty() => Some((host, None)),
-        None => None,
+        // `parse` would take a sign.
         Some(digits) if digits.starts_with(|c: char| c.is_ascii_digit()) => {
             Some((host, Some(digits.parse().ok()?)))
         }
-        Some(_) => None,
+        _ => None,
     }
 }
 

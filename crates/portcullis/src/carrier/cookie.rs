@@ -162,12 +162,13 @@ fn without(line: &[u8], is_ours: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> 
         .filter(|segment| !is_ours(trim(segment)))
     {
         if kept.is_empty() {
-            kept.extend_from_slice(trim(segment));
+            kept.extend_from_slice(segment.trim_ascii_start());
         } else {
             kept.push(b';');
             kept.extend_from_slice(segment);
         }
     }
+    kept.truncate(kept.trim_ascii_end().len());
     if kept.is_empty() {
         return None;
     }

@@ -1,0 +1,72 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use portcullis_core::Clock;
+
+/// A clock that stands still until it is turned. All clones show the same time.
+///
+/// ```
+/// use std::time::Duration;
+/// use portcullis::testing::{Accepting, FakeClock, TestClient};
+/// use portcullis::{AuthLayer, Clock, Identity};
+/// # use axum::{Router, routing::get};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let clock = FakeClock::new();
+/// let hour = Duration::from_secs(3600);
+/// let alice = Identity::builder("alice").expires_at(clock.now() + hour).build();
+/// let auth = AuthLayer::new(Accepting::token("t0k", alice)).clock(clock.clone());
+/// # let app: Router = Router::new().route("/", get(|| async {})).route_layer(auth);
+/// let client = TestClient::new(app);
+///
+/// assert_eq!(client.get("/").bearer("t0k").send().await.status(), 200);
+/// clock.advance(hour);
+/// assert_eq!(client.get("/").bearer("t0k").send().await.status(), 401);
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct FakeClock(Arc<Mutex<SystemTime>>);
+
+impl FakeClock {
+    /// Shows the same time in every test: 14 November 2023, 22:13:20 UTC, which is 1,700,000,000
+    /// seconds after the beginning of 1970.
+    pub fn new() -> Self {
+        Self::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000))
+    }
+
+    /// Shows `time`.
+    pub fn at(time: SystemTime) -> Self {
+        Self(Arc::new(Mutex::new(time)))
+    }
+
+    /// Turns it forward.
+    ///
+    /// # Panics
+    ///
+    /// If no [`SystemTime`] is that far in the future.
+    pub fn advance(&self, duration: Duration) {
+        *self.time() += duration;
+    }
+
+    /// Turns it to `time`, forward or back.
+    pub fn set(&self, time: SystemTime) {
+        *self.time() = time;
+    }
+
+    fn time(&self) -> MutexGuard<'_, SystemTime> {
+        // A panic of `advance` leaves the time as it was.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for FakeClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for FakeClock {
+    fn now(&self) -> SystemTime {
+        *self.time()
+    }
+}

@@ -1,0 +1,3 @@
+//! What goes over the wire, in tables.
+
+use portcullis as _;
