@@ -1,3 +1,106 @@
-//! Under construction.
+//! A Jupyter-like kernel server behind portcullis.
+//!
+//! ```text
+//! options ─▶ app ─┬▶ auth      who may come in
+//!                 ├▶ page      the notebook in the browser
+//!                 └▶ api ─┬▶ kernel    code that runs
+//!                         ├▶ channels  its WebSocket ─▶ wire
+//!                         ├▶ sessions  which notebook has which kernel
+//!                         └▶ events    what happens to kernels
+//! ```
 
-fn main() {}
+mod api;
+mod app;
+mod auth;
+mod channels;
+mod events;
+mod kernel;
+mod options;
+mod page;
+mod sessions;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tracing_subscriber::EnvFilter;
+
+use crate::app::App;
+use crate::kernel::KernelSpecs;
+use crate::options::{Options, Token};
+
+/// How long answers that are under way may take when the server stops.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kernel-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .with_writer(io::stderr)
+        .init();
+    let token = options.token()?;
+    let specs = KernelSpecs::new(options.kernel.clone());
+    let default = specs
+        .find(None)
+        .ok_or("there is no kernelspec of this name")?;
+    let listener = TcpListener::bind((options.ip, options.port)).await?;
+    let app = App::new(specs);
+    let stopping = app.stopping.clone();
+    let router = app::router(Arc::clone(&app), &options);
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    welcome(listener.local_addr()?, &token, &default.display_name)?;
+
+    let server = axum::serve(listener, router)
+        .with_graceful_shutdown(async move { stopping.cancelled().await });
+    let server = tokio::spawn(server.into_future());
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping");
+    app.stop().await;
+    match timeout(LAST_ANSWERS, server).await {
+        Ok(served) => Ok(served??),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Prints what one needs to know to get in. A token that was given is not repeated.
+fn welcome(address: SocketAddr, token: &Token, kernel: &str) -> io::Result<()> {
+    let shown = match token.is_generated {
+        true => &*token.secret,
+        false => "...",
+    };
+    let mut stdout = io::stdout().lock();
+    writeln!(
+        stdout,
+        "Kernel server, with {kernel} as the default kernel. Open this link:\n"
+    )?;
+    writeln!(stdout, "    http://{address}/?token={shown}\n")?;
+    writeln!(
+        stdout,
+        "Ctrl-C stops it and all its kernels; --help lists the options."
+    )?;
+    stdout.flush()
+}

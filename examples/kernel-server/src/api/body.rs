@@ -1,0 +1,33 @@
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Path, Request};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::ApiError;
+
+/// A JSON body, whatever its content type says: JupyterLab sends `text/plain`. No body is `null`.
+#[derive(Debug)]
+pub(super) struct Body<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|error| ApiError::bad_request(error.body_text()))?;
+        let json = match body.trim_ascii() {
+            [] => b"null",
+            json => json,
+        };
+        serde_json::from_slice(json)
+            .map(Self)
+            .map_err(|error| ApiError::bad_request(format!("Invalid JSON in body: {error}")))
+    }
+}
+
+/// The id of a path. What is no id names nothing.
+pub(super) fn id(path: &Path<String>, what: &str) -> Result<Uuid, ApiError> {
+    path.parse()
+        .map_err(|_| ApiError::not_found(format!("{what} does not exist: {}", path.0)))
+}

@@ -1,0 +1,80 @@
+//! Who is the server, and who are you.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use portcullis_core::Identity;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::ApiError;
+use crate::app::App;
+use crate::auth::Visitor;
+use crate::wire::timestamp;
+
+pub(super) async fn version() -> Json<Value> {
+    Json(json!({"version": env!("CARGO_PKG_VERSION")}))
+}
+
+pub(super) async fn status(State(app): State<Arc<App>>) -> Json<Value> {
+    let kernels = app.kernels.list();
+    let active = kernels.iter().map(|kernel| kernel.last_activity()).max();
+    Json(json!({
+        "started": timestamp(app.started),
+        "last_activity": timestamp(active.unwrap_or(app.started)),
+        "kernels": kernels.len(),
+        "connections": kernels.iter().map(|kernel| kernel.connections()).sum::<usize>(),
+    }))
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Me {
+    /// JSON: the actions asked about, for each resource.
+    permissions: Option<String>,
+}
+
+pub(super) async fn me(visitor: Visitor, Query(query): Query<Me>) -> Result<Json<Value>, ApiError> {
+    let permissions = permissions(query.permissions.as_deref())?;
+    let identity = visitor.map(|extension| extension.0);
+    let name = identity.as_ref().map_or("anonymous", Identity::subject);
+    Ok(Json(json!({
+        "identity": {
+            "username": name,
+            "name": name,
+            "display_name": name,
+            "initials": name.chars().next().map(|letter| letter.to_uppercase().to_string()),
+            "avatar_url": null,
+            "color": null,
+        },
+        "permissions": permissions,
+        "authenticated": identity.as_ref().and_then(authenticated),
+    })))
+}
+
+/// Who is in may do everything: so whatever is asked about is allowed.
+fn permissions(asked: Option<&str>) -> Result<BTreeMap<String, Vec<String>>, ApiError> {
+    let asked = asked.filter(|json| !json.is_empty());
+    asked.map_or_else(
+        || Ok(BTreeMap::new()),
+        |json| {
+            serde_json::from_str(json).map_err(|_| {
+                ApiError::bad_request(
+                    "permissions should be a JSON dict of {\"resource\":[\"action\",]}",
+                )
+            })
+        },
+    )
+}
+
+/// How the request proved it.
+fn authenticated(identity: &Identity) -> Option<Value> {
+    let proof = identity.proof()?;
+    Some(json!({
+        "carrier": proof.carrier.as_str(),
+        "scheme": proof.scheme.as_str(),
+        "expires_at": identity.expires_at().map(|end: SystemTime| timestamp(end)),
+    }))
+}

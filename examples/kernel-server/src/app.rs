@@ -1,0 +1,79 @@
+//! The whole of the server, as a router.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::http::{Method, header};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_http::cors::CorsLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::events::Events;
+use crate::kernel::{KernelSpecs, Kernels};
+use crate::options::Options;
+use crate::sessions::Sessions;
+use crate::{api, auth, page};
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) kernels: Kernels,
+    pub(crate) sessions: Sessions,
+    pub(crate) events: Events,
+    pub(crate) started: SystemTime,
+    /// The sockets that are open, whatever they are for.
+    pub(crate) sockets: TaskTracker,
+    /// Raised when the server stops.
+    pub(crate) stopping: CancellationToken,
+}
+
+impl App {
+    pub(crate) fn new(specs: KernelSpecs) -> Arc<Self> {
+        let events = Events::new();
+        Arc::new(Self {
+            kernels: Kernels::new(specs, events.clone()),
+            sessions: Sessions::default(),
+            events,
+            started: SystemTime::now(),
+            sockets: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        })
+    }
+
+    /// Ends all kernels and says goodbye on all sockets. Done when no kernel is left.
+    pub(crate) async fn stop(&self) {
+        self.stopping.cancel();
+        self.kernels.close().await;
+        self.sockets.close();
+        self.sockets.wait().await;
+    }
+}
+
+/// Everything there is to ask for, behind the guard.
+pub(crate) fn router(app: Arc<App>, options: &Options) -> Router {
+    let router = Router::new().merge(page::routes()).merge(api::routes(app));
+    let guarded = auth::guard(router, options).layer(cors(options));
+    let headers = page::security_headers().into_iter();
+    headers.fold(guarded, |router, (name, value)| {
+        router.layer(SetResponseHeaderLayer::if_not_present(name, value))
+    })
+}
+
+/// Lets the pages of other origins read answers, if the command line names them.
+fn cors(options: &Options) -> CorsLayer {
+    if options.allow_origin.is_empty() {
+        return CorsLayer::new();
+    }
+    CorsLayer::new()
+        .allow_origin(options.allow_origin.clone())
+        .allow_credentials(true)
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::CACHE_CONTROL,
+        ])
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .expose_headers([header::LOCATION])
+}

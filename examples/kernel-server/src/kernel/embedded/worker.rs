@@ -1,0 +1,220 @@
+//! The thread: takes one request after another, and answers it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::console::Console;
+use super::interpreter::{Completeness, Interpreter};
+use super::signal::Signal;
+use crate::kernel::clients::ClientId;
+use crate::kernel::output::Output;
+use crate::wire::Message;
+
+/// What the thread is given to do.
+#[derive(Debug)]
+pub(super) enum Work {
+    Answer(ClientId, Message),
+    Stop,
+}
+
+pub(super) struct Worker {
+    console: Rc<Console>,
+    interpreter: Interpreter,
+    signal: Arc<Signal>,
+    /// How many cells were run.
+    count: u64,
+}
+
+#[derive(Deserialize)]
+struct Execute {
+    code: String,
+    #[serde(default)]
+    silent: bool,
+    #[serde(default = "yes")]
+    stop_on_error: bool,
+}
+
+#[derive(Deserialize)]
+struct Complete {
+    code: String,
+    cursor_pos: usize,
+}
+
+#[derive(Deserialize)]
+struct IsComplete {
+    code: String,
+}
+
+impl Worker {
+    pub(super) fn new(output: Output, session: &str, signal: Arc<Signal>) -> Self {
+        let console = Rc::new(Console::new(output, session));
+        Self {
+            interpreter: Interpreter::new(&console, &signal),
+            console,
+            signal,
+            count: 0,
+        }
+    }
+
+    pub(super) fn run(mut self, mut work: mpsc::Receiver<Work>) {
+        self.console.end();
+        while let Some(Work::Answer(client, request)) = work.blocking_recv() {
+            let failed = self.answer(client, &request);
+            if failed {
+                self.abort(&mut work);
+            }
+            if self.signal.is_stopped() {
+                return;
+            }
+        }
+    }
+
+    /// Answers a request. Whether those behind it are to be given up.
+    fn answer(&mut self, client: ClientId, request: &Message) -> bool {
+        let Ok(header) = request.header() else {
+            return false;
+        };
+        self.console.begin(&request.header);
+        let mut failed = false;
+        let reply = match &*header.msg_type {
+            "execute_request" => request.content().ok().map(|execute: Execute| {
+                let (reply, ok) = self.execute(&execute);
+                failed = !ok && execute.stop_on_error;
+                ("execute_reply", reply)
+            }),
+            "kernel_info_request" => Some(("kernel_info_reply", kernel_info())),
+            "complete_request" => {
+                let complete = |request| ("complete_reply", self.complete(&request));
+                request.content().ok().map(complete)
+            }
+            "is_complete_request" => {
+                let is_complete = |request| ("is_complete_reply", self.is_complete(&request));
+                request.content().ok().map(is_complete)
+            }
+            "inspect_request" => {
+                let content = json!({"status": "ok", "found": false, "data": {}, "metadata": {}});
+                Some(("inspect_reply", content))
+            }
+            "history_request" => Some(("history_reply", json!({"status": "ok", "history": []}))),
+            "comm_info_request" => Some(("comm_info_reply", json!({"status": "ok", "comms": {}}))),
+            _ => None,
+        };
+        match reply {
+            Some((msg_type, content)) => self.console.reply(client, msg_type, &content),
+            None => tracing::debug!(msg_type = &*header.msg_type, "ignored a request"),
+        }
+        self.console.end();
+        failed
+    }
+
+    /// After a failure, the cells that were sent along with it do not run.
+    fn abort(&mut self, work: &mut mpsc::Receiver<Work>) {
+        while let Ok(Work::Answer(client, request)) = work.try_recv() {
+            let is_cell = request
+                .header()
+                .is_ok_and(|header| header.msg_type == "execute_request");
+            if is_cell {
+                let content = json!({"status": "aborted"});
+                self.console.begin(&request.header);
+                self.console.reply(client, "execute_reply", &content);
+                self.console.end();
+            } else {
+                self.answer(client, &request);
+            }
+        }
+    }
+
+    /// Runs a cell. The content of the reply, and whether it is a good one.
+    fn execute(&mut self, request: &Execute) -> (Value, bool) {
+        if !request.silent {
+            self.count += 1;
+            let content = json!({"code": request.code, "execution_count": self.count});
+            self.console.tell("execute_input", &content);
+        }
+        self.signal.clear();
+        match self.interpreter.run(&request.code) {
+            Ok(value) => {
+                if let (Some(value), false) = (value, request.silent) {
+                    let content = json!({
+                        "data": {"text/plain": value},
+                        "execution_count": self.count,
+                        "metadata": {},
+                    });
+                    self.console.tell("execute_result", &content);
+                }
+                let reply = json!({
+                    "status": "ok",
+                    "execution_count": self.count,
+                    "payload": [],
+                    "user_expressions": {},
+                });
+                (reply, true)
+            }
+            Err(failure) => {
+                let mut content = json!({
+                    "ename": failure.name,
+                    "evalue": failure.value,
+                    "traceback": failure.traceback,
+                });
+                self.console.tell("error", &content);
+                content["status"] = json!("error");
+                content["execution_count"] = json!(self.count);
+                (content, false)
+            }
+        }
+    }
+
+    fn complete(&self, request: &Complete) -> Value {
+        // The position counts characters, not bytes.
+        let before: Vec<char> = request.code.chars().take(request.cursor_pos).collect();
+        let is_part = |character: &&char| character.is_alphanumeric() || **character == '_';
+        let length = before.iter().rev().take_while(is_part).count();
+        let start = before.len() - length;
+        let prefix: String = before[start..].iter().collect();
+        json!({
+            "status": "ok",
+            "matches": self.interpreter.names(&prefix),
+            "cursor_start": start,
+            "cursor_end": before.len(),
+            "metadata": {},
+        })
+    }
+
+    fn is_complete(&self, request: &IsComplete) -> Value {
+        match self.interpreter.completeness(&request.code) {
+            Completeness::Complete => json!({"status": "complete"}),
+            Completeness::Incomplete => json!({"status": "incomplete", "indent": "    "}),
+            Completeness::Invalid => json!({"status": "invalid"}),
+        }
+    }
+}
+
+/// Who this kernel is.
+pub(super) fn kernel_info() -> Value {
+    json!({
+        "status": "ok",
+        "protocol_version": "5.4",
+        "implementation": "rhai",
+        "implementation_version": env!("CARGO_PKG_VERSION"),
+        "language_info": {
+            "name": "rhai",
+            "version": "1",
+            "mimetype": "text/x-rhai",
+            "file_extension": ".rhai",
+            "pygments_lexer": "rust",
+            "codemirror_mode": "rust",
+        },
+        "banner": "Rhai, built into the server. Try: print(6 * 7), html(\"<b>bold</b>\"), \
+                   png(160, 100, |x, y| x * 65536 + y * 512), sleep(1)",
+        "help_links": [{"text": "The Rhai book", "url": "https://rhai.rs/book/"}],
+        "debugger": false,
+    })
+}
+
+fn yes() -> bool {
+    true
+}

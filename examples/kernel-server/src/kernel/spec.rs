@@ -1,0 +1,331 @@
+//! Which kernels there are: those installed on this machine, and the one in this binary.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The name of the kernel that is part of this binary.
+pub(crate) const EMBEDDED: &str = "rhai";
+
+/// Which kernels a server offers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Choice {
+    /// All there are. Without a name of its own, a notebook gets Python if that is installed.
+    Auto,
+
+    /// The one in the binary and no other: no process is ever started.
+    Embedded,
+
+    /// All there are, and this one where no name is given.
+    Named(String),
+}
+
+impl From<&str> for Choice {
+    fn from(name: &str) -> Self {
+        match name {
+            "auto" => Self::Auto,
+            "embedded" => Self::Embedded,
+            name => Self::Named(name.to_owned()),
+        }
+    }
+}
+
+/// One kernel that can be started.
+#[derive(Clone, Debug)]
+pub(crate) struct KernelSpec {
+    pub(crate) name: String,
+    pub(crate) display_name: String,
+    /// `kernel.json` as it is, for clients.
+    pub(crate) json: Value,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Embedded,
+    Process(Installed),
+}
+
+/// A kernel that is a program of its own.
+#[derive(Clone, Debug)]
+pub(crate) struct Installed {
+    pub(crate) argv: Vec<String>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) interrupt_mode: InterruptMode,
+    /// The folder of the kernelspec, which may hold logos.
+    pub(crate) folder: PathBuf,
+    /// The environment it belongs to, such as a venv, if its folder tells.
+    pub(crate) prefix: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum InterruptMode {
+    #[default]
+    Signal,
+    Message,
+}
+
+/// The part of `kernel.json` that starting it takes.
+#[derive(Deserialize)]
+struct KernelJson {
+    argv: Vec<String>,
+    display_name: String,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    #[serde(default)]
+    interrupt_mode: InterruptMode,
+}
+
+/// Finds the kernels, anew each time: one that was installed a minute ago is there.
+#[derive(Clone, Debug)]
+pub(crate) struct KernelSpecs {
+    choice: Choice,
+    folders: Vec<PathBuf>,
+}
+
+impl KernelSpecs {
+    /// Looks where Jupyter looks.
+    pub(crate) fn new(choice: Choice) -> Self {
+        Self {
+            choice,
+            folders: jupyter_folders(),
+        }
+    }
+
+    /// All kernels on offer, by name, the default first. Reads files.
+    pub(crate) fn list(&self) -> Vec<KernelSpec> {
+        let mut specs = BTreeMap::from([(EMBEDDED.to_owned(), embedded())]);
+        if self.choice != Choice::Embedded {
+            for folder in &self.folders {
+                for spec in read_folder(folder) {
+                    specs.entry(spec.name.clone()).or_insert(spec);
+                }
+            }
+        }
+        let default = match &self.choice {
+            Choice::Named(name) => name,
+            _ if specs.contains_key("python3") => "python3",
+            _ => specs
+                .keys()
+                .find(|name| *name != EMBEDDED)
+                .map_or(EMBEDDED, String::as_str),
+        };
+        let default = default.to_owned();
+        let default = specs.remove(&default);
+        default.into_iter().chain(specs.into_values()).collect()
+    }
+
+    /// The kernel of this name, or the default. Reads files.
+    pub(crate) fn find(&self, name: Option<&str>) -> Option<KernelSpec> {
+        let name = name.or(match &self.choice {
+            Choice::Named(name) => Some(name),
+            _ => None,
+        });
+        let is_wanted = |spec: &KernelSpec| name.is_none_or(|name| spec.name == name);
+        self.list().into_iter().find(is_wanted)
+    }
+}
+
+impl KernelSpec {
+    /// The files that clients may fetch: logos and scripts, by the key that clients know.
+    pub(crate) fn resources(&self) -> BTreeMap<String, PathBuf> {
+        let Kind::Process(Installed { folder, .. }) = &self.kind else {
+            return BTreeMap::new();
+        };
+        files(folder)
+            .filter_map(|path| {
+                let stem = path.file_stem()?.to_str()?;
+                let name = path.file_name()?.to_str()?;
+                let key = match name {
+                    "kernel.js" | "kernel.css" => name,
+                    _ if stem.starts_with("logo-") => stem,
+                    _ => return None,
+                };
+                Some((key.to_owned(), path.clone()))
+            })
+            .collect()
+    }
+}
+
+fn embedded() -> KernelSpec {
+    let display_name = "Rhai (built in)";
+    KernelSpec {
+        name: EMBEDDED.to_owned(),
+        display_name: display_name.to_owned(),
+        json: json!({
+            "argv": [],
+            "display_name": display_name,
+            "env": {},
+            "interrupt_mode": "message",
+            "language": "rhai",
+            "metadata": {},
+        }),
+        kind: Kind::Embedded,
+    }
+}
+
+/// The kernels of one of Jupyter's data folders.
+fn read_folder(folder: &Path) -> impl Iterator<Item = KernelSpec> {
+    // `<prefix>/share/jupyter` belongs to the environment `<prefix>`.
+    let prefix = folder
+        .ends_with("share/jupyter")
+        .then(|| folder.ancestors().nth(2).map(Path::to_path_buf))
+        .flatten();
+    let kernels = folder.join("kernels");
+    files(&kernels).filter_map(move |folder| {
+        let name = folder.file_name()?.to_str()?.to_lowercase();
+        let file = std::fs::read(folder.join("kernel.json")).ok()?;
+        match read_spec(&name, folder, &file, prefix.clone()) {
+            Ok(spec) => Some(spec),
+            Err(error) => {
+                tracing::warn!(kernel = name, %error, "ignored a kernelspec that cannot be read");
+                None
+            }
+        }
+    })
+}
+
+fn read_spec(
+    name: &str,
+    folder: PathBuf,
+    file: &[u8],
+    prefix: Option<PathBuf>,
+) -> serde_json::Result<KernelSpec> {
+    let json: Value = serde_json::from_slice(file)?;
+    let KernelJson {
+        argv,
+        display_name,
+        env,
+        interrupt_mode,
+    } = KernelJson::deserialize(&json)?;
+    Ok(KernelSpec {
+        name: name.to_owned(),
+        display_name,
+        json,
+        kind: Kind::Process(Installed {
+            argv,
+            env,
+            interrupt_mode,
+            folder,
+            prefix,
+        }),
+    })
+}
+
+/// Jupyter's data folders, those that win first.
+fn jupyter_folders() -> Vec<PathBuf> {
+    let path = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let mut folders: Vec<PathBuf> = path("JUPYTER_PATH")
+        .iter()
+        .flat_map(env::split_paths)
+        .collect();
+    let environments = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(path);
+    let prefixes = environments
+        .map(PathBuf::from)
+        .chain(python_prefix())
+        .map(|prefix| prefix.join("share/jupyter"));
+    folders.extend(prefixes);
+    let home = path("HOME").map(PathBuf::from);
+    let user = path("JUPYTER_DATA_DIR")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(path("XDG_DATA_HOME")?).join("jupyter")))
+        .or_else(|| match cfg!(target_os = "macos") {
+            true => Some(home?.join("Library/Jupyter")),
+            false => Some(home?.join(".local/share/jupyter")),
+        });
+    folders.extend(user);
+    folders.extend(["/usr/local/share/jupyter", "/usr/share/jupyter"].map(PathBuf::from));
+    folders
+}
+
+/// The environment of the Python that a shell would start: `<prefix>/bin/python3`.
+fn python_prefix() -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let bin = env::split_paths(&path).find(|bin| {
+        ["python3", "python"]
+            .iter()
+            .any(|name| bin.join(name).is_file())
+    })?;
+    bin.parent().map(Path::to_path_buf)
+}
+
+/// What is in a folder; nothing if there is no such folder.
+fn files(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn specs(choice: Choice, names: &[&str]) -> (tempfile::TempDir, KernelSpecs) {
+        let prefix = tempfile::tempdir().unwrap();
+        let folder = prefix.path().join("share/jupyter");
+        for name in names {
+            let kernel = folder.join("kernels").join(name);
+            fs::create_dir_all(&kernel).unwrap();
+            let json = r#"{"argv":["python","-m","x"],"display_name":"X","language":"x","own":1}"#;
+            fs::write(kernel.join("kernel.json"), json).unwrap();
+            fs::write(kernel.join("logo-64x64.png"), "").unwrap();
+            fs::write(kernel.join("secret.txt"), "").unwrap();
+        }
+        let specs = KernelSpecs {
+            choice,
+            folders: vec![folder],
+        };
+        (prefix, specs)
+    }
+
+    fn names(specs: &KernelSpecs) -> Vec<String> {
+        specs.list().into_iter().map(|spec| spec.name).collect()
+    }
+
+    #[test]
+    fn the_default_is_python_else_any_else_the_embedded_one() {
+        let (_folder, all) = specs(Choice::Auto, &["a", "python3", "zig"]);
+        assert_eq!(names(&all), ["python3", "a", "rhai", "zig"]);
+        let (_folder, some) = specs(Choice::Auto, &["zig"]);
+        assert_eq!(names(&some), ["zig", "rhai"]);
+        let (_folder, none) = specs(Choice::Auto, &[]);
+        assert_eq!(names(&none), ["rhai"]);
+    }
+
+    #[test]
+    fn a_choice_wins() {
+        let (_folder, embedded) = specs(Choice::Embedded, &["python3"]);
+        assert_eq!(names(&embedded), ["rhai"]);
+        assert!(embedded.find(Some("python3")).is_none());
+        let (_folder, named) = specs("zig".into(), &["python3", "zig"]);
+        assert_eq!(named.find(None).unwrap().name, "zig");
+        let (_folder, missing) = specs("zig".into(), &["python3"]);
+        assert!(missing.find(None).is_none());
+    }
+
+    #[test]
+    fn a_spec_keeps_what_nobody_knows_and_shows_no_other_file() {
+        let (folder, all) = specs(Choice::Auto, &["Python3"]);
+        let spec = all.find(Some("python3")).unwrap();
+        assert_eq!(spec.json["own"], 1);
+        assert_eq!(spec.resources().keys().collect::<Vec<_>>(), ["logo-64x64"]);
+        let Kind::Process(installed) = spec.kind else {
+            panic!("not a process")
+        };
+        assert_eq!(installed.prefix.as_deref(), Some(folder.path()));
+        assert_eq!(installed.interrupt_mode, InterruptMode::Signal);
+    }
+
+    #[test]
+    fn a_broken_spec_hides_no_other() {
+        let (folder, all) = specs(Choice::Auto, &["good", "bad"]);
+        let file = folder.path().join("share/jupyter/kernels/bad/kernel.json");
+        fs::write(file, "{").unwrap();
+        assert_eq!(names(&all), ["good", "rhai"]);
+    }
+}
