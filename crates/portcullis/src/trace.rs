@@ -29,7 +29,7 @@ pub fn redacting_span<B>(request: &Request<B>) -> Span {
 }
 
 /// The address without its query, and without a user's name and password in front of the host.
-struct Redacted<'a>(&'a Uri);
+pub(crate) struct Redacted<'a>(pub(crate) &'a Uri);
 
 impl std::fmt::Display for Redacted<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

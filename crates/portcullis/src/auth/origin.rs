@@ -2,8 +2,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use http::header::{HOST, HeaderName, ORIGIN};
-use http::uri::Scheme;
-use http::{HeaderMap, Request, Version};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, Request};
 
 use super::handshake::one;
 use crate::profile::SameOrigin;
@@ -204,13 +204,19 @@ impl<'a> SerializedOrigin<'a> {
 
 /// The host that a request is for, and its port if it is written out.
 ///
-/// Only this and the origin are compared, so a request that names two hosts names none.
+/// A request that names two hosts names none: the target and the `Host` header have to agree, in
+/// HTTP/1.1 (RFC 9112 §3.2.2) and in HTTP/2 (RFC 9113 §8.3.1).
 fn host_of<B>(request: &Request<B>) -> Option<(&str, Option<u16>)> {
-    let authority = match request.uri().authority() {
-        Some(authority) if request.version() > Version::HTTP_11 => authority.as_str(),
-        _ => std::str::from_utf8(one(request.headers(), &HOST)?).ok()?,
+    let target = request.uri().authority().map(Authority::as_str);
+    let header = match request.headers().contains_key(HOST) {
+        true => Some(std::str::from_utf8(one(request.headers(), &HOST)?).ok()?),
+        false => None,
     };
-    split_port(authority)
+    match (target, header) {
+        (Some(target), Some(header)) if !target.eq_ignore_ascii_case(header) => None,
+        (Some(authority), _) | (None, Some(authority)) => split_port(authority),
+        (None, None) => None,
+    }
 }
 
 /// Host and port of an authority that has no user info.

@@ -28,6 +28,7 @@ pub use self::kind::RefusalKind;
 pub use self::respond::{Problem, Respond};
 use crate::Profile;
 use crate::carrier::{Reader, Unreadable};
+use crate::trace::Redacted;
 
 /// Why a request is not admitted, and how that is answered.
 ///
@@ -134,7 +135,7 @@ impl Refusal {
             profile = profile.name(),
             status = self.status.as_u16(),
             method = %request.method,
-            path = request.uri.path(),
+            uri = %Redacted(&request.uri),
             "{self}"
         );
         let mut response = responder.respond(&self, request);
