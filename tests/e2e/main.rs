@@ -9,4 +9,5 @@ mod kernels;
 mod notebook;
 mod secrets;
 mod shutdown;
+mod transports;
 mod upgrades;

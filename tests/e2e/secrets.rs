@@ -109,7 +109,8 @@ async fn handlers_see_who_it_is_and_no_secret() {
     let basic = STANDARD.encode(format!("alice:{token}"));
     let encoded = URL_SAFE_NO_PAD.encode(token);
     let protocols = |entries: &str| ("sec-websocket-protocol", entries.to_owned());
-    let rows: [(&str, Vec<(&str, String)>); 8] = [
+    let own = server.base().trim_end_matches('/').to_owned();
+    let rows: [(&str, Vec<(&str, String)>); 10] = [
         (
             "ws/header",
             vec![("authorization", format!("Bearer {token}"))],
@@ -137,6 +138,17 @@ async fn handlers_see_who_it_is_and_no_secret() {
         ),
         (&format!("ws/query?token={token}&x=1"), vec![]),
         (&format!("ws/any?token={token}"), vec![]),
+        (
+            "ws/cookie",
+            vec![
+                ("cookie", format!("a=b; token={token}")),
+                ("origin", own.clone()),
+            ],
+        ),
+        (
+            "ws/any",
+            vec![("cookie", format!("token={token}; c=d")), ("origin", own)],
+        ),
     ];
     for (path, headers) in rows {
         let hello = hello(&server, path, &headers).await;

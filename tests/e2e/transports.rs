@@ -1,0 +1,103 @@
+//! The page of the transports server tries every way in, in a real browser.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fantoccini::Locator;
+use portcullis_e2e::{Browser, Server, leaks};
+
+/// The ways that open from the page's own origin, and the carrier that the handler is told.
+const OPEN_AT_HOME: [(&str, &str); 7] = [
+    ("any", "subprotocol"),
+    ("cookie", "cookie"),
+    ("jupyter", "subprotocol"),
+    ("jupyter-app", "subprotocol"),
+    ("kubernetes", "subprotocol"),
+    ("phoenix", "subprotocol"),
+    ("query", "query"),
+];
+
+#[tokio::test]
+async fn every_way_ends_as_it_should() {
+    let server = Server::transports().start();
+    let browser = Browser::start().await;
+    browser.open(server.base()).await;
+    try_all(&browser, server.token()).await;
+    for width in [1280, 390] {
+        browser.screenshot("transports", width).await;
+    }
+
+    // The page judges by itself. This holds without its judgement.
+    let results = browser
+        .run("return window.portcullisResults;", Vec::new())
+        .await;
+    let results = results.as_array().expect("a list of results");
+    let failed: Vec<_> = results
+        .iter()
+        .filter(|result| result["ok"] != true)
+        .collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    for target in ["self", "port", "name"] {
+        let opened: BTreeMap<_, _> = results
+            .iter()
+            .filter(|result| result["target"] == target && result["outcome"] == "opened")
+            .map(|result| {
+                (
+                    result["way"].as_str().unwrap(),
+                    result["carrier"].as_str().unwrap(),
+                )
+            })
+            .collect();
+        let mut expected = BTreeMap::from(OPEN_AT_HOME);
+        if target != "self" {
+            // An explicit credential may come from any page. A cookie only from our own.
+            expected.remove("cookie");
+        }
+        assert_eq!(opened, expected, "towards {target}");
+    }
+    for result in results {
+        let seen = result["seen"].to_string();
+        assert!(
+            leaks(&seen, &[server.token().to_owned()]).is_empty(),
+            "{result:#}"
+        );
+    }
+}
+
+/// A page that is always green would not be worth much.
+#[tokio::test]
+async fn a_wrong_token_is_seen_on_the_page() {
+    let server = Server::transports().start();
+    let browser = Browser::start().await;
+    browser.open(server.base()).await;
+    try_all(&browser, &server.foreign_secret()).await;
+    let opened = "return portcullisResults.filter(({ outcome }) => outcome === 'opened').length;";
+    assert_eq!(browser.run(opened, Vec::new()).await, 0);
+    let result = browser
+        .run(
+            "return document.documentElement.dataset.result;",
+            Vec::new(),
+        )
+        .await;
+    assert_eq!(result, "fail");
+}
+
+async fn try_all(browser: &Browser, token: &str) {
+    let client = browser.client();
+    let find = async |selector| client.find(Locator::Css(selector)).await.expect(selector);
+    find("#token")
+        .await
+        .send_keys(token)
+        .await
+        .expect("a field takes text");
+    find("#run")
+        .await
+        .click()
+        .await
+        .expect("a button can be pressed");
+    let done = Locator::Css("[data-result=pass]:root, [data-result=fail]:root");
+    let wait = client.wait().at_most(Duration::from_secs(90));
+    wait.for_element(done)
+        .await
+        .expect("the page tries every way");
+}
