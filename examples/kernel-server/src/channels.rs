@@ -1,5 +1,6 @@
 //! The WebSocket of a kernel: frames on one side, messages on the other.
 
+use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub(crate) async fn serve(mut socket: WebSocket, kernel: Arc<Kernel>, key: Clien
     let close = loop {
         let frame = tokio::select! {
             received = receive(&mut socket, &attachment.requests) => {
-                // Without a frame, the client is gone; without a permit, the kernel is.
+                // Without a frame, the client is gone.
                 let Some((frame, permit)) = received else { return };
                 heard = Instant::now();
                 match format.decode(frame) {
@@ -90,7 +91,10 @@ async fn receive<'a>(
     socket: &mut WebSocket,
     requests: &'a mpsc::Sender<Message>,
 ) -> Option<(Frame, mpsc::Permit<'a, Message>)> {
-    let permit = requests.reserve().await.ok()?;
+    let Ok(permit) = requests.reserve().await else {
+        // The kernel is gone. The inbox says so, with the reason.
+        return future::pending().await;
+    };
     let frame = socket.recv().await?.ok()?;
     Some((frame, permit))
 }

@@ -23,12 +23,13 @@ mod tests;
 mod wire;
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt;
 use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,6 +58,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .init();
     let token = options.token()?;
     let specs = KernelSpecs::new(options.kernel.clone());
@@ -69,11 +71,18 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let router = app::router(Arc::clone(&app), &options);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    welcome(listener.local_addr()?, &token, &default.display_name)?;
+    let address = listener.local_addr()?;
 
+    // Messages are small, and each is waited for.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps its delay");
+        }
+    });
     let server = axum::serve(listener, router)
         .with_graceful_shutdown(async move { stopping.cancelled().await });
     let server = tokio::spawn(server.into_future());
+    welcome(address, &token, &default.display_name)?;
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

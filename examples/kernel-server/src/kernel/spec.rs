@@ -5,7 +5,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The name of the kernel that is part of this binary.
 pub(crate) const EMBEDDED: &str = "rhai";
@@ -195,7 +195,16 @@ fn read_spec(
     file: &[u8],
     prefix: Option<PathBuf>,
 ) -> serde_json::Result<KernelSpec> {
-    let json: Value = serde_json::from_slice(file)?;
+    let mut json: Map<String, Value> = serde_json::from_slice(file)?;
+    // Clients count on these.
+    for (field, default) in [
+        ("env", json!({})),
+        ("interrupt_mode", json!("signal")),
+        ("metadata", json!({})),
+    ] {
+        json.entry(field).or_insert(default);
+    }
+    let json = Value::Object(json);
     let KernelJson {
         argv,
         display_name,

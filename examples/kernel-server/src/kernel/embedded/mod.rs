@@ -39,14 +39,16 @@ const END: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct EmbeddedLife {
     mailbox: Mailbox,
+    /// Resolves when the thread takes its first request.
+    ready: Option<oneshot::Receiver<()>>,
     /// Resolves when the thread is over, also by a panic.
     ended: oneshot::Receiver<()>,
-    told_ready: bool,
 }
 
 impl EmbeddedLife {
     pub(super) fn start(output: Output) -> io::Result<Self> {
         let (sender, work) = mpsc::channel(QUEUE);
+        let (tell_ready, ready) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let mailbox = Mailbox {
             work: sender,
@@ -61,20 +63,25 @@ impl EmbeddedLife {
             .stack_size(STACK)
             .spawn(move || {
                 let _end = end;
-                Worker::new(output, &session, signal).run(work);
+                let worker = Worker::new(output, &session, signal);
+                let _ = tell_ready.send(());
+                worker.run(work);
             })?;
         Ok(Self {
             mailbox,
+            ready: Some(ready),
             ended,
-            told_ready: false,
         })
     }
 
     /// What happens next of its own accord. Cancel safe.
     pub(super) async fn news(&mut self) -> News {
-        if !self.told_ready {
-            self.told_ready = true;
-            return News::Ready(Endpoint::Embedded(self.mailbox.clone()));
+        if let Some(ready) = &mut self.ready {
+            let is_ready = ready.await.is_ok();
+            self.ready = None;
+            if is_ready {
+                return News::Ready(Endpoint::Embedded(self.mailbox.clone()));
+            }
         }
         let _ = (&mut self.ended).await;
         News::Ended("the kernel's thread ended".to_owned())

@@ -52,6 +52,8 @@ struct IsComplete {
 impl Worker {
     pub(super) fn new(output: Output, session: &str, signal: Arc<Signal>) -> Self {
         let console = Rc::new(Console::new(output, session));
+        // Nothing was asked yet, so nothing is under way.
+        console.end();
         Self {
             interpreter: Interpreter::new(&console, &signal),
             console,
@@ -61,7 +63,6 @@ impl Worker {
     }
 
     pub(super) fn run(mut self, mut work: mpsc::Receiver<Work>) {
-        self.console.end();
         while let Some(Work::Answer(client, request)) = work.blocking_recv() {
             let failed = self.answer(client, &request);
             if failed {

@@ -80,18 +80,18 @@ impl Drop for Listener {
     }
 }
 
-/// Asks the kernel who it is until it has answered *and* its output is heard. A subscription takes
-/// a moment to arrive, and what is said before that is lost.
+/// Asks the kernel who it is until it has answered *and* was heard to be idle again. A subscription
+/// takes a moment to arrive, and what is said before that is lost.
 async fn greet(connection: &Connection, output: &Output) -> ZmqResult<Subscriber> {
     let mut iopub = Subscriber::connect(connection).await?;
     let mut shell = Dealer::connect(connection, Channel::Shell, &PeerIdentity::new()).await?;
     let mut nudge = interval(NUDGE);
-    let (mut heard, mut answered) = (false, false);
-    while !(heard && answered) {
+    let (mut idle, mut answered) = (false, false);
+    while !(idle && answered) {
         tokio::select! {
             message = iopub.recv() => {
-                heard = true;
                 publish(output, &message?);
+                idle = output.status.execution_state() == "idle";
             }
             answer = shell.recv() => {
                 answer?;
