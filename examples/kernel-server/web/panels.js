@@ -18,8 +18,9 @@ export function showIdentity({ identity = {}, authenticated = {} }) {
   const { dataset } = byId("identity");
   Object.assign(dataset, { username: identity.username ?? "", carrier, scheme: authenticated.scheme ?? "" });
 
-  byId("identity-initials").textContent = identity.initials || initials(name);
-  byId("identity").setAttribute("aria-label", `Who I am: ${name}`);
+  const short = identity.initials || initials(name);
+  byId("identity-initials").textContent = short;
+  byId("identity").setAttribute("aria-label", `${short}: who I am, ${name}`);
   byId("identity-name").textContent = name;
   byId("identity-username").textContent = identity.username && identity.username !== name ? identity.username : "";
   byId("identity-carrier").textContent = CARRIERS[carrier] ?? (carrier || "unknown");

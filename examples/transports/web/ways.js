@@ -51,7 +51,7 @@ export const WAYS = [
   {
     key: "jupyter",
     title: "Jupyter's subprotocol",
-    shown: () => `new WebSocket("…/ws/jupyter", [\n  "${JUPYTER}",\n  "${JUPYTER}.‹token, percent-encoded›",\n])`,
+    shown: () => `new WebSocket("…/ws/jupyter", [\n  "${JUPYTER}",\n  "${JUPYTER}.‹percent(token)›",\n])`,
     request: (user, token) => ({ path: "/ws/jupyter", protocols: [JUPYTER, `${JUPYTER}.${percentEncoded(token)}`] }),
     opens: () => true,
     protocol: JUPYTER,
@@ -60,7 +60,7 @@ export const WAYS = [
   {
     key: "jupyter-app",
     title: "The same, with the application's own",
-    shown: () => `new WebSocket("…/ws/jupyter", [\n  "chat.v2",\n  "${JUPYTER}",\n  "${JUPYTER}.‹token, percent-encoded›",\n])`,
+    shown: () => `new WebSocket("…/ws/jupyter", [\n  "chat.v2",\n  "${JUPYTER}",\n  "${JUPYTER}.‹percent(token)›",\n])`,
     request: (user, token) => ({ path: "/ws/jupyter", protocols: ["chat.v2", JUPYTER, `${JUPYTER}.${percentEncoded(token)}`] }),
     opens: () => true,
     protocol: "chat.v2",
@@ -69,7 +69,7 @@ export const WAYS = [
   {
     key: "kubernetes",
     title: "Kubernetes' subprotocol",
-    shown: () => `new WebSocket("…/ws/kubernetes", [\n  "${KUBERNETES}‹token, base64url›",\n  "chat.v2",\n])`,
+    shown: () => `new WebSocket("…/ws/kubernetes", [\n  "${KUBERNETES}‹base64url(token)›",\n  "chat.v2",\n])`,
     request: (user, token) => ({ path: "/ws/kubernetes", protocols: [KUBERNETES + base64url(token), "chat.v2"] }),
     opens: () => true,
     protocol: "chat.v2",
@@ -78,7 +78,7 @@ export const WAYS = [
   {
     key: "phoenix",
     title: "Phoenix' subprotocol",
-    shown: () => `new WebSocket("…/ws/phoenix", [\n  "phoenix",\n  "${PHOENIX}‹token, base64›",\n])`,
+    shown: () => `new WebSocket("…/ws/phoenix", [\n  "phoenix",\n  "${PHOENIX}‹base64(token)›",\n])`,
     request: (user, token) => ({ path: "/ws/phoenix", protocols: ["phoenix", PHOENIX + base64(token).replaceAll("/", "_")] }),
     opens: () => true,
     protocol: "phoenix",
@@ -96,7 +96,7 @@ export const WAYS = [
   {
     key: "any",
     title: "A route that takes every way",
-    shown: () => `new WebSocket("…/ws/any", [\n  "chat.v2",\n  "${JUPYTER}.‹token, percent-encoded›",\n])`,
+    shown: () => `new WebSocket("…/ws/any", [\n  "chat.v2",\n  "${JUPYTER}.‹percent(token)›",\n])`,
     request: (user, token) => ({ path: "/ws/any", protocols: ["chat.v2", `${JUPYTER}.${percentEncoded(token)}`] }),
     opens: () => true,
     protocol: "chat.v2",
