@@ -157,7 +157,8 @@ impl TestClient {
     ///
     /// As [`send`](Self::send).
     pub async fn connect(&self, request: Request<Bytes>) -> Result<TestSocket, TestResponse> {
-        TestSocket::open(self.answer(request).await).await
+        let is_connect = request.method() == Method::CONNECT;
+        TestSocket::open(self.answer(request).await, is_connect).await
     }
 
     /// A connection of its own, for bytes that no client of HTTP sends.

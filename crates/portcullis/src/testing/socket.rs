@@ -1,7 +1,7 @@
 use std::fmt;
 
 use futures_util::{SinkExt, StreamExt};
-use http::{Response, StatusCode, Version};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -35,10 +35,13 @@ pub struct TestSocket {
 }
 
 impl TestSocket {
-    pub(super) async fn open(mut response: Response<Incoming>) -> Result<Self, TestResponse> {
-        let opens = match response.version() {
-            Version::HTTP_2 => response.status().is_success(),
-            _ => response.status() == StatusCode::SWITCHING_PROTOCOLS,
+    pub(super) async fn open(
+        mut response: Response<Incoming>,
+        is_connect: bool,
+    ) -> Result<Self, TestResponse> {
+        let opens = match is_connect {
+            true => response.status().is_success(),
+            false => response.status() == StatusCode::SWITCHING_PROTOCOLS,
         };
         if !opens {
             return Err(TestResponse::read(response).await);

@@ -1,3 +1,15 @@
 //! What goes over the wire, in tables.
+//!
+//! Every module is a subject, and has a table whose rows say what is sent and what comes of it.
+//! A [`Site`](site::Site) sends each row over HTTP/1.1 and HTTP/2, to a verifier that answers at
+//! once and to one that has to be waited for, and all four have to agree. Beside the row it holds
+//! the answer against the contract of every refusal.
 
-use portcullis as _;
+mod site;
+mod table;
+
+mod authorization;
+mod ecosystem;
+mod jupyter;
+mod kubernetes;
+mod phoenix;
