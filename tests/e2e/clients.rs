@@ -82,9 +82,7 @@ async fn unmodified_jupyterlab_with_the_token_in_its_settings() {
     let server = Server::kernels().compat().start();
     let browser = Browser::start().await;
     // A page of the same origin that everybody may see.
-    browser
-        .open(&format!("{}static/icon.svg", server.base()))
-        .await;
+    browser.open(&format!("{}api", server.base())).await;
     let outcome = services_in_page(&browser, server.base(), server.token(), "default").await;
     assert_no_credential_but_a_cookie(&outcome);
 }

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use futures_util::StreamExt as _;
 use http::{Request, Response, header};
-use portcullis_e2e::{RawConnection, Server, fetch, get, leaks};
+use portcullis_e2e::{RawConnection, Server, fetch, get, leaks, new_secret, request};
 use serde_json::Value;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -38,10 +38,30 @@ async fn the_kernel_server_keeps_every_secret() {
         }
         assert!(
             server.output().contains("TRACE"),
-            "the server prints all it can"
+            "the server prints all it can: build it with tests/run"
         );
         assert_eq!(server.leaks(), [""; 0]);
     }
+}
+
+/// Whoever told it knows it. The command line of a server is no place to look for secrets, but its
+/// log is read by many.
+#[tokio::test]
+async fn a_token_that_the_server_was_told_is_not_printed_at_all() {
+    let token = new_secret();
+    let server = Server::kernels().told(&token).start();
+    let request = request(
+        "GET",
+        &format!("{}api/kernels", server.base()),
+        Some(&token),
+        "",
+    );
+    assert_eq!(fetch(request).await.status(), 200, "the token is good");
+    assert!(
+        leaks(server.link(), &[token]).is_empty(),
+        "{}",
+        server.link()
+    );
 }
 
 /// The cookie is a secret too: whoever has it is logged in.
@@ -55,6 +75,7 @@ async fn the_cookie_of_a_link_is_not_printed() {
         .iter()
         .filter_map(|cookie| cookie.to_str().ok()?.split(';').next())
         .collect();
+    assert!(!cookies.is_empty(), "the link sets a cookie");
     for cookie in &cookies {
         let (_, value) = cookie.split_once('=').expect("a name and a value");
         assert!(

@@ -26,13 +26,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// The kernel server, with a token of its own and real Python kernels.
+    /// The kernel server with real Python kernels. It makes its token itself and prints it in the
+    /// link.
     pub fn kernels() -> ServerBuilder {
-        let token = new_secret();
-        let builder = ServerBuilder::new("kernel-server", &token);
-        builder
-            .argument("--token")
-            .argument(&token)
+        ServerBuilder::new("kernel-server")
             .argument("--kernel")
             .argument("python3")
     }
@@ -40,10 +37,13 @@ impl Server {
     /// The server with every way in. [`token`](Self::token) is alice's.
     pub fn transports() -> ServerBuilder {
         let token = new_secret();
-        let builder = ServerBuilder::new("transports", &token);
-        builder
-            .argument("--user")
-            .argument(&format!("alice={token}"))
+        let user = format!("alice={token}");
+        ServerBuilder {
+            token: Some(token),
+            ..ServerBuilder::new("transports")
+        }
+        .argument("--user")
+        .argument(&user)
     }
 
     /// The link it printed for a person to open.
@@ -131,24 +131,27 @@ impl Drop for Server {
 #[derive(Debug)]
 pub struct ServerBuilder {
     command: Command,
-    token: String,
+    /// The token it is told; without one it makes its own.
+    token: Option<String>,
     home: TempDir,
 }
 
 impl ServerBuilder {
-    fn new(program: &str, token: &str) -> Self {
+    fn new(program: &str) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new(binary(program));
         command
             .args(["--port", "0"])
             .current_dir(home.path())
+            .env_remove("JUPYTER_TOKEN")
+            .env_remove("JUPYTER_TOKEN_FILE")
             .env("RUST_LOG", "trace")
             .env("NO_COLOR", "1")
             .env("PATH", path_with(&python_home().join("bin")));
         jupyter_folders(&mut command, &home);
         Self {
             command,
-            token: token.to_owned(),
+            token: None,
             home,
         }
     }
@@ -172,6 +175,13 @@ impl ServerBuilder {
         self.argument("--allow-origin").argument(origin)
     }
 
+    /// Tell the kernel server its token. Then the link does not have it.
+    #[must_use]
+    pub fn told(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self.argument("--token").argument(token)
+    }
+
     /// Starts it and waits for the link it prints.
     ///
     /// # Panics
@@ -180,15 +190,20 @@ impl ServerBuilder {
     pub fn start(mut self) -> Server {
         let process = Process::start(&mut self.command);
         let link = process.wait_for_line(START, link);
-        let (origin, _) = split_origin(&link);
-        let base = format!("{origin}/");
-        let secrets = Mutex::new(vec![self.token.clone()]);
+        let (origin, path) = split_origin(&link);
+        let printed = path
+            .split_once("?token=")
+            .map(|(_, token)| token.to_owned());
+        let token = self
+            .token
+            .or(printed)
+            .expect("it is told its token or prints one");
         Server {
+            base: format!("{origin}/"),
+            secrets: Mutex::new(vec![token.clone()]),
             process,
             link,
-            base,
-            token: self.token,
-            secrets,
+            token,
             _home: self.home,
         }
     }
