@@ -47,6 +47,7 @@ pub mod auth;
 #[cfg(feature = "axum")]
 mod axum;
 pub mod carrier;
+pub mod persist;
 mod profile;
 pub mod refusal;
 pub mod scope;
@@ -66,6 +67,7 @@ pub use portcullis_core::{
 pub use self::auth::{AllowedOrigin, AuthLayer, InvalidOrigin};
 #[cfg(feature = "axum")]
 pub use self::axum::{GuardedSocket, GuardedUpgrade, GuardedUpgradeRejection};
+pub use self::persist::{LinkPolicy, PersistTokenLayer};
 pub use self::profile::Profile;
 pub use self::refusal::{Refusal, RefusalKind};
 pub use self::scope::RequireScopeLayer;

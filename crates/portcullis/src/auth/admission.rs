@@ -18,19 +18,19 @@ use crate::refusal::{Refusal, RefusalKind, Respond};
 
 /// What an [`AuthLayer`](super::AuthLayer) was told, shared by all services it makes.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
-    pub(super) profile: Profile,
-    pub(super) origins: OriginPolicy,
-    pub(super) anonymous: bool,
-    pub(super) verify_timeout: Duration,
-    pub(super) clock: Arc<dyn Clock>,
+pub(crate) struct Settings {
+    pub(crate) profile: Profile,
+    pub(crate) origins: OriginPolicy,
+    pub(crate) anonymous: bool,
+    pub(crate) verify_timeout: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// Decides about requests.
-pub(super) struct Gate<V, R> {
-    pub(super) verifier: Arc<V>,
-    pub(super) settings: Arc<Settings>,
-    pub(super) responder: R,
+pub(crate) struct Gate<V, R> {
+    pub(crate) verifier: Arc<V>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) responder: R,
 }
 
 /// A request that has passed everything but the verifier.
@@ -218,7 +218,7 @@ impl Candidate {
 
 impl Settings {
     /// Waits for a verifier, but not for ever, and survives its panic.
-    async fn wait_for<V: Verify>(
+    pub(crate) async fn wait_for<V: Verify>(
         &self,
         verifier: &V,
         credential: &Credential,
@@ -245,7 +245,7 @@ impl Settings {
     }
 
     /// The verifier's answer, as of now.
-    fn judge<C>(
+    pub(crate) fn judge<C>(
         &self,
         answer: Result<Identity<C>, VerifyError>,
         credential: &Credential,

@@ -55,7 +55,7 @@ use crate::refusal::Problem;
 /// that asked for it, even if somebody turns its 101 into a 403 on the way out.
 #[must_use = "a layer protects nothing before it is put on a route"]
 pub struct AuthLayer<V, R = Problem> {
-    gate: Gate<V, R>,
+    pub(crate) gate: Gate<V, R>,
 }
 
 impl<V: Verify> AuthLayer<V> {

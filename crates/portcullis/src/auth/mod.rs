@@ -24,6 +24,7 @@ mod layer;
 mod origin;
 mod service;
 
+pub(crate) use self::admission::Settings;
 pub(crate) use self::detect::is_upgrade;
 pub use self::future::ResponseFuture;
 pub use self::layer::AuthLayer;

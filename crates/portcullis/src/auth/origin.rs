@@ -11,18 +11,27 @@ use crate::refusal::{Refusal, RefusalKind};
 
 /// Which pages may use an ambient credential, and which hosts we answer for.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OriginPolicy {
-    pub(super) allowed: Vec<AllowedOrigin>,
-    pub(super) any: bool,
-    pub(super) https: bool,
-    pub(super) absent_passes: bool,
-    pub(super) for_all: bool,
-    pub(super) hosts: Option<Vec<Box<str>>>,
+pub(crate) struct OriginPolicy {
+    pub(crate) allowed: Vec<AllowedOrigin>,
+    pub(crate) any: bool,
+    pub(crate) https: bool,
+    pub(crate) absent_passes: bool,
+    pub(crate) for_all: bool,
+    pub(crate) hosts: Option<Vec<Box<str>>>,
 }
 
 impl OriginPolicy {
+    /// The policy of the same server, without the pages of others that it trusts.
+    pub(crate) fn of_own_pages(&self) -> Self {
+        Self {
+            https: self.https,
+            hosts: self.hosts.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Whether the request is for a host that we answer for.
-    pub(super) fn check_host<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
+    pub(crate) fn check_host<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
         let Some(hosts) = &self.hosts else {
             return Ok(());
         };
@@ -37,7 +46,7 @@ impl OriginPolicy {
     ///
     /// No other header can vouch for a foreign origin. `Sec-Fetch-Site` can only speak against an
     /// absent one.
-    pub(super) fn check_origin<B>(
+    pub(crate) fn check_origin<B>(
         &self,
         request: &Request<B>,
         same_origin: SameOrigin,

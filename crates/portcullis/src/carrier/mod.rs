@@ -24,6 +24,7 @@ pub use portcullis_core::{Carrier, CarrierKind};
 
 pub use self::authorization::Authorization;
 pub use self::cookie::Cookie;
+pub(crate) use self::cookie::find as find_cookie;
 pub use self::query::Query;
 pub(crate) use self::query::remove_parameter;
 pub use self::sec_websocket_protocol::SecWebSocketProtocol;

@@ -3,13 +3,14 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue, SET_COOKIE};
 use portcullis_core::{Clock, SystemClock};
-use zeroize::Zeroize;
 
-use super::CookieKeys;
-use crate::carrier::Unreadable;
+use super::message::unix_seconds;
+use super::set_cookie::{SetCookies, line};
+use super::{CookieKeys, Message};
+use crate::carrier::{Unreadable, find_cookie};
 
 /// The cookie that keeps a browser logged in: its name, its attributes and the keys that seal it.
 ///
@@ -33,9 +34,16 @@ use crate::carrier::Unreadable;
 ///
 /// A cookie is at most 4096 bytes, so a long token is spread over up to three: `name`, `name-1`,
 /// `name-2`. They open together or not at all.
+///
+/// # Logging out
+///
+/// A handler adds [`removal`](Self::removal) to its response. That takes the cookie from one
+/// browser; a copy of it, and the token itself, stay good until they end or the verifier stops
+/// accepting the token.
 #[derive(Clone)]
 pub struct SealedCookie {
-    name: Cow<'static, str>,
+    name: String,
+    path: Cow<'static, str>,
     secure: bool,
     lifetime: Duration,
     keys: Arc<RwLock<Arc<CookieKeys>>>,
@@ -47,16 +55,22 @@ impl SealedCookie {
     ///
     /// # Panics
     ///
-    /// If the name is empty or has other characters than letters, digits, `-`, `_` and `.`.
+    /// If the name is empty, longer than 64 bytes, starts with `__`, or has other characters than
+    /// letters, digits, `-`, `_` and `.`.
     pub fn new(name: impl AsRef<str>, keys: CookieKeys) -> Self {
         let name = name.as_ref();
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         assert!(
-            !name.is_empty() && name.bytes().all(is_legal),
-            "the name of a sealed cookie consists of letters, digits, `-`, `_` and `.`"
+            (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_legal),
+            "the name of a sealed cookie is 1 to 64 letters, digits, `-`, `_` and `.`"
+        );
+        assert!(
+            !name.starts_with("__"),
+            "the prefix of a sealed cookie's name follows from its attributes"
         );
         Self {
-            name: Cow::Owned(format!("{HOST_PREFIX}{name}")),
+            name: format!("{HOST_PREFIX}{name}"),
+            path: Cow::Borrowed("/"),
             secure: true,
             lifetime: Duration::from_secs(8 * 3600),
             keys: Arc::new(RwLock::new(Arc::new(keys))),
@@ -73,6 +87,33 @@ impl SealedCookie {
         self
     }
 
+    /// Has the browser send the cookie to this path and below only; `/` by default.
+    ///
+    /// `__Host-` is for `/` alone. With another path the name starts with `__Secure-`.
+    ///
+    /// # Security
+    ///
+    /// Whoever can set cookies for a neighbouring domain can plant one of a name without `__Host-`,
+    /// and so log the browser in as somebody else, or out. And a path is no boundary: pages of the
+    /// same host reach what is below any path.
+    ///
+    /// # Panics
+    ///
+    /// If the path does not start with `/`, is longer than 128 bytes, or has a byte that is not
+    /// visible ASCII, or a `;`.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<Cow<'static, str>>) -> Self {
+        let path = path.into();
+        let is_legal = |byte: u8| byte.is_ascii_graphic() && byte != b';';
+        assert!(
+            path.starts_with('/') && path.len() <= MAX_PATH && path.bytes().all(is_legal),
+            "the path of a cookie starts with `/` and is at most 128 visible ASCII characters, \
+             none of them a `;`"
+        );
+        self.path = path;
+        self.prefixed()
+    }
+
     /// Drops `Secure` and the `__Host-` in front of the name, for a server that is reached over
     /// plain HTTP on another host than `localhost`.
     ///
@@ -83,11 +124,7 @@ impl SealedCookie {
     #[must_use]
     pub fn insecure_over_plain_http(mut self) -> Self {
         self.secure = false;
-        self.name = match self.name.strip_prefix(HOST_PREFIX) {
-            Some(name) => Cow::Owned(name.to_owned()),
-            None => self.name,
-        };
-        self
+        self.prefixed()
     }
 
     /// Takes the time from `clock` instead of the machine.
@@ -108,52 +145,78 @@ impl SealedCookie {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
-    pub(crate) fn is_secure(&self) -> bool {
-        self.secure
+    /// The `Set-Cookie` headers that take the cookie, all its parts, from the browser.
+    ///
+    /// ```
+    /// use axum::response::{AppendHeaders, IntoResponse, Redirect};
+    /// use axum::{Router, extract::State, routing::post};
+    /// use portcullis::seal::{CookieKey, CookieKeys, SealedCookie};
+    ///
+    /// async fn log_out(State(cookie): State<SealedCookie>) -> impl IntoResponse {
+    ///     (AppendHeaders(cookie.removal()), Redirect::to("/"))
+    /// }
+    ///
+    /// let cookie = SealedCookie::new("session", CookieKeys::new(&CookieKey::generate()));
+    /// let app: Router = Router::new().route("/logout", post(log_out)).with_state(cookie);
+    /// ```
+    ///
+    /// Make it a `POST` behind [`AuthLayer`](crate::AuthLayer), which asks its `Origin`. Otherwise
+    /// a page of somebody else can log your users out.
+    pub fn removal(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+        let lines = self.removal_where(|_| true).into_lines();
+        lines.map(|line| (SET_COOKIE, line))
     }
 
-    pub(crate) fn now(&self) -> SystemTime {
-        self.clock.now()
+    /// Takes from the browser the parts that `borne` says it has.
+    pub(crate) fn remove(&self, borne: &Borne) -> SetCookies {
+        self.removal_where(|index| borne.parts[index])
     }
 
-    /// How long a cookie for a credential with this end lives from now on.
-    pub(crate) fn lifetime_until(&self, credential_end: Option<SystemTime>) -> Duration {
-        let rest = credential_end
-            .map(|end| end.duration_since(self.now()).unwrap_or_default())
-            .unwrap_or(Duration::MAX);
-        rest.min(self.lifetime)
-    }
-
-    /// The names and values that together hold `secret` for `lifetime`.
-    pub(crate) fn seal(&self, secret: &str, lifetime: Duration) -> Vec<(String, String)> {
+    /// Sets the cookie, and takes away what is left over of a longer one.
+    ///
+    /// `None` if the credential ends too soon to be worth a cookie.
+    pub(crate) fn set(
+        &self,
+        secret: &str,
+        credential_end: Option<SystemTime>,
+        borne: &Borne,
+    ) -> Option<SetCookies> {
+        let lifetime = self.lifetime_until(credential_end);
         let issued = unix_seconds(self.now());
-        let message = Message {
-            issued,
-            expires: issued.saturating_add(lifetime.as_secs()),
-        };
-        let mut plain = message.to_bytes().to_vec();
-        plain.extend_from_slice(secret.as_bytes());
-        let sealed = URL_SAFE_NO_PAD.encode(self.current_keys().seal(&plain, &self.bound_to()));
-        plain.zeroize();
+        let expires = issued.saturating_add(lifetime.as_secs());
+        let message = Message::new(secret, issued, expires);
+        (lifetime.as_secs() > 0).then(|| self.set_message(&message, borne))
+    }
 
-        let parts = sealed.len().div_ceil(PART);
-        sealed
-            .as_bytes()
-            .chunks(PART)
-            .enumerate()
-            .map(|(index, part)| {
-                let part = std::str::from_utf8(part).expect("base64 is ASCII");
-                let count = if index == 0 {
-                    format!("{parts}.")
-                } else {
-                    String::new()
-                };
-                (
-                    part_name(&self.name, index).into_owned(),
-                    format!("{count}{part}"),
-                )
-            })
-            .collect()
+    /// Seals a message under the present key. It ends when it would have.
+    pub(crate) fn set_message(&self, message: &Message, borne: &Borne) -> SetCookies {
+        let sealed = message.seal(&self.current_keys(), &self.purpose());
+        let rest = message.expires.saturating_sub(unix_seconds(self.now()));
+        let rest = Duration::from_secs(rest);
+        let count = sealed.len().div_ceil(PART);
+        let parts = sealed.as_bytes().chunks(PART).enumerate();
+        let set = parts.map(|(index, part)| {
+            let part = std::str::from_utf8(part).expect("base64 is ASCII");
+            let name = part_name(&self.name, index);
+            match index {
+                0 => line(self, &name, &format!("{count}.{part}"), rest),
+                _ => line(self, &name, part, rest),
+            }
+        });
+        let left_over = self.removal_where(|index| index >= count && borne.parts[index]);
+        SetCookies::new(set.chain(left_over.into_lines()))
+    }
+
+    /// What a request bears of the cookie.
+    pub(crate) fn borne_by(&self, headers: &HeaderMap) -> Borne {
+        let find = |part: &str| find_cookie(headers, part);
+        Borne {
+            message: self.open_message(find),
+            // A part that occurs twice is there, too.
+            parts: std::array::from_fn(|index| {
+                !matches!(find(&part_name(&self.name, index)), Ok(None))
+            }),
+        }
     }
 
     /// The secret, from the values of the cookies that hold it.
@@ -161,30 +224,21 @@ impl SealedCookie {
         &self,
         find: impl Fn(&str) -> Result<Option<&'a [u8]>, Unreadable>,
     ) -> Result<Option<String>, Unreadable> {
-        let first = match find(&self.name)? {
-            None | Some(b"") => return Ok(None),
-            Some(first) => first,
-        };
-        let (count, sealed) = match first {
-            [count @ b'1'..=b'9', b'.', sealed @ ..] => (usize::from(count - b'0'), sealed),
-            _ => return Err(Unreadable::BrokenSeal),
-        };
-        let mut sealed = Cow::Borrowed(sealed);
-        for index in 1..count.min(MAX_PARTS + 1) {
-            let part = find(&part_name(&self.name, index))?.ok_or(Unreadable::BrokenSeal)?;
-            sealed.to_mut().extend_from_slice(part);
-        }
-        let opened = URL_SAFE_NO_PAD
-            .decode(&*sealed)
-            .ok()
-            .and_then(|sealed| self.current_keys().open(sealed, &self.bound_to()))
-            .ok_or(Unreadable::BrokenSeal)?;
-        let (message, secret) = Message::split(opened).ok_or(Unreadable::BrokenSeal)?;
-        let now = unix_seconds(self.now());
-        if message.issued > now.saturating_add(SKEW) || message.expires <= now {
-            return Err(Unreadable::BrokenSeal);
-        }
-        Ok(Some(secret))
+        let message = self.open_message(find)?;
+        Ok(message.map(|mut message| std::mem::take(&mut *message.secret)))
+    }
+
+    /// Seals `secret` for something else than the cookie. It opens with the same `purpose` only.
+    pub(crate) fn seal_for(&self, purpose: &[&str], secret: &str, lifetime: Duration) -> String {
+        let issued = unix_seconds(self.now());
+        let expires = issued.saturating_add(lifetime.as_secs());
+        Message::new(secret, issued, expires).seal(&self.current_keys(), &bound_to(purpose))
+    }
+
+    /// What [`seal_for`](Self::seal_for) has sealed for this purpose, if it has not ended.
+    pub(crate) fn open_for(&self, purpose: &[&str], sealed: &str) -> Option<Message> {
+        let keys = self.current_keys();
+        Message::open(sealed.as_bytes(), &keys, &bound_to(purpose), self.now())
     }
 
     /// Whether a cookie of this name is one of ours, needed or left over from a longer token.
@@ -196,9 +250,55 @@ impl SealedCookie {
         }
     }
 
-    /// The names of all cookies that may hold a part.
-    fn part_names(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        (0..MAX_PARTS).map(|index| part_name(&self.name, index))
+    pub(super) fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    pub(super) fn whole_path(&self) -> &str {
+        &self.path
+    }
+
+    fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// How long a cookie for a credential with this end lives from now on.
+    fn lifetime_until(&self, credential_end: Option<SystemTime>) -> Duration {
+        let rest = credential_end
+            .map(|end| end.duration_since(self.now()).unwrap_or_default())
+            .unwrap_or(Duration::MAX);
+        rest.min(self.lifetime)
+    }
+
+    fn removal_where(&self, is_there: impl Fn(usize) -> bool) -> SetCookies {
+        let gone = (0..MAX_PARTS).filter(|index| is_there(*index));
+        SetCookies::new(
+            gone.map(|index| line(self, &part_name(&self.name, index), "", Duration::ZERO)),
+        )
+    }
+
+    fn open_message<'a>(
+        &self,
+        find: impl Fn(&str) -> Result<Option<&'a [u8]>, Unreadable>,
+    ) -> Result<Option<Message>, Unreadable> {
+        let (count, first) = match find(&self.name)? {
+            None | Some(b"") => return Ok(None),
+            Some([count @ b'1'..=b'9', b'.', first @ ..]) => (usize::from(count - b'0'), first),
+            Some(_) => return Err(Unreadable::BrokenSeal),
+        };
+        if count > MAX_PARTS || first.len() > PART {
+            return Err(Unreadable::BrokenSeal);
+        }
+        let mut sealed = Cow::Borrowed(first);
+        for index in 1..count {
+            let part = find(&part_name(&self.name, index))?
+                .filter(|part| part.len() <= PART)
+                .ok_or(Unreadable::BrokenSeal)?;
+            sealed.to_mut().extend_from_slice(part);
+        }
+        Message::open(&sealed, &self.current_keys(), &self.purpose(), self.now())
+            .ok_or(Unreadable::BrokenSeal)
+            .map(Some)
     }
 
     fn current_keys(&self) -> Arc<CookieKeys> {
@@ -206,8 +306,23 @@ impl SealedCookie {
     }
 
     /// What the seal is good for: this version of this cookie.
-    fn bound_to(&self) -> Vec<u8> {
-        [b"portcullis cookie 1 ", self.name.as_bytes()].concat()
+    fn purpose(&self) -> Vec<u8> {
+        bound_to(&["cookie", &self.name])
+    }
+
+    /// With the prefix that the attributes ask for.
+    fn prefixed(mut self) -> Self {
+        let prefix = match (self.secure, &*self.path) {
+            (true, "/") => HOST_PREFIX,
+            (true, _) => SECURE_PREFIX,
+            (false, _) => "",
+        };
+        let name = [HOST_PREFIX, SECURE_PREFIX]
+            .iter()
+            .find_map(|prefix| self.name.strip_prefix(prefix))
+            .unwrap_or(&self.name);
+        self.name = format!("{prefix}{name}");
+        self
     }
 }
 
@@ -215,9 +330,26 @@ impl fmt::Debug for SealedCookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SealedCookie")
             .field("name", &self.name)
+            .field("path", &self.path)
             .field("secure", &self.secure)
             .field("lifetime", &self.lifetime)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a request bears of a sealed cookie.
+pub(crate) struct Borne {
+    /// What the seal holds. `None` if there is no cookie.
+    pub(crate) message: Result<Option<Message>, Unreadable>,
+
+    /// Which of the parts are there.
+    parts: [bool; MAX_PARTS],
+}
+
+impl Borne {
+    /// Whether there is anything of the cookie.
+    pub(crate) fn is_any(&self) -> bool {
+        self.parts.contains(&true)
     }
 }
 
@@ -229,44 +361,26 @@ fn part_name(name: &str, index: usize) -> Cow<'_, str> {
     }
 }
 
-const HOST_PREFIX: &str = "__Host-";
+/// The associated data of a seal. Lengths keep `ab`, `c` and `a`, `bc` apart.
+fn bound_to(purpose: &[&str]) -> Vec<u8> {
+    let mut bound_to = b"portcullis seal 1".to_vec();
+    for word in purpose {
+        bound_to.extend_from_slice(&(word.len() as u64).to_be_bytes());
+        bound_to.extend_from_slice(word.as_bytes());
+    }
+    bound_to
+}
 
-/// What fits into a cookie of 4096 bytes beside the longest name and the attributes.
-const PART: usize = 3800;
+const HOST_PREFIX: &str = "__Host-";
+const SECURE_PREFIX: &str = "__Secure-";
+
+/// With the attributes and the longest part, a line of `Set-Cookie` stays below 4096 bytes.
+const MAX_NAME: usize = 64;
+const MAX_PATH: usize = 128;
+const PART: usize = 3700;
 
 /// A credential of 8 KiB, sealed and in base64, fits into so many parts.
 const MAX_PARTS: usize = 3;
 
-/// A neighbour's clock may be so many seconds ahead of ours.
-const SKEW: u64 = 60;
-
-/// What is sealed in front of the secret, in seconds since 1970.
-struct Message {
-    issued: u64,
-    expires: u64,
-}
-
-impl Message {
-    const LENGTH: usize = 16;
-
-    fn to_bytes(&self) -> [u8; Self::LENGTH] {
-        let packed = (u128::from(self.issued) << 64) | u128::from(self.expires);
-        packed.to_be_bytes()
-    }
-
-    fn split(mut opened: Vec<u8>) -> Option<(Self, String)> {
-        let packed = u128::from_be_bytes(*opened.first_chunk::<{ Self::LENGTH }>()?);
-        opened.drain(..Self::LENGTH);
-        let message = Self {
-            issued: (packed >> 64) as u64,
-            expires: packed as u64,
-        };
-        Some((message, String::from_utf8(opened).ok()?))
-    }
-}
-
-fn unix_seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
-}
+#[cfg(test)]
+mod tests;

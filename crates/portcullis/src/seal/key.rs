@@ -241,6 +241,11 @@ impl CookieKeys {
         sealed
     }
 
+    /// Whether it is the sealing key that has sealed this.
+    pub(super) fn seals_like(&self, sealed: &[u8]) -> bool {
+        sealed.starts_with(&self.active.id)
+    }
+
     /// What `sealed` holds, if one of the keys has sealed it for the same purpose.
     pub(super) fn open(&self, mut sealed: Vec<u8>, bound_to: &[u8]) -> Option<Vec<u8>> {
         let (id, rest) = sealed.split_first_chunk::<ID>()?;
