@@ -12,7 +12,7 @@ use super::echo::Echo;
 use super::extract::{Extracted, extract};
 use super::handshake;
 use super::origin::OriginPolicy;
-use crate::carrier::{Carrier, Reader};
+use crate::carrier::{Carrier, Reader, entries};
 use crate::profile::Profile;
 use crate::refusal::{Refusal, RefusalKind, Respond};
 
@@ -165,7 +165,11 @@ impl<V: Verify, R> Gate<V, R> {
     /// What to echo should the inner service choose nothing.
     fn negotiate<B>(&self, request: &Request<B>, by_subprotocol: bool) -> Result<Echo, Refusal> {
         let headers = request.headers();
-        let offers_nothing_else = !headers.contains_key(SEC_WEBSOCKET_PROTOCOL);
+        let mut offered = headers
+            .get_all(SEC_WEBSOCKET_PROTOCOL)
+            .iter()
+            .flat_map(|line| entries(line.as_bytes()));
+        let offers_nothing_else = offered.next().is_none();
         let readers = self
             .settings
             .profile
