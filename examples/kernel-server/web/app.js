@@ -84,8 +84,8 @@ function heard(message) {
 
 // The output of a run may still be on its way on another channel when the kernel says that it is ready.
 function settled(requests) {
-  const lost = () => notebook.end("The connection was lost while this ran. Output may be missing.", (cell) => requests.has(cell.request));
-  if (requests.size) setTimeout(lost, 1000);
+  const conclude = () => notebook.conclude(requests, "The connection was lost while this ran. Output may be missing.");
+  if (requests.size) setTimeout(conclude, 1000);
 }
 
 function stateChanged({ target }) {
@@ -125,7 +125,9 @@ async function restart() {
   const sure = kernel.state === "dead" || (await panels.confirm("Restart the kernel?", "What it has in memory is lost. The cells stay.", "Restart"));
   if (!sure) return;
   notebook.end("The kernel was restarted while this ran.");
-  await attempt(() => kernel.restart());
+  await attempt(async () => {
+    await kernel.restart().catch((error) => (error.status === 404 ? replace(kernel.name) : Promise.reject(error)));
+  });
 }
 
 async function replace(name) {

@@ -17,6 +17,7 @@ export class Cell {
   count = null;
   #replied = null;
   #idle = false;
+  #failed = false;
 
   constructor(number) {
     this.element = template.content.firstElementChild.cloneNode(true);
@@ -70,7 +71,7 @@ export class Cell {
     this.request = request;
     this.count = null;
     this.#replied = null;
-    this.#idle = false;
+    this.#idle = this.#failed = false;
     this.outputs.clear();
     this.#move("waiting");
   }
@@ -100,6 +101,7 @@ export class Cell {
         this.outputs.clear(content.wait);
         break;
       case "error":
+        this.#failed = true;
         this.outputs.add({ type: "error", ename: content.ename, evalue: content.evalue, traceback: content.traceback });
         break;
       case "execute_reply":
@@ -116,6 +118,12 @@ export class Cell {
     if (!this.#replied || !this.#idle) return null;
     this.end(this.#replied, this.#replied === "stopped" ? "This did not run, because an earlier cell failed." : undefined);
     return this.state;
+  }
+
+  /** The kernel has finished it, and nothing more will be heard of it. */
+  conclude(why) {
+    if (this.#idle) this.end(this.#failed ? "error" : "done");
+    else this.end("stopped", why);
   }
 
   /** Its run is over, however it came to that. */

@@ -89,7 +89,12 @@ export class Kernel extends EventTarget {
   async restart() {
     this.#outbox = [];
     this.#move("restarting");
-    await api.restartKernel(this.id);
+    try {
+      await api.restartKernel(this.id);
+    } catch (error) {
+      this.#move(error.status === 404 ? "gone" : error.signedOut ? "signed-out" : "dead");
+      throw error;
+    }
     if (this.#socket?.readyState === WebSocket.OPEN) this.#greet();
     else this.connect();
   }

@@ -72,9 +72,14 @@ export class Notebook extends EventTarget {
     if (cell?.hear(message)) this.dispatchEvent(new CustomEvent("ended", { detail: { cell } }));
   }
 
-  /** Ends every pending run that `which` names (all without). */
-  end(why, which = () => true) {
-    for (const cell of this.cells) if (cell.pending && which(cell)) cell.end("stopped", why);
+  /** Ends every pending run. */
+  end(why) {
+    for (const cell of this.cells) if (cell.pending) cell.end("stopped", why);
+  }
+
+  /** Ends the pending runs of requests that the kernel has finished, even if its answers were lost. */
+  conclude(requests, why) {
+    for (const cell of this.cells) if (cell.pending && requests.has(cell.request)) cell.conclude(why);
   }
 
   /** Keeps the notebook in this tab. Where the outputs are too much for it, the texts alone. */

@@ -28,7 +28,8 @@ export class Outputs {
     this.#clearIfAsked();
     const last = this.#shown.at(-1);
     if (last?.record.type === "stream" && last.record.name === name) {
-      last.record.text = (last.record.text + text).slice(-KEPT_TEXT);
+      last.record.text += text;
+      if (last.record.text.length > 2 * KEPT_TEXT) last.record.text = last.record.text.slice(-KEPT_TEXT);
       last.text.write(text);
       return;
     }

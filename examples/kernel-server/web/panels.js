@@ -12,7 +12,9 @@ const CARRIERS = {
 };
 
 /** Shows who is logged in, as `/api/me` told. */
-export function showIdentity({ identity = {}, authenticated = {} }) {
+export function showIdentity(me) {
+  const identity = me.identity ?? {};
+  const authenticated = me.authenticated ?? {};
   const name = identity.display_name || identity.name || identity.username || "Somebody";
   const carrier = String(authenticated.carrier ?? "").toLowerCase();
   const { dataset } = byId("identity");
@@ -23,7 +25,7 @@ export function showIdentity({ identity = {}, authenticated = {} }) {
   byId("identity").setAttribute("aria-label", `${short}: who I am, ${name}`);
   byId("identity-name").textContent = name;
   byId("identity-username").textContent = identity.username && identity.username !== name ? identity.username : "";
-  byId("identity-carrier").textContent = CARRIERS[carrier] ?? (carrier || "unknown");
+  byId("identity-carrier").textContent = CARRIERS[carrier] ?? (carrier || "nothing");
   byId("identity-scheme").textContent = authenticated.scheme || "–";
   byId("identity-expiry").textContent = expiry(authenticated.expires_at);
 }
@@ -31,8 +33,7 @@ export function showIdentity({ identity = {}, authenticated = {} }) {
 /** Makes a link and shows it. */
 export async function share() {
   const { url, expires_in: seconds } = await api.share();
-  const field = byId("share-url");
-  field.value = url;
+  byId("share-url").value = url;
   byId("share-copy").textContent = "Copy";
   byId("share-expiry").textContent = seconds ? `It works for ${duration(seconds)}.` : "It works until its token is taken back.";
   byId("share-dialog").showModal();
@@ -97,9 +98,11 @@ function initials(name) {
   return words.slice(0, 2).map((word) => word[0].toUpperCase()).join("");
 }
 
-function expiry(seconds) {
-  if (!seconds) return "no end is set";
-  const end = new Date(seconds * 1000);
+// Seconds since 1970, or a date as text.
+function expiry(moment) {
+  if (!moment) return "no end is set";
+  const end = new Date(typeof moment === "number" ? moment * 1000 : moment);
+  if (Number.isNaN(end.getTime())) return "unknown";
   const left = Math.max(0, (end - Date.now()) / 1000);
   return `${end.toLocaleString([], { dateStyle: "medium", timeStyle: "short" })} (${duration(left)} left)`;
 }
