@@ -13,3 +13,4 @@ mod ecosystem;
 mod jupyter;
 mod kubernetes;
 mod phoenix;
+mod subprotocol;
