@@ -1,0 +1,374 @@
+//! The application that the tables speak to, and what came of a request.
+
+use std::fmt;
+use std::mem;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts, OriginalUri, Request};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONNECTION, SET_COOKIE, UPGRADE, WWW_AUTHENTICATE};
+use http::{HeaderMap, Method, StatusCode};
+use portcullis::testing::{Counting, TestClient, TestRequest, TestResponse};
+use portcullis::{
+    AuthLayer, Credential, GuardedUpgrade, Identity, Proof, Refusal, StaticTokens, Verify,
+    VerifyError,
+};
+use tokio::io::DuplexStream;
+
+/// An application behind one `AuthLayer`: every path leads to the same handler, which opens a
+/// socket where it is asked to, and takes down what it sees.
+pub(crate) struct Site {
+    ways: Vec<Way>,
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Over {
+    Http1,
+    Http2,
+}
+
+impl Over {
+    pub(crate) const BOTH: [Self; 2] = [Self::Http1, Self::Http2];
+
+    pub(crate) fn client(self, app: Router) -> TestClient {
+        match self {
+            Self::Http1 => TestClient::new(app),
+            Self::Http2 => TestClient::new(app).http2(),
+        }
+    }
+}
+
+impl Site {
+    /// Knows these subjects by their tokens, and is built as `settings` say.
+    pub(crate) fn new(
+        tokens: &[(&str, &str)],
+        settings: impl Fn(AuthLayer<Verifier>) -> AuthLayer<Verifier>,
+    ) -> Self {
+        let tokens = StaticTokens::new(tokens.iter().copied()).unwrap();
+        let pace = [Pace::AtOnce, Pace::Later];
+        let ways = pace.into_iter().flat_map(|pace| {
+            let verifier = Counting::new(Paced {
+                tokens: tokens.clone(),
+                pace,
+            });
+            let auth = settings(AuthLayer::new(verifier.clone()));
+            let notes = Arc::<Mutex<Notes>>::default();
+            let app = app(auth, &notes);
+            Over::BOTH.map(|over| Way {
+                over,
+                pace,
+                client: over.client(app.clone()),
+                verifier: verifier.clone(),
+                notes: Arc::clone(&notes),
+            })
+        });
+        Self {
+            ways: ways.collect(),
+        }
+    }
+
+    /// The same, for requests that only this version of HTTP has.
+    pub(crate) fn only(mut self, over: Over) -> Self {
+        self.ways.retain(|way| way.over == over);
+        self
+    }
+
+    /// Is asked for by this name.
+    pub(crate) fn authority(mut self, authority: &str) -> Self {
+        for way in &mut self.ways {
+            way.client = way.client.clone().authority(authority);
+        }
+        self
+    }
+
+    /// A connection in every way, for bytes that no client sends.
+    pub(crate) fn pipes(&self) -> impl Iterator<Item = DuplexStream> {
+        self.ways.iter().map(|way| way.client.pipe())
+    }
+
+    /// Sends what `request` makes, in every way, and tells what came of it.
+    pub(crate) async fn ask(&self, request: impl Fn(&TestClient) -> TestRequest) -> Outcome {
+        self.ask_raw(|client| request(client).into_request()).await
+    }
+
+    /// The same for requests that need more freedom.
+    pub(crate) async fn ask_raw(
+        &self,
+        request: impl Fn(&TestClient) -> http::Request<Bytes>,
+    ) -> Outcome {
+        let mut first: Option<Outcome> = None;
+        for way in &self.ways {
+            let outcome = way.ask(request(&way.client)).await;
+            match &mut first {
+                Some(first) => first.compare(&outcome, way),
+                None => first = Some(outcome),
+            }
+        }
+        first.expect("there is a way")
+    }
+}
+
+/// What came of a request.
+///
+/// Printed it says who was let in, and how, or why not; then what was echoed:
+/// `open alice by subprotocol, echo chat.v2`, or `401 invalid-credential`. Ways that do not agree
+/// with the first one follow.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) response: TestResponse,
+    pub(crate) opened: bool,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) seen: Option<Seen>,
+    /// How often the verifier was asked.
+    pub(crate) asked: usize,
+    /// What came of it in the ways that do not agree with the first.
+    differing: Vec<String>,
+}
+
+impl Outcome {
+    /// Who was let in, and how, or why not.
+    pub(crate) fn verdict(&self) -> String {
+        let answer = match self.opened {
+            true => "open".to_owned(),
+            false => self.response.status().as_u16().to_string(),
+        };
+        match (&self.refusal, &self.seen) {
+            (Some(refusal), None) => format!("{answer} {}", refusal.kind()),
+            (None, Some(seen)) => format!("{answer} {}", seen.who),
+            (None, None) => answer,
+            (Some(_), Some(_)) => panic!("refused, and let in: {self:?}"),
+        }
+    }
+
+    /// The subprotocol of the response.
+    pub(crate) fn echo(&self) -> Option<&str> {
+        self.response.header("sec-websocket-protocol")
+    }
+
+    /// The lines of a header that reached the handler; in Latin-1 if they are not UTF-8.
+    pub(crate) fn left(&self, header: &str) -> Vec<String> {
+        let latin1 = |bytes: &[u8]| bytes.iter().copied().map(char::from).collect();
+        let lines = self
+            .seen
+            .iter()
+            .flat_map(|seen| seen.headers.get_all(header));
+        lines
+            .map(|line| match str::from_utf8(line.as_bytes()) {
+                Ok(text) => text.to_owned(),
+                Err(_) => latin1(line.as_bytes()),
+            })
+            .collect()
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.verdict())?;
+        if let Some(echo) = self.echo() {
+            write!(f, ", echo {echo}")?;
+        }
+        self.differing
+            .iter()
+            .try_for_each(|other| write!(f, "; {other}"))
+    }
+}
+
+/// What the handler sees.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// `alice by subprotocol`, with the scheme behind it if that is not `bearer`; or `nobody`.
+    pub(crate) who: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) uri: String,
+    pub(crate) original_uri: String,
+}
+
+/// The verifier of every site.
+pub(crate) type Verifier = Counting<Paced>;
+
+/// Static tokens that answer at once, or take their time.
+#[derive(Debug)]
+pub(crate) struct Paced {
+    tokens: StaticTokens,
+    pace: Pace,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Pace {
+    AtOnce,
+    Later,
+}
+
+impl Verify for Paced {
+    type Claims = ();
+
+    async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
+        tokio::task::yield_now().await;
+        self.tokens.verify(credential).await
+    }
+
+    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
+        match self.pace {
+            Pace::AtOnce => self.tokens.verify_now(credential),
+            Pace::Later => None,
+        }
+    }
+}
+
+/// One of the ways in which a row is run.
+struct Way {
+    over: Over,
+    pace: Pace,
+    client: TestClient,
+    verifier: Verifier,
+    notes: Arc<Mutex<Notes>>,
+}
+
+impl Way {
+    async fn ask(&self, request: http::Request<Bytes>) -> Outcome {
+        let upgrade =
+            request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);
+        let asked_before = self.verifier.calls();
+        let (response, opened) = match self.client.connect(request).await {
+            Ok(mut socket) => {
+                assert_eq!(socket.text().await, GREETING);
+                let response = socket.response().clone();
+                socket.close().await;
+                (response, true)
+            }
+            Err(response) => (response, false),
+        };
+        let Notes { mut seen, refusal } = mem::take(&mut *self.notes.lock().unwrap());
+        assert!(seen.len() <= 1, "the handler was called more than once");
+        let outcome = Outcome {
+            response,
+            opened,
+            refusal,
+            seen: seen.pop(),
+            asked: self.verifier.calls() - asked_before,
+            differing: Vec::new(),
+        };
+        outcome.assert_contract(upgrade, self.over);
+        outcome
+    }
+}
+
+impl Outcome {
+    fn compare(&mut self, other: &Self, way: &Way) {
+        let same = other.verdict() == self.verdict()
+            && other.echo() == self.echo()
+            && other.asked == self.asked
+            && other.refusal == self.refusal;
+        if !same {
+            let Way { over, pace, .. } = way;
+            self.differing.push(format!("{over:?} {pace:?}: {other}"));
+        }
+    }
+
+    /// What holds for every answer, whatever the row says.
+    fn assert_contract(&self, upgrade: bool, over: Over) {
+        if self.opened {
+            let seen = self.seen.as_ref().expect("only the handler opens a socket");
+            let by_anybody = seen.who != "nobody";
+            assert_eq!(self.asked > 0, by_anybody, "open means verified: {self:?}");
+            return;
+        }
+        let Some(refusal) = &self.refusal else { return };
+        let response = &self.response;
+        assert!(self.seen.is_none(), "refused, and yet called: {self:?}");
+        assert_eq!(response.status(), refusal.status());
+        assert!(response.status().as_u16() >= 400, "{self:?}");
+        assert_eq!(
+            response.headers()[CACHE_CONTROL],
+            "no-store",
+            "never stored: {self:?}"
+        );
+        assert!(!response.headers().contains_key(SET_COOKIE), "{self:?}");
+        assert!(self.echo().is_none(), "{self:?}");
+        if upgrade && over == Over::Http1 {
+            assert_eq!(response.headers()[CONNECTION], "close", "{self:?}");
+        }
+        if response.status() == StatusCode::UNAUTHORIZED {
+            assert!(
+                response.headers().contains_key(WWW_AUTHENTICATE),
+                "RFC 9110 §15.5.2: {self:?}"
+            );
+        }
+    }
+}
+
+/// What was taken down while a request was answered.
+#[derive(Debug, Default)]
+struct Notes {
+    seen: Vec<Seen>,
+    refusal: Option<Refusal>,
+}
+
+/// What every socket starts with, so that a row knows that it is one.
+const GREETING: &str = "hello";
+
+fn app(auth: AuthLayer<Verifier>, notes: &Arc<Mutex<Notes>>) -> Router {
+    let (inside, outside) = (Arc::clone(notes), Arc::clone(notes));
+    let handler = move |request: Request| handle(request, Arc::clone(&inside));
+    let note_refusal = move |response: Response| {
+        let refusal = response.extensions().get::<Refusal>().cloned();
+        outside.lock().unwrap().refusal = refusal;
+        async { response }
+    };
+    Router::new()
+        .route("/{*path}", any(handler))
+        .route_layer(auth)
+        .layer(map_response(note_refusal))
+}
+
+async fn handle(request: Request, notes: Arc<Mutex<Notes>>) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let identity = parts.extensions.get::<Identity>().cloned();
+    let original_uri = parts.extensions.get::<OriginalUri>();
+    notes.lock().unwrap().seen.push(Seen {
+        who: identity.as_ref().map_or("nobody".to_owned(), describe),
+        headers: parts.headers.clone(),
+        uri: parts.uri.to_string(),
+        original_uri: original_uri.map(|uri| uri.to_string()).unwrap_or_default(),
+    });
+
+    let plain = parts.method != Method::CONNECT && !parts.headers.contains_key(UPGRADE);
+    if plain {
+        return StatusCode::OK.into_response();
+    }
+    const PROTOCOLS: [&str; 2] = ["chat.v2", "chat.v1"];
+    if identity.is_some() {
+        match GuardedUpgrade::<()>::from_request_parts(&mut parts, &()).await {
+            Ok(upgrade) => upgrade.protocols(PROTOCOLS).on_upgrade(async |mut socket| {
+                let _ = socket.send(GREETING.into()).await;
+                while let Some(Ok(_)) = socket.recv().await {}
+            }),
+            Err(rejection) => rejection.into_response(),
+        }
+    } else {
+        match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+            Ok(upgrade) => upgrade.protocols(PROTOCOLS).on_upgrade(async |mut socket| {
+                let _ = socket.send(GREETING.into()).await;
+                while let Some(Ok(_)) = socket.recv().await {}
+            }),
+            Err(rejection) => rejection.into_response(),
+        }
+    }
+}
+
+fn describe(identity: &Identity) -> String {
+    let subject = identity.subject();
+    let Proof {
+        carrier, scheme, ..
+    } = identity.proof().expect("admission proves who it is");
+    match scheme.as_str() {
+        "bearer" => format!("{subject} by {carrier}"),
+        scheme => format!("{subject} by {carrier} ({scheme})"),
+    }
+}
