@@ -51,12 +51,15 @@ impl App {
     }
 }
 
-/// Everything there is to ask for, behind the guard.
+/// Everything there is to ask for. What says nothing of anybody is open; the rest is guarded.
 pub(crate) fn router(app: Arc<App>, options: &Options) -> Router {
-    let router = Router::new().merge(page::routes()).merge(api::routes(app));
-    let guarded = auth::guard(router, options).layer(cors(options));
+    let open = page::files().merge(api::version());
+    let guarded = page::index().merge(api::routes(app));
+    let router = auth::guard(guarded, options)
+        .merge(open)
+        .layer(cors(options));
     let headers = page::security_headers().into_iter();
-    headers.fold(guarded, |router, (name, value)| {
+    headers.fold(router, |router, (name, value)| {
         router.layer(SetResponseHeaderLayer::if_not_present(name, value))
     })
 }

@@ -29,13 +29,15 @@ pub(crate) fn security_headers() -> [(HeaderName, HeaderValue); 4] {
     .map(|(name, value)| (name, HeaderValue::from_static(value)))
 }
 
-pub(crate) fn routes() -> Router {
-    Router::new()
-        .route("/", get(|| async { file("index.html") }))
-        .route(
-            "/static/{*path}",
-            get(|Path(path): Path<String>| async move { file(&path) }),
-        )
+/// The page itself.
+pub(crate) fn index() -> Router {
+    Router::new().route("/", get(|| async { file("index.html") }))
+}
+
+/// What the page is made of. There is nothing in it that the repository does not show.
+pub(crate) fn files() -> Router {
+    let serve = get(|Path(path): Path<String>| async move { file(&path) });
+    Router::new().route("/static/{*path}", serve)
 }
 
 fn file(path: &str) -> Response {

@@ -1,5 +1,5 @@
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Path, Request};
+use axum::extract::{FromRequest, Request};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 }
 
 /// The id of a path. What is no id names nothing.
-pub(super) fn id(path: &Path<String>, what: &str) -> Result<Uuid, ApiError> {
-    path.parse()
-        .map_err(|_| ApiError::not_found(format!("{what} does not exist: {}", path.0)))
+pub(super) fn id(text: &str, what: &str) -> Result<Uuid, ApiError> {
+    text.parse()
+        .map_err(|_| ApiError::not_found(format!("{what} does not exist: {text}")))
 }

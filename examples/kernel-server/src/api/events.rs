@@ -5,6 +5,9 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
 use super::ApiError;
 use crate::app::App;
 use crate::auth::ws::{CloseFrame, Message, Rejection, WebSocket, WebSocketUpgrade, close_code};
@@ -15,8 +18,11 @@ pub(super) async fn subscribe(
     upgrade: Result<WebSocketUpgrade, Rejection>,
 ) -> Result<Response, ApiError> {
     let upgrade = upgrade.map_err(|rejection| no_websocket(&rejection))?;
+    // Now, so that nothing is missed that happens after the answer.
+    let events = app.events.subscribe();
     Ok(upgrade.on_upgrade(async move |socket| {
-        app.sockets.track_future(serve(socket, &app)).await;
+        let serve = serve(socket, events, &app.stopping);
+        app.sockets.track_future(serve).await;
     }))
 }
 
@@ -25,8 +31,11 @@ pub(super) fn no_websocket(rejection: &Rejection) -> ApiError {
     ApiError::no_websocket(rejection.status(), rejection.body_text())
 }
 
-async fn serve(mut socket: WebSocket, app: &App) {
-    let mut events = app.events.subscribe();
+async fn serve(
+    mut socket: WebSocket,
+    mut events: broadcast::Receiver<String>,
+    stopping: &CancellationToken,
+) {
     let (code, reason) = loop {
         tokio::select! {
             // A subscriber has nothing to say; but only who listens hears it leave.
@@ -38,7 +47,7 @@ async fn serve(mut socket: WebSocket, app: &App) {
                 Ok(event) => if socket.send(Message::text(event)).await.is_err() { return },
                 Err(_) => break (close_code::AGAIN, "too slow for what happens"),
             },
-            () = app.stopping.cancelled() => break (close_code::AWAY, "the server is shutting down"),
+            () = stopping.cancelled() => break (close_code::AWAY, "the server is shutting down"),
         }
     };
     let close = CloseFrame {

@@ -16,10 +16,16 @@ use axum::routing::{any, get, post};
 use self::error::ApiError;
 use crate::app::App;
 
+/// What anybody may ask: whether this is a server that they know how to talk to.
+pub(crate) fn version() -> Router {
+    let version = get(server::version);
+    Router::new()
+        .route("/api", version.clone())
+        .route("/api/", version)
+}
+
 pub(crate) fn routes(app: Arc<App>) -> Router {
     Router::new()
-        .route("/api", get(server::version))
-        .route("/api/", get(server::version))
         .route("/api/status", get(server::status))
         .route("/api/me", get(server::me))
         .route("/api/kernelspecs", get(kernelspecs::list))

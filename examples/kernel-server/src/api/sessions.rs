@@ -49,6 +49,13 @@ struct WishedKernel {
     name: Option<String>,
 }
 
+impl WishedKernel {
+    /// The id, if it is a kernel that runs already.
+    fn running(&self) -> Option<&str> {
+        self.id.as_deref().filter(|id| !id.is_empty())
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Notebook {
     path: Option<String>,
@@ -71,15 +78,22 @@ pub(super) async fn start(
     let session = match existing.into_iter().find(|session| session.path == path) {
         Some(session) => session,
         None => {
-            let kernel = wished_kernel(&app, wish.kernel.unwrap_or_default()).await?;
-            let session = Session {
+            let kernel = wish.kernel.unwrap_or_default();
+            let is_new = kernel.running().is_none();
+            let kernel = wished_kernel(&app, kernel).await?;
+            let wanted = Session {
                 id: Uuid::new_v4(),
                 path,
                 name: wish.name.unwrap_or_default(),
                 kind,
                 kernel: kernel.id(),
             };
-            app.sessions.add(session, is_there(&app))
+            let session = app.sessions.add(wanted, is_there(&app));
+            if is_new && session.kernel != kernel.id() {
+                // Somebody else started this session just now, with a kernel of its own.
+                let _ = app.kernels.shutdown(kernel.id()).await;
+            }
+            session
         }
     };
     let location = format!("/api/sessions/{}", session.id);
@@ -138,8 +152,8 @@ pub(super) async fn shutdown(
 
 /// The running kernel that is named by its id, or a new one.
 async fn wished_kernel(app: &App, wish: WishedKernel) -> Result<Arc<Kernel>, ApiError> {
-    match wish.id.filter(|id| !id.is_empty()) {
-        Some(wished) => Ok(app.kernels.find(id(&Path(wished), "Kernel")?)?),
+    match wish.running() {
+        Some(wished) => Ok(app.kernels.find(id(wished, "Kernel")?)?),
         None => Ok(app.kernels.start(wish.name.as_deref()).await?),
     }
 }

@@ -96,6 +96,12 @@ impl KernelSpecs {
         }
     }
 
+    /// Looks in these data folders only.
+    #[cfg(test)]
+    pub(crate) fn in_folders(choice: Choice, folders: Vec<PathBuf>) -> Self {
+        Self { choice, folders }
+    }
+
     /// All kernels on offer, by name, the default first. Reads files.
     pub(crate) fn list(&self) -> Vec<KernelSpec> {
         let mut specs = BTreeMap::from([(EMBEDDED.to_owned(), embedded())]);
@@ -285,11 +291,7 @@ mod tests {
             fs::write(kernel.join("logo-64x64.png"), "").unwrap();
             fs::write(kernel.join("secret.txt"), "").unwrap();
         }
-        let specs = KernelSpecs {
-            choice,
-            folders: vec![folder],
-        };
-        (prefix, specs)
+        (prefix, KernelSpecs::in_folders(choice, vec![folder]))
     }
 
     fn names(specs: &KernelSpecs) -> Vec<String> {

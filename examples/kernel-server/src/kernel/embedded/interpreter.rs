@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rhai::module_resolvers::DummyModuleResolver;
-use rhai::{AST, Dynamic, Engine, EvalAltResult, INT, ParseErrorType, Position, Scope};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, INT, Position, Scope};
 
 use super::console::Console;
 use super::display;
@@ -75,12 +75,9 @@ impl Interpreter {
     pub(super) fn completeness(&self, code: &str) -> Completeness {
         match self.engine.compile(code) {
             Ok(_) => Completeness::Complete,
-            Err(error) => match *error.0 {
-                ParseErrorType::UnexpectedEOF => Completeness::Incomplete,
-                // An open bracket is told as the token that is missing at the end.
-                ParseErrorType::MissingToken(..) if error.1.is_none() => Completeness::Incomplete,
-                _ => Completeness::Invalid,
-            },
+            // Something open is told as what is missing, at the end.
+            Err(error) if is_at_end(code, error.position()) => Completeness::Incomplete,
+            Err(_) => Completeness::Invalid,
         }
     }
 
@@ -163,6 +160,19 @@ fn name(error: &EvalAltResult) -> String {
             variant[..end].trim_start_matches("Error").to_owned() + "Error"
         }
     }
+}
+
+/// Whether nothing but space comes behind a position.
+fn is_at_end(code: &str, position: Position) -> bool {
+    let Some(line) = position.line() else {
+        return true;
+    };
+    let column = position.position().unwrap_or(1);
+    let mut rest = code.split('\n').skip(line - 1);
+    let behind = rest.next().unwrap_or_default().chars().skip(column - 1);
+    behind
+        .chain(rest.flat_map(str::chars))
+        .all(char::is_whitespace)
 }
 
 /// The line of an error, and a caret below it.

@@ -1,8 +1,8 @@
 //! Where a kernel listens, and the file that tells it so.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -25,7 +25,10 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn create(kernel_name: &str) -> io::Result<Self> {
         let connection = Self {
-            folder: tempfile::Builder::new().prefix("kernel-").tempdir()?,
+            folder: tempfile::Builder::new()
+                .prefix("kernel-")
+                .permissions(Permissions::from_mode(0o700))
+                .tempdir()?,
             key: Uuid::new_v4().to_string(),
         };
         let json = json!({
@@ -76,7 +79,6 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

@@ -1,0 +1,273 @@
+//! A server to talk to, and clients that talk to it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::http::{Method, Request, Response, StatusCode, header};
+use bytes::Bytes;
+use clap::Parser;
+use futures_util::{SinkExt, StreamExt};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message as WsMessage};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::app::{self, App};
+use crate::auth::ws;
+use crate::kernel::{Choice, KernelSpecs};
+use crate::options::Options;
+use crate::wire::{Channel, Format, KERNEL_PROTOCOL, Message};
+
+/// A server of its own for each test, gone with its test.
+pub(super) struct Server {
+    pub(super) app: Arc<App>,
+    address: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl Server {
+    /// With the embedded kernel alone.
+    pub(super) async fn start() -> Self {
+        Self::with(KernelSpecs::in_folders(Choice::Embedded, Vec::new())).await
+    }
+
+    /// With the kernels of a data folder too.
+    pub(super) async fn with_kernels_of(folder: &Path) -> Self {
+        let folders = vec![folder.to_owned()];
+        Self::with(KernelSpecs::in_folders(Choice::Auto, folders)).await
+    }
+
+    async fn with(specs: KernelSpecs) -> Self {
+        let app = App::new(specs);
+        let options = Options::parse_from(["kernel-server", "--token=not-asked-for-yet"]);
+        let router = app::router(Arc::clone(&app), &options);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let serve = async { axum::serve(listener, router).await.unwrap() };
+        Self {
+            app,
+            address,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            _serving: AbortOnDropHandle::new(tokio::spawn(serve)),
+        }
+    }
+
+    /// Asks with a body as JupyterLab sends it: JSON that says it is text.
+    pub(super) async fn send(&self, method: Method, path: &str, body: &str) -> Response<Bytes> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+            .header(header::CONTENT_TYPE, "text/plain;charset=UTF-8")
+            .body(Full::from(body.to_owned()))
+            .unwrap();
+        let response = self.client.request(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Response::from_parts(parts, body)
+    }
+
+    /// Asks for JSON. No body is `null`.
+    pub(super) async fn json(&self, method: Method, path: &str, body: &str) -> (StatusCode, Value) {
+        let response = self.send(method, path, body).await;
+        let body = match response.body() {
+            empty if empty.is_empty() => Value::Null,
+            body => serde_json::from_slice(body).unwrap(),
+        };
+        (response.status(), body)
+    }
+
+    /// Starts a kernel; its path.
+    pub(super) async fn start_kernel(&self, name: &str) -> String {
+        let body = json!({ "name": name }).to_string();
+        let (status, kernel) = self.json(Method::POST, "/api/kernels", &body).await;
+        assert_eq!(status, StatusCode::CREATED);
+        format!("/api/kernels/{}", kernel["id"].as_str().unwrap())
+    }
+
+    /// Opens the socket of the kernel at this path.
+    pub(super) async fn connect(&self, kernel: &str, session: &str, format: Format) -> Socket {
+        let url = format!(
+            "ws://{}{kernel}/channels?session_id={session}",
+            self.address
+        );
+        let mut request = url.into_client_request().unwrap();
+        if format == Format::V1 {
+            let offer = KERNEL_PROTOCOL.parse().unwrap();
+            request
+                .headers_mut()
+                .insert(header::SEC_WEBSOCKET_PROTOCOL, offer);
+        }
+        let (stream, _response) = tokio_tungstenite::connect_async(request).await.unwrap();
+        Socket {
+            stream,
+            format,
+            session: session.to_owned(),
+        }
+    }
+
+    /// A kernel and a socket to it.
+    pub(super) async fn kernel(&self, format: Format) -> (String, Socket) {
+        let kernel = self.start_kernel("rhai").await;
+        let socket = self.connect(&kernel, "a", format).await;
+        (kernel, socket)
+    }
+
+    /// Opens the socket at this path, or tells with what status it is refused.
+    pub(super) async fn open(&self, path: &str) -> Result<Stream, StatusCode> {
+        let url = format!("ws://{}{path}", self.address);
+        match tokio_tungstenite::connect_async(url).await {
+            Ok((stream, _response)) => Ok(stream),
+            Err(Error::Http(response)) => Err(response.status()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+pub(super) type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A client of one kernel.
+pub(super) struct Socket {
+    stream: Stream,
+    format: Format,
+    session: String,
+}
+
+/// All that came of a request.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) reply: Value,
+    /// What was told everybody, by type.
+    pub(super) told: Vec<(String, Value)>,
+}
+
+impl Outcome {
+    pub(super) fn all(&self, msg_type: &str) -> Vec<&Value> {
+        let of_type = self.told.iter().filter(|(told, _)| told == msg_type);
+        of_type.map(|(_, content)| content).collect()
+    }
+
+    pub(super) fn one(&self, msg_type: &str) -> &Value {
+        match self.all(msg_type)[..] {
+            [content] => content,
+            _ => panic!("not one {msg_type} in {self:?}"),
+        }
+    }
+
+    /// What was printed.
+    pub(super) fn printed(&self) -> String {
+        let streams = self.all("stream").into_iter();
+        streams
+            .map(|content| content["text"].as_str().unwrap())
+            .collect()
+    }
+}
+
+impl Socket {
+    /// Runs a cell to its end.
+    pub(super) async fn run(&mut self, code: &str) -> Outcome {
+        self.ask("execute_request", json!({ "code": code })).await
+    }
+
+    /// Asks on `shell`, and waits until all is said.
+    pub(super) async fn ask(&mut self, msg_type: &str, content: Value) -> Outcome {
+        let id = self.send(Channel::Shell, msg_type, content).await;
+        self.outcome(&id).await
+    }
+
+    /// Waits for the reply to a request, and until the kernel is done with it.
+    pub(super) async fn outcome(&mut self, id: &str) -> Outcome {
+        let mut outcome = Outcome::default();
+        let (mut replied, mut idle) = (false, false);
+        while !(replied && idle) {
+            let message = self.message().await;
+            let parent: Value = serde_json::from_slice(&message.parent_header).unwrap();
+            if parent["msg_id"] != id {
+                continue;
+            }
+            let content: Value = message.content().unwrap();
+            match message.channel {
+                Channel::Iopub => {
+                    idle |= content["execution_state"] == "idle";
+                    let msg_type = message.header().unwrap().msg_type.into_owned();
+                    outcome.told.push((msg_type, content));
+                }
+                _ => {
+                    outcome.reply = content;
+                    replied = true;
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Sends a request; its id.
+    pub(super) async fn send(
+        &mut self,
+        channel: Channel,
+        msg_type: &str,
+        content: Value,
+    ) -> String {
+        let message = Message::new(channel, msg_type, &self.session, None, &content);
+        let id = message.header().unwrap().msg_id.into_owned();
+        let frame = match self.format.encode(&message).unwrap() {
+            ws::Message::Text(text) => WsMessage::text(text.as_str()),
+            ws::Message::Binary(bytes) => WsMessage::Binary(bytes),
+            _ => unreachable!("a message is text or binary"),
+        };
+        self.send_frame(frame).await;
+        id
+    }
+
+    pub(super) async fn send_frame(&mut self, frame: WsMessage) {
+        self.stream.send(frame).await.unwrap();
+    }
+
+    /// Waits until the kernel says that it is in this state, of its own accord.
+    pub(super) async fn state(&mut self, state: &str) {
+        loop {
+            let message = self.message().await;
+            let content: Value = message.content().unwrap();
+            if message.parent_header == "{}" && content["execution_state"] == state {
+                return;
+            }
+        }
+    }
+
+    /// The next message.
+    pub(super) async fn message(&mut self) -> Message {
+        loop {
+            let frame = match self.stream.next().await.unwrap().unwrap() {
+                WsMessage::Text(text) => ws::Message::text(text.as_str()),
+                WsMessage::Binary(bytes) => ws::Message::Binary(bytes),
+                WsMessage::Ping(_) => continue,
+                other => panic!("no message: {other:?}"),
+            };
+            return self.format.decode(frame).unwrap().unwrap();
+        }
+    }
+
+    /// Reads to the end; with what code the server closed.
+    pub(super) async fn closed(self) -> CloseCode {
+        close_code(self.stream).await
+    }
+}
+
+/// Reads a stream to its end; with what code the server closed it.
+pub(super) async fn close_code(mut stream: Stream) -> CloseCode {
+    loop {
+        match stream.next().await.unwrap().unwrap() {
+            WsMessage::Close(Some(CloseFrame { code, .. })) => return code,
+            WsMessage::Close(None) => panic!("closed without a code"),
+            _ => {}
+        }
+    }
+}

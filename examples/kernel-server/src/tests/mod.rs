@@ -1,0 +1,7 @@
+//! The server, driven in process over real connections on loopback.
+
+mod client;
+mod embedded;
+mod processes;
+mod rest;
+mod sockets;
