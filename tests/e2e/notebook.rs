@@ -1,16 +1,10 @@
 //! The page of the kernel server, as a person at the keyboard sees it. The only file that knows the
 //! names of its elements.
 
-use std::time::Duration;
-
 use fantoccini::key::Key;
-use fantoccini::{Client, Locator};
 use portcullis_e2e::Browser;
 
 const KERNEL_IDLE: &str = "#kernel[data-state=idle]";
-
-/// Longer than a kernel takes to start on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// The page, open in a browser.
 pub(crate) struct Notebook<'a> {
@@ -21,7 +15,7 @@ impl<'a> Notebook<'a> {
     /// Waits until the page that is open in `browser` has a kernel that listens.
     pub(crate) async fn ready(browser: &'a Browser) -> Self {
         let notebook = Self { browser };
-        notebook.expect(KERNEL_IDLE).await;
+        browser.element(KERNEL_IDLE).await;
         notebook
     }
 
@@ -29,7 +23,7 @@ impl<'a> Notebook<'a> {
     /// Returns the cell's number.
     pub(crate) async fn run(&self, code: &str) -> u64 {
         let cell = self.last_cell().await;
-        let source = self.expect(&format!("#cell-{cell}-source")).await;
+        let source = self.browser.element(&format!("#cell-{cell}-source")).await;
         source.click().await.expect("a cell can be clicked");
         // One line each: after Enter the page would indent by itself.
         source.send_keys(code).await.expect("a cell takes text");
@@ -40,19 +34,23 @@ impl<'a> Notebook<'a> {
             NO_KEY
         );
         source.send_keys(&run).await.expect("a cell takes keys");
-        self.expect(&format!("#cell-{cell}[data-state=done]")).await;
+        self.browser
+            .element(&format!("#cell-{cell}[data-state=done]"))
+            .await;
         cell
     }
 
     /// The text that a cell has put out.
     pub(crate) async fn output(&self, cell: u64) -> String {
-        let outputs = self.expect(&format!("#cell-{cell}-outputs")).await;
+        let outputs = self.browser.element(&format!("#cell-{cell}-outputs")).await;
         outputs.text().await.expect("an element has a text")
     }
 
     /// The width in pixels of the picture that a cell has put out, once it is loaded.
     pub(crate) async fn picture_width(&self, cell: u64) -> u64 {
-        self.expect(&format!("#cell-{cell}-outputs img")).await;
+        self.browser
+            .element(&format!("#cell-{cell}-outputs img"))
+            .await;
         let script = format!(
             "const picture = document.querySelector('#cell-{cell}-outputs img');
              await picture.decode();
@@ -100,28 +98,6 @@ impl<'a> Notebook<'a> {
             .as_str()
             .expect("a text")
             .to_owned()
-    }
-
-    async fn expect(&self, selector: &str) -> fantoccini::elements::Element {
-        let client: &Client = self.browser.client();
-        let found = client
-            .wait()
-            .at_most(LIMIT)
-            .for_element(Locator::Css(selector))
-            .await;
-        match found {
-            Ok(element) => element,
-            Err(error) => {
-                let page = self
-                    .browser
-                    .run("return document.body.innerText;", Vec::new())
-                    .await;
-                panic!(
-                    "no {selector} ({error}) on the page:\n{}",
-                    page.as_str().unwrap_or("")
-                );
-            }
-        }
     }
 }
 

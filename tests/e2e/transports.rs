@@ -1,9 +1,7 @@
 //! The page of the transports server tries every way in, in a real browser.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use fantoccini::Locator;
 use portcullis_e2e::{Browser, Server, leaks};
 
 /// The ways that open from the page's own origin, and the carrier that the handler is told.
@@ -83,21 +81,11 @@ async fn a_wrong_token_is_seen_on_the_page() {
 }
 
 async fn try_all(browser: &Browser, token: &str) {
-    let client = browser.client();
-    let find = async |selector| client.find(Locator::Css(selector)).await.expect(selector);
-    find("#token")
-        .await
-        .send_keys(token)
-        .await
-        .expect("a field takes text");
-    find("#run")
-        .await
-        .click()
-        .await
-        .expect("a button can be pressed");
-    let done = Locator::Css("[data-result=pass]:root, [data-result=fail]:root");
-    let wait = client.wait().at_most(Duration::from_secs(90));
-    wait.for_element(done)
-        .await
-        .expect("the page tries every way");
+    let field = browser.element("#token").await;
+    field.send_keys(token).await.expect("a field takes text");
+    let button = browser.element("#run").await;
+    button.click().await.expect("a button can be pressed");
+    browser
+        .element(":root[data-result=pass], :root[data-result=fail]")
+        .await;
 }

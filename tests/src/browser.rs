@@ -2,14 +2,17 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use fantoccini::elements::Element;
 use fantoccini::wd::TimeoutConfiguration;
-use fantoccini::{Client, ClientBuilder};
+use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::Process;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A real Chromium with an empty profile.
 ///
@@ -86,6 +89,27 @@ impl Browser {
             .await
             .expect("a location")
             .to_string()
+    }
+
+    /// Waits for an element, longer than a kernel takes to start on a busy machine.
+    ///
+    /// # Panics
+    ///
+    /// When it does not appear. The message has what the page shows instead.
+    pub async fn element(&self, selector: &str) -> Element {
+        let wait = self.client.wait().at_most(PATIENCE);
+        match wait.for_element(Locator::Css(selector)).await {
+            Ok(element) => element,
+            Err(error) => {
+                let page = self
+                    .run("return document.body.innerText;", Vec::new())
+                    .await;
+                panic!(
+                    "no {selector} ({error}) on the page:\n{}",
+                    page.as_str().unwrap_or("")
+                );
+            }
+        }
     }
 
     /// Runs `body`, the inside of an async function with `arguments`, in the page and returns its
