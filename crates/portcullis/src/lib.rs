@@ -26,6 +26,7 @@
 //! | you want | look at |
 //! |---|---|
 //! | to admit by a token, a JWT, a closure | [`AuthLayer`], [`verify`], the crate `portcullis-jwt` |
+//! | to combine verifiers, or to cache one | [`any_of`], [`VerifyExt`] |
 //! | to choose where credentials may ride | [`Profile`], [`carrier`] |
 //! | a link with `?token=` that logs a browser in | [`PersistTokenLayer`], [`seal`] |
 //! | to ask for scopes on a route | [`RequireScopeLayer`] |
@@ -72,4 +73,4 @@ pub use self::profile::Profile;
 pub use self::refusal::{Refusal, RefusalKind};
 pub use self::scope::RequireScopeLayer;
 pub use self::trace::redacting_span;
-pub use self::verify::{StaticToken, StaticTokens};
+pub use self::verify::{StaticToken, StaticTokens, VerifyExt, any_of};

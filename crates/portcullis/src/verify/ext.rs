@@ -1,0 +1,82 @@
+use portcullis_core::{Identity, Verify, VerifyError};
+
+use super::{AndThen, CacheConfig, Cached, Map};
+
+/// Ways to make a verifier of another one. Every [`Verify`] has them.
+///
+/// ```
+/// use std::time::Duration;
+/// use portcullis::verify::{CacheConfig, VerifyExt};
+/// use portcullis::{AuthLayer, Credential, Identity, VerifyError};
+///
+/// /// What this application knows about a user.
+/// struct Account {
+///     admin: bool,
+/// }
+///
+/// # async fn introspect(_: &str) -> Option<String> { None }
+/// # async fn account_of(_: &str) -> Option<Account> { None }
+/// let verifier = (async |credential: Credential| {
+///     match introspect(credential.expose_secret()).await {
+///         Some(user) => Ok(Identity::new(user)),
+///         None => Err(VerifyError::Invalid),
+///     }
+/// })
+/// .and_then(async |identity: Identity| match account_of(identity.subject()).await {
+///     Some(account) => Ok(identity.map_claims(|()| account)),
+///     None => Err(VerifyError::Forbidden),
+/// })
+/// .cached(CacheConfig::default().time_to_live(Duration::from_secs(30)));
+///
+/// let auth = AuthLayer::new(verifier);
+/// ```
+///
+/// They wrap what stands before them. Here the account is cached with the identity; a
+/// [`cached`](Self::cached) in front of [`and_then`](Self::and_then) would look it up every time.
+pub trait VerifyExt: Verify + Sized {
+    /// Translates every identity, for example its claims.
+    ///
+    /// ```
+    /// use portcullis::StaticTokens;
+    /// use portcullis::verify::VerifyExt;
+    ///
+    /// enum Caller {
+    ///     Service,
+    /// }
+    ///
+    /// let services = StaticTokens::new([("backup", "s3cret")])?
+    ///     .map(|identity| identity.map_claims(|()| Caller::Service));
+    /// # Ok::<_, portcullis::verify::StaticTokenError>(())
+    /// ```
+    ///
+    /// What is answered at once still is.
+    fn map<F, D>(self, translate: F) -> Map<Self, F>
+    where
+        F: Fn(Identity<Self::Claims>) -> Identity<D> + Send + Sync + 'static,
+        D: Send + Sync + 'static,
+    {
+        Map::new(self, translate)
+    }
+
+    /// Asks a second question about everybody who is accepted: is the account locked, which tenant
+    /// is it? The answer is another identity, or a refusal.
+    ///
+    /// Nothing is answered at once any more. Use [`map`](Self::map) where nothing has to be waited
+    /// for.
+    fn and_then<F, Fut, D>(self, ask: F) -> AndThen<Self, F>
+    where
+        F: Fn(Identity<Self::Claims>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Identity<D>, VerifyError>> + Send,
+        D: Send + Sync + 'static,
+    {
+        AndThen::new(self, ask)
+    }
+
+    /// Remembers who was accepted, for a short time, and asks once about what many ask at the same
+    /// time; see [`Cached`].
+    fn cached(self, config: CacheConfig) -> Cached<Self> {
+        Cached::new(self, config)
+    }
+}
+
+impl<V: Verify> VerifyExt for V {}
