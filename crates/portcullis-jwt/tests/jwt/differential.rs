@@ -71,7 +71,8 @@ fn compare(strategy: impl Strategy<Value = String>) {
 #[test]
 fn claims_and_headers() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    // Far enough from every border that the seconds of this test do not matter.
+    // Far enough from every border that the seconds of this test do not matter. Fractions are left
+    // out: jsonwebtoken refuses them where a build turns on serde_json's `arbitrary_precision`.
     let at = |offset: i64| (now.as_secs() as i64 + offset).to_string();
     let dates = vec![
         String::new(),
@@ -80,7 +81,6 @@ fn claims_and_headers() {
         at(0),
         at(15),
         at(3600),
-        format!("{}.75", at(3600)),
         "null".to_owned(),
         "0".to_owned(),
         "-1".to_owned(),

@@ -236,7 +236,7 @@ fn header_key_id() {
 
 #[test]
 fn header_is_an_object_of_json() {
-    const ROWS: [&[u8]; 14] = [
+    const ROWS: [&[u8]; 13] = [
         b"",
         b"{",
         b"[]",
@@ -250,7 +250,6 @@ fn header_is_an_object_of_json() {
         b"{\"alg\":\"HS256\"/**/}",
         b"\xef\xbb\xbf{\"alg\":\"HS256\"}",
         b"{\"alg\":\"HS256\",\"x\":\"\\ud800\"}",
-        b"{\"alg\":\"HS256\",\"x\":1e400}",
     ];
     let jwt = hs256();
     for header in ROWS {
