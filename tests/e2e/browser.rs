@@ -83,12 +83,6 @@ async fn an_image_shows_and_the_page_looks_well() {
         .await;
     for width in [1280, 390] {
         browser.screenshot("kernel-server", width).await;
-        let overflow = "return document.documentElement.scrollWidth - innerWidth;";
-        assert_eq!(
-            browser.run(overflow, Vec::new()).await,
-            0,
-            "at {width} pixels"
-        );
     }
 }
 

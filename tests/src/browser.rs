@@ -140,11 +140,18 @@ impl Browser {
     ///
     /// # Panics
     ///
-    /// When the picture cannot be taken.
+    /// When the page is wider than the window.
     pub async fn screenshot(&self, name: &str, width: u32) {
         // By the emulation of a device: a window has a smallest width, a phone is narrower.
         self.resize(width, if width < 500 { 844 } else { 900 })
             .await;
+        let too_wide = "const { scrollWidth, clientWidth } = document.documentElement;
+             return scrollWidth - clientWidth;";
+        assert_eq!(
+            self.run(too_wide, Vec::new()).await,
+            0,
+            "{name} at {width} pixels"
+        );
         let png = in_time(self.client.screenshot()).await.expect("a picture");
         let folder = screenshots();
         std::fs::create_dir_all(&folder).expect("a folder for the pictures");
