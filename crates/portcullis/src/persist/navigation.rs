@@ -85,87 +85,53 @@ const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const PAGE: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    use crate::persist::tests::headers;
 
     #[test]
     fn tells_a_page_from_everything_else() {
-        let table: &[(&str, &[(&str, &str)], bool)] = &[
-            ("GET", &[PAGE], true),
-            (
-                "GET",
-                &[("accept", "*/*"), ("accept", "a/b, Text/HTML;q=0.1")],
-                true,
-            ),
-            ("GET", &[PAGE, ("sec-fetch-mode", "navigate")], true),
-            (
-                "GET",
-                &[
-                    PAGE,
-                    ("sec-fetch-mode", "navigate"),
-                    ("sec-fetch-dest", "document"),
-                ],
-                true,
-            ),
-            (
-                "GET",
-                &[
-                    PAGE,
-                    ("sec-fetch-user", "?1"),
-                    ("sec-fetch-site", "cross-site"),
-                ],
-                true,
-            ),
-            ("GET", &[], false),
-            ("GET", &[("accept", "*/*")], false),
-            ("GET", &[("accept", "application/json")], false),
-            ("GET", &[("accept", "text/htmlx")], false),
-            ("GET", &[("accept", "xtext/html")], false),
-            ("HEAD", &[PAGE], false),
-            ("POST", &[PAGE], false),
-            ("OPTIONS", &[PAGE], false),
-            ("CONNECT", &[PAGE], false),
-            ("get", &[PAGE], false),
-            ("GET", &[PAGE, ("upgrade", "websocket")], false),
-            ("GET", &[PAGE, ("upgrade", "")], false),
-            ("GET", &[PAGE, ("sec-fetch-mode", "cors")], false),
-            ("GET", &[PAGE, ("sec-fetch-mode", "no-cors")], false),
-            ("GET", &[PAGE, ("sec-fetch-mode", "same-origin")], false),
-            ("GET", &[PAGE, ("sec-fetch-mode", "websocket")], false),
-            ("GET", &[PAGE, ("sec-fetch-mode", "Navigate")], false),
-            ("GET", &[PAGE, ("sec-fetch-mode", "")], false),
-            (
-                "GET",
-                &[
-                    PAGE,
-                    ("sec-fetch-mode", "navigate"),
-                    ("sec-fetch-mode", "cors"),
-                ],
-                false,
-            ),
-            ("GET", &[PAGE, ("sec-fetch-dest", "iframe")], false),
-            ("GET", &[PAGE, ("sec-fetch-dest", "frame")], false),
-            ("GET", &[PAGE, ("sec-fetch-dest", "embed")], false),
-            ("GET", &[PAGE, ("sec-fetch-dest", "object")], false),
-            ("GET", &[PAGE, ("sec-fetch-dest", "image")], false),
-            ("GET", &[PAGE, ("sec-fetch-dest", "empty")], false),
-            ("GET", &[PAGE, ("sec-purpose", "prefetch")], false),
-            ("GET", &[PAGE, ("sec-purpose", "prefetch;prerender")], false),
-            (
-                "GET",
-                &[PAGE, ("sec-purpose", "prefetch; anonymous-client-ip")],
-                false,
-            ),
-            ("GET", &[PAGE, ("purpose", "Prefetch")], false),
-            ("GET", &[PAGE, ("x-moz", "prefetch")], false),
+        #[rustfmt::skip]
+        let table = [
+            ("GET",     "accept: text/html",                                              true),
+            ("GET",     "accept: text/html,application/xhtml+xml,*/*;q=0.8",              true),
+            ("GET",     "accept: */* | accept: a/b, Text/HTML;q=0.1",                     true),
+            ("GET",     "accept: text/html | sec-fetch-mode: navigate",                   true),
+            ("GET",     "accept: text/html | sec-fetch-mode: navigate | sec-fetch-dest: document", true),
+            ("GET",     "accept: text/html | sec-fetch-user: ?1 | sec-fetch-site: cross-site", true),
+            ("GET",     "",                                                               false),
+            ("GET",     "accept: */*",                                                    false),
+            ("GET",     "accept: application/json",                                       false),
+            ("GET",     "accept: text/htmlx",                                             false),
+            ("GET",     "accept: xtext/html",                                             false),
+            ("HEAD",    "accept: text/html",                                              false),
+            ("POST",    "accept: text/html",                                              false),
+            ("OPTIONS", "accept: text/html",                                              false),
+            ("CONNECT", "accept: text/html",                                              false),
+            ("get",     "accept: text/html",                                              false),
+            ("GET",     "accept: text/html | upgrade: websocket",                         false),
+            ("GET",     "accept: text/html | upgrade: h2c",                               false),
+            ("GET",     "accept: text/html | sec-fetch-mode: cors",                       false),
+            ("GET",     "accept: text/html | sec-fetch-mode: no-cors",                    false),
+            ("GET",     "accept: text/html | sec-fetch-mode: same-origin",                false),
+            ("GET",     "accept: text/html | sec-fetch-mode: websocket",                  false),
+            ("GET",     "accept: text/html | sec-fetch-mode: Navigate",                   false),
+            ("GET",     "accept: text/html | sec-fetch-mode: navigate | sec-fetch-mode: cors", false),
+            ("GET",     "accept: text/html | sec-fetch-dest: iframe",                     false),
+            ("GET",     "accept: text/html | sec-fetch-dest: frame",                      false),
+            ("GET",     "accept: text/html | sec-fetch-dest: embed",                      false),
+            ("GET",     "accept: text/html | sec-fetch-dest: object",                     false),
+            ("GET",     "accept: text/html | sec-fetch-dest: image",                      false),
+            ("GET",     "accept: text/html | sec-fetch-dest: empty",                      false),
+            ("GET",     "accept: text/html | sec-purpose: prefetch",                      false),
+            ("GET",     "accept: text/html | sec-purpose: prefetch;prerender",            false),
+            ("GET",     "accept: text/html | sec-purpose: prefetch; anonymous-client-ip", false),
+            ("GET",     "accept: text/html | purpose: Prefetch",                          false),
+            ("GET",     "accept: text/html | x-moz: prefetch",                            false),
         ];
-        for (method, headers, expected) in table {
-            let request = Request::builder().method(*method).uri("/?token=x");
-            let request = headers.iter().fold(request, |request, (name, value)| {
-                request.header(*name, *value)
-            });
-            let opens = opens_page(&request.body(()).unwrap());
-            assert_eq!(opens, *expected, "{method} {headers:?}");
+        for (method, lines, expected) in table {
+            let request = Request::builder().method(method).uri("/?token=x");
+            let mut request = request.body(()).unwrap();
+            *request.headers_mut() = headers(lines);
+            assert_eq!(opens_page(&request), expected, "{method} {lines}");
         }
     }
 

@@ -381,6 +381,3 @@ const PART: usize = 3700;
 
 /// A credential of 8 KiB, sealed and in base64, fits into so many parts.
 const MAX_PARTS: usize = 3;
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,119 @@
+//! Keys change while the server runs.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::*;
+
+#[tokio::test]
+async fn a_page_seals_anew_what_an_old_key_has_sealed() {
+    let server = Server::new();
+    let mut jar = server.jar("alice-1");
+    server.clock.advance(3600);
+    server
+        .cookie
+        .replace_keys(CookieKeys::new(&key(2)).and_previous(&key(1)));
+
+    for (method, lines) in [
+        ("HEAD", TYPED.to_owned()),
+        ("GET", "host: localhost:8888".to_owned()),
+        ("GET", format!("{UPGRADE} | origin: http://localhost:8888")),
+    ] {
+        let response = server.send(request(method, "/", &lines, &jar)).await;
+        assert_eq!(outcome(&response), "pass 200", "{method} {lines}");
+    }
+    let response = server.open("/", TYPED, &jar).await;
+    assert_eq!(outcome(&response), "pass 200 set");
+    assert_eq!(response.headers()["cache-control"], "no-store");
+    let rest = cookie::time::Duration::seconds(28_800 - 3600);
+    assert_eq!(set_cookies(response.headers())[0].max_age(), Some(rest));
+    let old = jar.clone();
+    jar.take(response.headers());
+    assert_eq!(outcome(&server.open("/", TYPED, &jar).await), "pass 200");
+
+    // The old key goes. What it has sealed goes with it, and the new seal ends when the old one did.
+    server.cookie.replace_keys(CookieKeys::new(&key(2)));
+    assert_eq!(
+        outcome(&server.open("/", TYPED, &old).await),
+        "pass 403 clear"
+    );
+    assert_eq!(outcome(&server.open("/", TYPED, &jar).await), "pass 200");
+    server.clock.advance(28_800 - 3600);
+    assert_eq!(
+        outcome(&server.open("/", TYPED, &jar).await),
+        "pass 403 clear"
+    );
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_not_sealed_anew() {
+    let server = Server::new();
+    let jar = server.jar("alice-1");
+    server
+        .cookie
+        .replace_keys(CookieKeys::new(&key(2)).and_previous(&key(1)));
+    server.verifier.revoke("alice-1");
+    assert_eq!(
+        outcome(&server.open("/", TYPED, &jar).await),
+        "pass 403 clear"
+    );
+}
+
+/// A thousand sockets and a thousand pages while the keys turn round and round.
+#[test]
+fn nobody_is_denied_while_keys_change() {
+    const THREADS: usize = 8;
+    const EACH: usize = 125;
+
+    let server = Server::new();
+    let jar = server.jar("alice-1");
+    let (done, denied) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let turns = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..THREADS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .build()
+                        .unwrap();
+                    let lines = format!("{UPGRADE} | origin: http://localhost:8888");
+                    let mut mine = jar.clone();
+                    for _ in 0..EACH {
+                        let socket = runtime.block_on(server.open("/ws", &lines, &jar));
+                        let page = runtime.block_on(server.open("/", TYPED, &mine));
+                        let good = outcome(&socket) == "pass 200" && page.status() == 200;
+                        denied.fetch_add(usize::from(!good), Ordering::Relaxed);
+                        mine.take(page.headers());
+                    }
+                })
+            })
+            .collect();
+        let turning = scope.spawn(|| {
+            let mut turns = 0_u8;
+            while !done.load(Ordering::Relaxed) || turns < 10 {
+                // The first key stays in the ring, and so do all that seal in between.
+                let [now, then, later] = [0, 1, 2].map(|step| key(2 + (turns + step) % 3));
+                let keys = CookieKeys::new(&now).and_previous(&then);
+                server
+                    .cookie
+                    .replace_keys(keys.and_previous(&later).and_previous(&key(1)));
+                turns = if turns < 60 { turns + 1 } else { 10 };
+                std::thread::yield_now();
+            }
+            turns
+        });
+        for client in clients {
+            client.join().unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+        turning.join().unwrap()
+    });
+    assert!(turns >= 10);
+    assert_eq!(denied.load(Ordering::Relaxed), 0);
+
+    // And all of them are, once the key has gone.
+    server.cookie.replace_keys(CookieKeys::new(&key(8)));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let response = runtime.block_on(server.open("/", TYPED, &jar));
+    assert_eq!(outcome(&response), "pass 403 clear");
+}
