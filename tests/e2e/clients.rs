@@ -176,8 +176,7 @@ async fn python_websockets_offers() {
         (
             "a wrong token and a good header",
             json!({ "subprotocols": [MARKER, bad], "headers": [["Authorization", token]] }),
-            // Two different explicit credentials.
-            400,
+            403,
             None,
         ),
     ];

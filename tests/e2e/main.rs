@@ -6,6 +6,7 @@
 mod browser;
 mod clients;
 mod kernels;
+mod link;
 mod notebook;
 mod secrets;
 mod shutdown;

@@ -5,13 +5,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use futures_util::StreamExt as _;
 use http::{Request, Response, header};
-use portcullis_e2e::{RawConnection, Server, fetch, get, leaks, new_secret, request};
+use portcullis_e2e::{RawConnection, Server, fetch, leaks, new_secret, request};
 use serde_json::Value;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::kernels;
+use crate::{kernels, link};
 
 #[tokio::test]
 async fn the_kernel_server_keeps_every_secret() {
@@ -68,25 +68,21 @@ async fn a_token_that_the_server_was_told_is_not_printed_at_all() {
 #[tokio::test]
 async fn the_cookie_of_a_link_is_not_printed() {
     let server = Server::kernels().start();
-    let response = get(server.link()).await;
-    let cookies: Vec<_> = response
-        .headers()
-        .get_all(header::SET_COOKIE)
-        .iter()
-        .filter_map(|cookie| cookie.to_str().ok()?.split(';').next())
-        .collect();
-    assert!(!cookies.is_empty(), "the link sets a cookie");
-    for cookie in &cookies {
-        let (_, value) = cookie.split_once('=').expect("a name and a value");
+    let cookies = link::cookies(&server).await;
+    for (_, value) in &cookies {
         assert!(
             leaks(value, &[server.token().to_owned()]).is_empty(),
-            "sealed"
+            "the token is sealed"
         );
         server.keep_secret(value);
     }
+    let pairs: Vec<_> = cookies
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     let request = |origin: &str| {
         Request::get(format!("{}api/me", server.base()))
-            .header(header::COOKIE, cookies.join("; "))
+            .header(header::COOKIE, pairs.join("; "))
             .header(header::ORIGIN, origin)
             .body(String::new())
             .unwrap()

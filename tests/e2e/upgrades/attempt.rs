@@ -1,5 +1,6 @@
-use http::header;
-use portcullis_e2e::{Server, get};
+use portcullis_e2e::Server;
+
+use crate::link;
 
 const MARKER: &str = "v1.token.websocket.jupyter.org";
 
@@ -60,7 +61,7 @@ pub(super) fn refused_anywhere(server: &Server) -> Vec<Attempt> {
 /// What is refused by the kernel server, in both profiles.
 pub(super) async fn refused(server: &Server) -> Vec<Attempt> {
     let wrong = server.foreign_secret();
-    let cookie = session_cookie(server).await;
+    let cookie = link::cookie_line(server).await;
     let subprotocols =
         |name, entries: &str| Attempt::new(name, &[("sec-websocket-protocol", entries)]);
     let from = |name, origin| Attempt::new(name, &[("cookie", &cookie), ("origin", origin)]);
@@ -82,20 +83,4 @@ pub(super) async fn refused(server: &Server) -> Vec<Attempt> {
         from("the cookie from nowhere", "null"),
     ]);
     attempts
-}
-
-/// What the link leaves in a browser.
-async fn session_cookie(server: &Server) -> String {
-    let response = get(server.link()).await;
-    let cookies = response.headers().get_all(header::SET_COOKIE).iter();
-    let pairs: Vec<_> = cookies
-        .filter_map(|cookie| cookie.to_str().ok()?.split(';').next())
-        .filter(|pair| !pair.ends_with('='))
-        .collect();
-    assert!(
-        !pairs.is_empty(),
-        "the link sets no cookie: {}",
-        response.status()
-    );
-    pairs.join("; ")
 }
