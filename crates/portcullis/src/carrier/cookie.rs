@@ -74,7 +74,7 @@ impl Cookie {
                     "the cookie's value is quoted or illegal",
                 )),
             },
-            Kind::Sealed(cookie) => cookie.open(|part| find(headers, &part)),
+            Kind::Sealed(cookie) => cookie.open(|part| find(headers, part)),
         }
     }
 

@@ -264,10 +264,8 @@ impl SealedCookie {
 
     /// How long a cookie for a credential with this end lives from now on.
     fn lifetime_until(&self, credential_end: Option<SystemTime>) -> Duration {
-        let rest = credential_end
-            .map(|end| end.duration_since(self.now()).unwrap_or_default())
-            .unwrap_or(Duration::MAX);
-        rest.min(self.lifetime)
+        let rest = |end: SystemTime| end.duration_since(self.now()).unwrap_or_default();
+        credential_end.map_or(self.lifetime, |end| rest(end).min(self.lifetime))
     }
 
     fn removal_where(&self, is_there: impl Fn(usize) -> bool) -> SetCookies {

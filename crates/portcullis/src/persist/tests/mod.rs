@@ -115,6 +115,10 @@ impl Server {
 }
 
 /// Says whom it serves, and what is left of the address.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a service is called with a request by value"
+)]
 fn handle(request: Request<String>) -> Ready<Result<Response<Bytes>, Infallible>> {
     let subject = match request.extensions().get::<Identity>() {
         Some(identity) => identity.subject(),
@@ -274,7 +278,10 @@ impl TestVerifier {
                 let start = TestClock::default().now();
                 Ok(identity.expires_at(start + Duration::from_secs(90)).build())
             }
-            ("alice" | "bob", "has ended") => Ok(identity.expires_at(self.clock.now()).build()),
+            ("alice" | "bob", "has ended") => {
+                let earlier = self.clock.now() - Duration::from_secs(3600);
+                Ok(identity.expires_at(earlier).build())
+            }
             ("alice" | "bob", "ends at once") => {
                 let soon = self.clock.now() + Duration::from_millis(900);
                 Ok(identity.expires_at(soon).build())
