@@ -47,11 +47,11 @@ pub(super) struct EmbeddedLife {
 
 impl EmbeddedLife {
     pub(super) fn start(output: Output) -> io::Result<Self> {
-        let (sender, work) = mpsc::channel(QUEUE);
+        let (work, queue) = mpsc::channel(QUEUE);
         let (tell_ready, ready) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let mailbox = Mailbox {
-            work: sender,
+            work,
             signal: Arc::default(),
             output: output.clone(),
             session: Uuid::new_v4().to_string().into(),
@@ -63,9 +63,9 @@ impl EmbeddedLife {
             .stack_size(STACK)
             .spawn(move || {
                 let _end = end;
-                let worker = Worker::new(output, &session, signal);
+                let worker = Worker::new(queue, output, &session, signal);
                 let _ = tell_ready.send(());
-                worker.run(work);
+                worker.run();
             })?;
         Ok(Self {
             mailbox,

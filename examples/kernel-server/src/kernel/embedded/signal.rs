@@ -15,7 +15,7 @@ pub(super) struct Signal {
 }
 
 impl Signal {
-    /// Before a script runs: an interrupt that came before was not meant for it.
+    /// Forgets an interrupt that came before.
     pub(super) fn clear(&self) {
         let _ = self
             .state

@@ -1,5 +1,6 @@
 //! The thread: takes one request after another, and answers it.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use crate::wire::Message;
 #[derive(Debug)]
 pub(super) enum Work {
     Answer(ClientId, Message),
+    /// A cell that is not to run after all.
+    Abort(ClientId, Message),
     Stop,
 }
 
@@ -25,6 +28,9 @@ pub(super) struct Worker {
     console: Rc<Console>,
     interpreter: Interpreter,
     signal: Arc<Signal>,
+    queue: mpsc::Receiver<Work>,
+    /// What was taken out of the queue, and comes before what is in it.
+    waiting: VecDeque<Work>,
     /// How many cells were run.
     count: u64,
 }
@@ -50,7 +56,12 @@ struct IsComplete {
 }
 
 impl Worker {
-    pub(super) fn new(output: Output, session: &str, signal: Arc<Signal>) -> Self {
+    pub(super) fn new(
+        queue: mpsc::Receiver<Work>,
+        output: Output,
+        session: &str,
+        signal: Arc<Signal>,
+    ) -> Self {
         let console = Rc::new(Console::new(output, session));
         // Nothing was asked yet, so nothing is under way.
         console.end();
@@ -58,15 +69,18 @@ impl Worker {
             interpreter: Interpreter::new(&console, &signal),
             console,
             signal,
+            queue,
+            waiting: VecDeque::new(),
             count: 0,
         }
     }
 
-    pub(super) fn run(mut self, mut work: mpsc::Receiver<Work>) {
-        while let Some(Work::Answer(client, request)) = work.blocking_recv() {
-            let failed = self.answer(client, &request);
-            if failed {
-                self.abort(&mut work);
+    pub(super) fn run(mut self) {
+        while let Some(work) = self.next() {
+            match work {
+                Work::Answer(client, request) => self.answer(client, &request),
+                Work::Abort(client, request) => self.abort(client, &request),
+                Work::Stop => return,
             }
             if self.signal.is_stopped() {
                 return;
@@ -74,19 +88,24 @@ impl Worker {
         }
     }
 
-    /// Answers a request. Whether those behind it are to be given up.
-    fn answer(&mut self, client: ClientId, request: &Message) -> bool {
+    fn next(&mut self) -> Option<Work> {
+        let waiting = self.waiting.pop_front();
+        waiting.or_else(|| self.queue.blocking_recv())
+    }
+
+    fn answer(&mut self, client: ClientId, request: &Message) {
         let Ok(header) = request.header() else {
-            return false;
+            return;
         };
+        // An interrupt that came before was not meant for this request. One that comes after the
+        // next line is: whoever sends it may have seen that the kernel is busy.
+        self.signal.clear();
         self.console.begin(&request.header);
-        let mut failed = false;
         let reply = match &*header.msg_type {
-            "execute_request" => request.content().ok().map(|execute: Execute| {
-                let (reply, ok) = self.execute(&execute);
-                failed = !ok && execute.stop_on_error;
-                ("execute_reply", reply)
-            }),
+            "execute_request" => {
+                let execute = |request| ("execute_reply", self.execute(&request));
+                request.content().ok().map(execute)
+            }
             "kernel_info_request" => Some(("kernel_info_reply", kernel_info())),
             "complete_request" => {
                 let complete = |request| ("complete_reply", self.complete(&request));
@@ -109,34 +128,33 @@ impl Worker {
             None => tracing::debug!(msg_type = &*header.msg_type, "ignored a request"),
         }
         self.console.end();
-        failed
     }
 
-    /// After a failure, the cells that were sent along with it do not run.
-    fn abort(&mut self, work: &mut mpsc::Receiver<Work>) {
-        while let Ok(Work::Answer(client, request)) = work.try_recv() {
-            let is_cell = request
-                .header()
-                .is_ok_and(|header| header.msg_type == "execute_request");
-            if is_cell {
-                let content = json!({"status": "aborted"});
-                self.console.begin(&request.header);
-                self.console.reply(client, "execute_reply", &content);
-                self.console.end();
-            } else {
-                self.answer(client, &request);
-            }
+    fn abort(&mut self, client: ClientId, request: &Message) {
+        let content = json!({"status": "aborted"});
+        self.console.begin(&request.header);
+        self.console.reply(client, "execute_reply", &content);
+        self.console.end();
+    }
+
+    /// Marks the cells that wait by now: after a failure, what was sent along does not run. Before
+    /// anybody hears of the failure, since what is sent because of it does.
+    fn give_up_waiting(&mut self) {
+        while let Ok(work) = self.queue.try_recv() {
+            self.waiting.push_back(match work {
+                Work::Answer(client, request) if is_cell(&request) => Work::Abort(client, request),
+                other => other,
+            });
         }
     }
 
-    /// Runs a cell. The content of the reply, and whether it is a good one.
-    fn execute(&mut self, request: &Execute) -> (Value, bool) {
+    /// Runs a cell. The content of the reply.
+    fn execute(&mut self, request: &Execute) -> Value {
         if !request.silent {
             self.count += 1;
             let content = json!({"code": request.code, "execution_count": self.count});
             self.console.tell("execute_input", &content);
         }
-        self.signal.clear();
         match self.interpreter.run(&request.code) {
             Ok(value) => {
                 if let (Some(value), false) = (value, request.silent) {
@@ -147,15 +165,17 @@ impl Worker {
                     });
                     self.console.tell("execute_result", &content);
                 }
-                let reply = json!({
+                json!({
                     "status": "ok",
                     "execution_count": self.count,
                     "payload": [],
                     "user_expressions": {},
-                });
-                (reply, true)
+                })
             }
             Err(failure) => {
+                if request.stop_on_error {
+                    self.give_up_waiting();
+                }
                 let mut content = json!({
                     "ename": failure.name,
                     "evalue": failure.value,
@@ -164,7 +184,7 @@ impl Worker {
                 self.console.tell("error", &content);
                 content["status"] = json!("error");
                 content["execution_count"] = json!(self.count);
-                (content, false)
+                content
             }
         }
     }
@@ -214,6 +234,11 @@ pub(super) fn kernel_info() -> Value {
         "help_links": [{"text": "The Rhai book", "url": "https://rhai.rs/book/"}],
         "debugger": false,
     })
+}
+
+fn is_cell(request: &Message) -> bool {
+    let header = request.header();
+    header.is_ok_and(|header| header.msg_type == "execute_request")
 }
 
 fn yes() -> bool {
