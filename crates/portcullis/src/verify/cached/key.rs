@@ -126,8 +126,10 @@ mod tests {
             Credential::basic("abc", ""),
             Credential::basic("a\0", "bc"),
             Credential::basic("a", "\0bc"),
-            // A name, and a secret, that look like the whole message.
+            // Names and secrets that look like a message, or like the rest of one.
             Credential::basic("a\x02\0\0\0\0\0\0\0bc", ""),
+            Credential::basic("a", "b\x01\0\0\0\0\0\0\0c"),
+            Credential::basic("a\x0a\0\0\0\0\0\0\0b", "c"),
             Credential::new(
                 Carrier::Authorization,
                 Scheme::Basic,

@@ -271,6 +271,34 @@ async fn so_do_a_thousand_on_several_threads() {
 }
 
 #[tokio::test]
+async fn a_lookup_looks_again_before_it_asks() {
+    // Another lookup ends between the look into the cache and the start of this one.
+    struct Overtaken(Mutex<Option<Cached<Arc<Self>>>>);
+
+    impl Verify for Overtaken {
+        type Claims = ();
+
+        async fn verify(&self, _: &Credential) -> Result<Identity, VerifyError> {
+            Err(INVALID)
+        }
+
+        fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
+            let Cached { shared } = self.0.lock().unwrap().take()?;
+            let (key, epoch) = (shared.keys.key_of(credential), shared.epoch());
+            let answer = Ok(Identity::new("alice"));
+            shared.remember(Question { key, epoch }, SystemTime::now(), &answer);
+            None
+        }
+    }
+
+    let verifier = Arc::new(Overtaken(Mutex::new(None)));
+    let cached = Arc::clone(&verifier).cached(CacheConfig::default());
+    *verifier.0.lock().unwrap() = Some(cached.clone());
+    let answer = cached.verify(&Credential::bearer("alice")).await;
+    assert_eq!(subject(answer), good("alice"));
+}
+
+#[tokio::test]
 async fn a_lookup_goes_on_without_who_came_first() {
     let backend = Backend::gated(knows_everybody);
     let cached = cached(&backend, CacheConfig::default());
