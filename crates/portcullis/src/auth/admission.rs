@@ -228,7 +228,12 @@ impl Settings {
         credential: &Credential,
     ) -> Result<Identity<V::Claims>, Refusal> {
         let verification = async {
-            let mut verification = pin!(verifier.verify(credential));
+            // A closure may panic before it has made a future.
+            let ask = AssertUnwindSafe(|| verifier.verify(credential));
+            let Ok(verification) = catch_unwind(ask) else {
+                return Err(RefusalKind::VerifierFailed);
+            };
+            let mut verification = pin!(verification);
             std::future::poll_fn(|context| {
                 let poll = AssertUnwindSafe(|| verification.as_mut().poll(context));
                 match catch_unwind(poll) {
