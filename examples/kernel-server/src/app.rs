@@ -1,10 +1,11 @@
 //! The whole of the server, as a router.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::http::{Method, header};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::cors::CorsLayer;
@@ -15,6 +16,9 @@ use crate::kernel::{KernelSpecs, Kernels};
 use crate::options::Options;
 use crate::sessions::Sessions;
 use crate::{api, auth, page};
+
+/// How long clients may take to hear a goodbye.
+const GOODBYES: Duration = Duration::from_secs(3);
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ impl App {
         self.stopping.cancel();
         self.kernels.close().await;
         self.sockets.close();
-        self.sockets.wait().await;
+        let _ = timeout(GOODBYES, self.sockets.wait()).await;
     }
 }
 

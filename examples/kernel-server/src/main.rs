@@ -60,6 +60,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
+    // As long as `auth` has no guard, nobody else may come near.
+    if !options.ip.is_loopback() {
+        return Err("listens on loopback addresses only".into());
+    }
     let token = options.token()?;
     let specs = KernelSpecs::new(options.kernel.clone());
     let default = specs

@@ -10,7 +10,8 @@ use clap::{Parser, ValueEnum};
 use crate::kernel::Choice;
 
 /// A Jupyter-like kernel server.
-#[derive(Debug, Parser)]
+// No `Debug`: it would print the token.
+#[derive(Parser)]
 #[command(version)]
 pub(crate) struct Options {
     /// The address to listen on
@@ -22,11 +23,16 @@ pub(crate) struct Options {
     pub(crate) port: u16,
 
     /// The token that lets people in; a random one by default
-    #[arg(long, env = "JUPYTER_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "JUPYTER_TOKEN",
+        hide_env_values = true
+    )]
     pub(crate) token: Option<String>,
 
-    /// A file with the token
-    #[arg(long, env = "JUPYTER_TOKEN_FILE", conflicts_with = "token")]
+    /// A file with the token, where none is given
+    #[arg(long, value_name = "FILE", env = "JUPYTER_TOKEN_FILE")]
     token_file: Option<PathBuf>,
 
     /// An origin whose pages may use this server, such as https://example.org (repeatable)

@@ -118,16 +118,15 @@ pub(super) async fn change(
     let session = app
         .sessions
         .change(before.id, |session| {
-            let set = |field: &mut String, value| *field = value;
-            wish.path
-                .into_iter()
-                .for_each(|path| set(&mut session.path, path));
-            wish.name
-                .into_iter()
-                .for_each(|name| set(&mut session.name, name));
-            wish.kind
-                .into_iter()
-                .for_each(|kind| set(&mut session.kind, kind));
+            if let Some(path) = wish.path {
+                session.path = path;
+            }
+            if let Some(name) = wish.name {
+                session.name = name;
+            }
+            if let Some(kind) = wish.kind {
+                session.kind = kind;
+            }
             session.kernel = kernel;
         })
         .ok_or_else(|| unknown(before.id))?;
