@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use http::Method;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::response::Response;
@@ -26,6 +27,8 @@ use super::{Refusal, RefusalKind};
 /// ```
 pub trait Respond<B>: Clone {
     /// The response. Its status should be that of the refusal, or a redirection to a log-in page.
+    /// To a `HEAD` it should have no body: around a service that is not a router of axum, nobody
+    /// else takes it away.
     fn respond(&self, refusal: &Refusal, request: &Parts) -> Response<B>;
 }
 
@@ -49,22 +52,31 @@ where
 pub struct Problem;
 
 impl<B: From<Bytes>> Respond<B> for Problem {
-    fn respond(&self, refusal: &Refusal, _: &Parts) -> Response<B> {
+    fn respond(&self, refusal: &Refusal, request: &Parts) -> Response<B> {
         let status = refusal.status();
-        let title = status.canonical_reason().unwrap_or("Refused");
-        // Every text below is ours and has nothing that JSON escapes.
-        let body = format!(
-            r#"{{"type":"about:blank","title":"{title}","status":{},"detail":"{}","kind":"{}"}}"#,
-            status.as_u16(),
-            refusal.explain().replace(['"', '\\'], "'"),
-            public_name(refusal.kind()),
-        );
-        let mut response = Response::new(B::from(Bytes::from(body)));
+        let body = match request.method {
+            // Over HTTP/2 nobody below us leaves it out, and the client fails.
+            Method::HEAD => Bytes::new(),
+            _ => Bytes::from(problem(refusal)),
+        };
+        let mut response = Response::new(B::from(body));
         *response.status_mut() = status;
-        let problem = HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(CONTENT_TYPE, problem);
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
         response
     }
+}
+
+fn problem(refusal: &Refusal) -> String {
+    let status = refusal.status();
+    let title = status.canonical_reason().unwrap_or("Refused");
+    // Every text below is ours and has nothing that JSON escapes.
+    format!(
+        r#"{{"type":"about:blank","title":"{title}","status":{},"detail":"{}","kind":"{}"}}"#,
+        status.as_u16(),
+        refusal.explain().replace(['"', '\\'], "'"),
+        public_name(refusal.kind()),
+    )
 }
 
 /// Whether a credential was good once is nobody's business but the log's.
