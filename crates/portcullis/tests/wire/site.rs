@@ -12,10 +12,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONNECTION, SET_COOKIE, UPGRADE, WWW_AUTHENTICATE};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri};
+use portcullis::carrier::{Authorization, Cookie, Query, Subprotocol, SubprotocolEncoding};
 use portcullis::testing::{Counting, TestClient, TestRequest, TestResponse};
 use portcullis::{
-    AuthLayer, Credential, GuardedUpgrade, Identity, Proof, Refusal, StaticTokens, Verify,
+    AuthLayer, Credential, GuardedUpgrade, Identity, Profile, Proof, Refusal, StaticTokens, Verify,
     VerifyError,
 };
 use tokio::io::DuplexStream;
@@ -114,6 +115,17 @@ impl Site {
     }
 }
 
+/// Every carrier there is: `Bearer` and `Basic`, `v1.bearer.` with its marker, `?token=`, and the
+/// cookie `s`.
+pub(crate) fn every_carrier() -> Profile {
+    let subprotocol = Subprotocol::prefixed("v1.bearer.", SubprotocolEncoding::Base64Url);
+    Profile::new("every")
+        .carrier(Authorization::bearer().and_basic())
+        .carrier(subprotocol.marker("v1.bearer"))
+        .carrier(Query::named("token"))
+        .carrier(Cookie::named("s"))
+}
+
 /// What came of a request.
 ///
 /// Printed it says who was let in, and how, or why not; then what was echoed:
@@ -149,6 +161,19 @@ impl Outcome {
     /// The subprotocol of the response.
     pub(crate) fn echo(&self) -> Option<&str> {
         self.response.header("sec-websocket-protocol")
+    }
+
+    /// The addresses that the handler sees, the request's and axum's `OriginalUri`, from their paths
+    /// on. Empty if it was not called.
+    pub(crate) fn addresses(&self) -> (String, String) {
+        let from_path = |uri: &str| match uri.parse::<Uri>().unwrap().path_and_query() {
+            Some(path) => path.to_string(),
+            None => String::new(),
+        };
+        match &self.seen {
+            Some(seen) => (from_path(&seen.uri), from_path(&seen.original_uri)),
+            None => (String::new(), String::new()),
+        }
     }
 
     /// The lines of a header that reached the handler; in Latin-1 if they are not UTF-8.
@@ -264,6 +289,10 @@ impl Outcome {
         let same = other.verdict() == self.verdict()
             && other.echo() == self.echo()
             && other.asked == self.asked
+            && other.addresses() == self.addresses()
+            && ["authorization", "cookie", "sec-websocket-protocol"]
+                .iter()
+                .all(|header| other.left(header) == self.left(header))
             && other.refusal == self.refusal;
         if !same {
             let Way { over, pace, .. } = way;

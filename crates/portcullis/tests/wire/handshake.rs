@@ -1,0 +1,480 @@
+//! What a handshake has to be: RFC 6455 §4.2.1, RFC 8441 §4 and §5, RFC 9112 §3.2.
+//!
+//! axum takes `Connection: no-upgrade` for an upgrade, and hyper lets two hosts and a body pass.
+//! Whether somebody else would open a socket for it or not: no socket opens without a question to
+//! the verifier (every [`Site`] holds that of every row), and two readings of a request are none.
+
+use std::convert::Infallible;
+use std::future::ready;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
+use hyper::ext::Protocol;
+use portcullis::testing::{Accepting, TestClient};
+use portcullis::{AuthLayer, Identity, Refusal};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tower::{Layer, ServiceExt, service_fn};
+
+use crate::site::{Over, Site};
+use crate::table::Table;
+
+const TOKENS: &[(&str, &str)] = &[("alice", "s3cret")];
+const OPEN: &str = "open alice by authorization";
+const MALFORMED: &str = "400 malformed-handshake";
+const VERSION: &str = "426 unsupported-version";
+
+/// The lines of `Connection` and of `Upgrade`, and what comes of them with a good token. Without
+/// one, what would open is a 401.
+const SPELLINGS: &[(&[&str], &[&str], &str)] = &[
+    (&["Upgrade"], &["websocket"], OPEN),
+    (&["upgrade"], &["websocket"], OPEN),
+    (&["UPGRADE"], &["WEBSOCKET"], OPEN),
+    (&["Upgrade"], &["WebSocket"], OPEN),
+    (&["keep-alive, Upgrade"], &["websocket"], OPEN),
+    (&["Upgrade, keep-alive"], &["websocket"], OPEN),
+    (&["keep-alive,upgrade,x"], &["websocket"], OPEN),
+    (&["Upgrade,"], &["websocket"], OPEN),
+    (&[",\tUpgrade"], &["websocket"], OPEN),
+    (&["Upgrade, close"], &["websocket"], OPEN),
+    (&["Upgrade", "keep-alive"], &["websocket"], OPEN),
+    // We take it, as RFC 9110 §5.3 says; axum looks at the first line alone.
+    (
+        &["keep-alive", "Upgrade"],
+        &["websocket"],
+        "400 alice by authorization",
+    ),
+    (&[], &["websocket"], MALFORMED),
+    (&[""], &["websocket"], MALFORMED),
+    (&["keep-alive"], &["websocket"], MALFORMED),
+    (&["no-upgrade"], &["websocket"], MALFORMED),
+    (&["xupgradex"], &["websocket"], MALFORMED),
+    (&["upgrade-insecure-requests"], &["websocket"], MALFORMED),
+    (&["upgrade;q=1"], &["websocket"], MALFORMED),
+    (&["\"upgrade\""], &["websocket"], MALFORMED),
+    (&["up grade"], &["websocket"], MALFORMED),
+    (&["keep-alive upgrade"], &["websocket"], MALFORMED),
+    (&["Upgrade"], &[""], MALFORMED),
+    (&["Upgrade"], &["h2c"], MALFORMED),
+    (&["Upgrade"], &["websocket, h2c"], MALFORMED),
+    (&["Upgrade"], &["h2c, websocket"], MALFORMED),
+    (&["Upgrade"], &["websocket", "websocket"], MALFORMED),
+    (&["Upgrade"], &["websocket", "h2c"], MALFORMED),
+    (&["Upgrade"], &["websocket/13"], MALFORMED),
+    (&["Upgrade"], &["xwebsocketx"], MALFORMED),
+    (&["Upgrade"], &["web socket"], MALFORMED),
+    (&["Upgrade"], &["\"websocket\""], MALFORMED),
+    (&["no-upgrade"], &["h2c"], MALFORMED),
+    // Nothing to upgrade to, so it is a page like any other.
+    (&["Upgrade"], &[], "200 alice by authorization"),
+    (&["no-upgrade"], &[], "200 alice by authorization"),
+    (&[], &[], "200 alice by authorization"),
+];
+
+#[tokio::test]
+async fn spellings_of_an_upgrade() {
+    let site = Site::new(TOKENS, |auth| auth).only(Over::Http1);
+    let mut table = Table::new();
+    for (connection, upgrade, expected) in SPELLINGS {
+        let request = |client: &TestClient| {
+            let request = client
+                .websocket("/ws")
+                .without("connection")
+                .without("upgrade");
+            let request = connection
+                .iter()
+                .fold(request, |request, line| request.header(CONNECTION, *line));
+            upgrade
+                .iter()
+                .fold(request, |request, line| request.header(UPGRADE, *line))
+        };
+        let sent = (connection, upgrade);
+        let outcome = site.ask(|client| request(client).bearer("s3cret")).await;
+        table.row(sent, expected, outcome);
+
+        let stranger = site.ask(request).await;
+        let refused = match *expected {
+            MALFORMED => MALFORMED,
+            _ => "401 missing-credential",
+        };
+        table.row((sent, "no token"), refused, &stranger);
+        table.row((sent, "asked"), 0, stranger.asked);
+    }
+    table.finish();
+}
+
+/// The `:protocol` of an extended `CONNECT`, and what comes of it with a good token.
+#[tokio::test]
+async fn spellings_of_a_protocol() {
+    let rows = [
+        (Some("websocket"), OPEN),
+        // We let these in, but axum opens nothing for them.
+        (Some("WebSocket"), "400 alice by authorization"),
+        (Some("connect-udp"), "400 alice by authorization"),
+        (Some(""), "400 alice by authorization"),
+        // A `CONNECT` to another host: it has no path, so it reaches no route.
+        (None, "404"),
+    ];
+    let site = Site::new(TOKENS, |auth| auth).only(Over::Http2);
+    let mut table = Table::new();
+    for (protocol, expected) in rows {
+        let with = |request: &mut Request<Bytes>| {
+            request.extensions_mut().remove::<Protocol>();
+            if let Some(protocol) = protocol {
+                request
+                    .extensions_mut()
+                    .insert(Protocol::from_static(protocol));
+            }
+        };
+        let outcome = site
+            .ask_raw(|client| {
+                let mut request = client.websocket("/ws").bearer("s3cret").into_request();
+                with(&mut request);
+                request
+            })
+            .await;
+        table.row(protocol, expected, outcome);
+
+        let stranger = site
+            .ask_raw(|client| {
+                let mut request = client.websocket("/ws").into_request();
+                with(&mut request);
+                request
+            })
+            .await;
+        let refused = if protocol.is_some() {
+            "401 missing-credential"
+        } else {
+            "404"
+        };
+        table.row((protocol, "no token"), refused, &stranger);
+        table.row((protocol, "asked"), 0, stranger.asked);
+    }
+    table.finish();
+}
+
+type Change = fn(&mut Request<Bytes>);
+
+/// What is changed in a good handshake over HTTP/1.1, and what comes of it.
+const HTTP1: &[(&str, Change, &str)] = &[
+    ("nothing", |_| {}, OPEN),
+    // The key: sixteen bytes in base64, once.
+    ("no key", |r| remove(r, "sec-websocket-key"), MALFORMED),
+    (
+        "an empty key",
+        |r| set(r, "sec-websocket-key", ""),
+        MALFORMED,
+    ),
+    (
+        "a key of no base64",
+        |r| set(r, "sec-websocket-key", "!!"),
+        MALFORMED,
+    ),
+    (
+        "a short key",
+        |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZ==="),
+        MALFORMED,
+    ),
+    (
+        "a key of 15 bytes",
+        |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25j"),
+        MALFORMED,
+    ),
+    (
+        "a key of 17 bytes",
+        |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZXM="),
+        MALFORMED,
+    ),
+    (
+        "a key without padding",
+        |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ"),
+        MALFORMED,
+    ),
+    (
+        "a key in base64url",
+        |r| set(r, "sec-websocket-key", "_GhlIHNhbXBsZSBub25jZQ=="),
+        MALFORMED,
+    ),
+    (
+        "a key in base64",
+        |r| set(r, "sec-websocket-key", "/GhlIHNh+XBsZSBub25jZQ=="),
+        OPEN,
+    ),
+    (
+        "two keys",
+        |r| add(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        MALFORMED,
+    ),
+    // The version.
+    (
+        "no version",
+        |r| remove(r, "sec-websocket-version"),
+        VERSION,
+    ),
+    (
+        "version 8",
+        |r| set(r, "sec-websocket-version", "8"),
+        VERSION,
+    ),
+    (
+        "version 14",
+        |r| set(r, "sec-websocket-version", "14"),
+        VERSION,
+    ),
+    (
+        "version 013",
+        |r| set(r, "sec-websocket-version", "013"),
+        VERSION,
+    ),
+    (
+        "versions 13, 8",
+        |r| set(r, "sec-websocket-version", "13, 8"),
+        VERSION,
+    ),
+    (
+        "two versions",
+        |r| add(r, "sec-websocket-version", "13"),
+        VERSION,
+    ),
+    // The host: one, and the same everywhere.
+    ("no host", |r| remove(r, "host"), MALFORMED),
+    ("two hosts", |r| add(r, "host", "localhost"), MALFORMED),
+    ("two other hosts", |r| add(r, "host", "evil.com"), MALFORMED),
+    (
+        "an address of this host",
+        |r| address(r, "http://localhost/ws"),
+        OPEN,
+    ),
+    (
+        "an address in upper case",
+        |r| address(r, "http://LOCALHOST/ws"),
+        OPEN,
+    ),
+    (
+        "an address of another host",
+        |r| address(r, "http://evil.com/ws"),
+        MALFORMED,
+    ),
+    (
+        "an address of another port",
+        |r| address(r, "http://localhost:81/ws"),
+        MALFORMED,
+    ),
+    (
+        "an address with a name",
+        |r| address(r, "http://alice@localhost/ws"),
+        MALFORMED,
+    ),
+    // The method.
+    ("HEAD", |r| *r.method_mut() = Method::HEAD, MALFORMED),
+    ("POST", |r| *r.method_mut() = Method::POST, MALFORMED),
+    ("PUT", |r| *r.method_mut() = Method::PUT, MALFORMED),
+    ("OPTIONS", |r| *r.method_mut() = Method::OPTIONS, MALFORMED),
+    // No body, and nothing that announces one.
+    (
+        "a body",
+        |r| *r.body_mut() = Bytes::from_static(b"hello"),
+        MALFORMED,
+    ),
+    ("a length of 0", |r| set(r, "content-length", "0"), OPEN),
+];
+
+#[tokio::test]
+async fn http1() {
+    run(Over::Http1, HTTP1).await;
+}
+
+/// The same over HTTP/2.
+const HTTP2: &[(&str, Change, &str)] = &[
+    ("nothing", |_| {}, OPEN),
+    (
+        "no version",
+        |r| remove(r, "sec-websocket-version"),
+        VERSION,
+    ),
+    (
+        "version 8",
+        |r| set(r, "sec-websocket-version", "8"),
+        VERSION,
+    ),
+    (
+        "two versions",
+        |r| add(r, "sec-websocket-version", "13"),
+        VERSION,
+    ),
+    // Over HTTP/2 it is of no use, and of no harm (RFC 8441 §5).
+    ("a key", |r| set(r, "sec-websocket-key", "!!"), OPEN),
+    ("a length of 0", |r| set(r, "content-length", "0"), OPEN),
+    ("https", |r| address(r, "https://localhost/ws"), OPEN),
+];
+
+#[tokio::test]
+async fn http2() {
+    run(Over::Http2, HTTP2).await;
+}
+
+/// What no client of HTTP/2 sends and no server lets through, by the layer alone: rule and code
+/// above it may change.
+#[tokio::test]
+async fn http2_in_process() {
+    let rows: [(&str, Change, Option<&str>); 6] = [
+        ("nothing", |_| {}, None),
+        (
+            "Upgrade",
+            |r| set(r, "upgrade", "websocket"),
+            Some("malformed-handshake"),
+        ),
+        (
+            "Connection",
+            |r| set(r, "connection", "upgrade"),
+            Some("malformed-handshake"),
+        ),
+        (
+            "a length",
+            |r| set(r, "content-length", "5"),
+            Some("malformed-handshake"),
+        ),
+        (
+            "no authority",
+            |r| *r.uri_mut() = "/ws".parse().unwrap(),
+            Some("malformed-handshake"),
+        ),
+        (
+            "GET with Upgrade",
+            |r| {
+                *r.method_mut() = Method::GET;
+                set(r, "upgrade", "websocket");
+            },
+            Some("malformed-handshake"),
+        ),
+    ];
+    let auth = AuthLayer::new(Accepting::everything(Identity::new("alice")));
+    for (name, change, expected) in rows {
+        let mut request = Request::connect("http://localhost/ws")
+            .version(Version::HTTP_2)
+            .header("sec-websocket-version", "13")
+            .header("authorization", "Bearer s3cret")
+            .body(Bytes::new())
+            .unwrap();
+        change(&mut request);
+        let inner = service_fn(|_| ready(Ok::<_, Infallible>(Response::new(Bytes::new()))));
+        let response = auth.layer(inner).oneshot(request).await.unwrap();
+        let kind = response
+            .extensions()
+            .get::<Refusal>()
+            .map(|refusal| refusal.kind().as_str());
+        assert_eq!(kind, expected, "{name}");
+    }
+}
+
+/// What no client of HTTP/1.1 sends: bytes on the wire, and the status line that comes back. The
+/// handshakes bear a good token.
+#[tokio::test]
+async fn bytes() {
+    let rows = [
+        ("as it should be", "GET /ws HTTP/1.1\r\n", "", "101"),
+        ("an older version", "GET /ws HTTP/1.0\r\n", "", "426"),
+        ("CONNECT", "CONNECT localhost HTTP/1.1\r\n", "", "404"),
+        ("CONNECT with a path", "CONNECT /ws HTTP/1.1\r\n", "", "400"),
+        ("an asterisk", "OPTIONS * HTTP/1.1\r\n", "", "404"),
+        ("a fragment", "GET /ws#x HTTP/1.1\r\n", "", "101"),
+        (
+            "chunks",
+            "GET /ws HTTP/1.1\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "400",
+        ),
+        (
+            "a length and chunks",
+            "GET /ws HTTP/1.1\r\n",
+            "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+            "400",
+        ),
+        (
+            "two lengths",
+            "GET /ws HTTP/1.1\r\n",
+            "Content-Length: 0\r\nContent-Length: 5\r\n",
+            "400",
+        ),
+        (
+            "a length of +0",
+            "GET /ws HTTP/1.1\r\n",
+            "Content-Length: +0\r\n",
+            "400",
+        ),
+        (
+            "a folded line",
+            "GET /ws HTTP/1.1\r\n",
+            "X: a\r\n b\r\n",
+            "400",
+        ),
+        (
+            "a space in front of a colon",
+            "GET /ws HTTP/1.1\r\n",
+            "X : a\r\n",
+            "400",
+        ),
+        ("a NUL", "GET /ws HTTP/1.1\r\n", "X: \0\r\n", "400"),
+        // hyper takes it for the end of a line, so there is nothing left of it to see.
+        ("a bare line feed", "GET /ws HTTP/1.1\r\n", "X: a\n", "101"),
+    ];
+    let site = Site::new(TOKENS, |auth| auth).only(Over::Http1);
+    let mut table = Table::new();
+    for (name, request_line, extra, expected) in rows {
+        for mut pipe in site.pipes() {
+            let handshake = format!(
+                "{request_line}Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                 Authorization: Bearer s3cret\r\n{extra}\r\n"
+            );
+            pipe.write_all(handshake.as_bytes()).await.unwrap();
+            let mut status_line = [0; 12];
+            pipe.read_exact(&mut status_line).await.unwrap();
+            let status = str::from_utf8(&status_line[9..]).unwrap();
+            table.row(name, expected, status);
+        }
+    }
+    table.finish();
+}
+
+async fn run(over: Over, rows: &[(&str, Change, &str)]) {
+    let site = Site::new(TOKENS, |auth| auth).only(over);
+    let mut table = Table::new();
+    for (name, change, expected) in rows {
+        let outcome = site
+            .ask_raw(|client| {
+                let mut request = client.websocket("/ws").bearer("s3cret").into_request();
+                change(&mut request);
+                request
+            })
+            .await;
+        if *expected == VERSION {
+            assert_eq!(
+                outcome.response.header("sec-websocket-version"),
+                Some("13"),
+                "{name}"
+            );
+        }
+        table.row(name, expected, outcome);
+    }
+    table.finish();
+}
+
+fn set(request: &mut Request<Bytes>, name: &'static str, value: &'static str) {
+    request
+        .headers_mut()
+        .insert(name, HeaderValue::from_static(value));
+}
+
+fn add(request: &mut Request<Bytes>, name: &'static str, value: &'static str) {
+    let headers: &mut HeaderMap = request.headers_mut();
+    headers.append(name, HeaderValue::from_static(value));
+}
+
+fn remove(request: &mut Request<Bytes>, name: &str) {
+    request.headers_mut().remove(name);
+}
+
+fn address(request: &mut Request<Bytes>, address: &'static str) {
+    *request.uri_mut() = address.parse().unwrap();
+}

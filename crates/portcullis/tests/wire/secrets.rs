@@ -1,0 +1,370 @@
+//! No secret in anything that is emitted: every carrier bears a canary, good ones, unknown ones and
+//! broken ones, to handlers that print all they see, that panic with it and that fail with it, under
+//! a subscriber that writes down everything.
+
+use std::any::Any;
+use std::fmt::Write as _;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts, OriginalUri, Request};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use portcullis::testing::{TestClient, TestRequest};
+use portcullis::{AuthLayer, GuardedUpgrade, Identity, StaticTokens, redacting_span};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+use tower_http::trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, TraceLayer};
+use tracing::Level;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::site::{Over, every_carrier};
+
+/// How a canary gets into a request.
+type Put = fn(TestRequest, &str) -> TestRequest;
+
+/// Carriers, with what they put into the query and into the headers.
+const CARRIERS: &[(&str, fn(&str) -> String, Put)] = &[
+    ("bearer", no_query, |r, token| r.bearer(token)),
+    ("basic", no_query, |r, token| r.basic("alice", token)),
+    ("subprotocol", no_query, |r, token| {
+        r.protocols(["chat", &entry(token)])
+    }),
+    (
+        "query",
+        |token| format!("?a=1&token={}&b", percent(token)),
+        |r, _| r,
+    ),
+    ("raw-query", |token| format!("?token={token}"), |r, _| r),
+    ("cookie", no_query, |r, token| {
+        r.header(COOKIE, format!("a=1; s={token}"))
+    }),
+    (
+        "all",
+        |token| format!("?token={token}"),
+        |r, token| {
+            let cookie = format!("s={token}");
+            r.bearer(token)
+                .protocols(["chat", &entry(token)])
+                .header(COOKIE, cookie)
+        },
+    ),
+    // Broken ones.
+    ("unknown-scheme", no_query, |r, token| {
+        r.header(AUTHORIZATION, format!("Digest {token}"))
+    }),
+    ("two-bearers", no_query, |r, token| {
+        r.bearer(token).bearer(token)
+    }),
+    ("two-words", no_query, |r, token| {
+        r.bearer(&format!("{token} {token}"))
+    }),
+    ("no-colon", no_query, |r, token| {
+        r.header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(token)))
+    }),
+    ("plain-entry", no_query, |r, token| {
+        r.header(SEC_WEBSOCKET_PROTOCOL, format!("chat, v1.bearer.{token}"))
+    }),
+    ("two-entries", no_query, |r, token| {
+        r.protocols([&*entry(token), "chat", &entry(token)])
+    }),
+    ("entry-alone", no_query, |r, token| {
+        r.protocols([&*entry(token)])
+    }),
+    (
+        "two-pairs",
+        |token| format!("?token={token}&token={token}"),
+        |r, _| r,
+    ),
+    ("bad-escape", |token| format!("?token={token}%zz"), |r, _| r),
+    ("two-cookies", no_query, |r, token| {
+        r.header(COOKIE, format!("s={token}; s={token}"))
+    }),
+    ("quoted-cookie", no_query, |r, token| {
+        r.header(COOKIE, format!("s=\"{token}\""))
+    }),
+    (
+        "beside-another",
+        |_| "?token=another".to_owned(),
+        |r, token| r.bearer(token),
+    ),
+    ("foreign-origin", no_query, |r, token| {
+        let request = r.without("origin").origin("http://evil.com");
+        request.header(COOKIE, format!("s={token}"))
+    }),
+];
+
+const HANDLERS: [&str; 4] = ["/tell", "/panic", "/fail", "/ws"];
+
+#[tokio::test]
+async fn no_canary_is_seen() {
+    let canaries: Vec<_> = CARRIERS.iter().map(|(name, ..)| canary(name)).collect();
+    let known = canaries.iter().enumerate();
+    let tokens = known.map(|(i, canary)| (if i == 1 { "alice" } else { "bob" }, &**canary));
+    let tokens = StaticTokens::new(tokens).unwrap();
+    let auth = AuthLayer::new(tokens.clone()).profile(every_carrier());
+    // A verifier that has to be waited for moves the request into a future.
+    let later = move |credential: portcullis::Credential| {
+        let tokens = tokens.clone();
+        async move {
+            tokio::task::yield_now().await;
+            portcullis::Verify::verify(&tokens, &credential).await
+        }
+    };
+    let later = AuthLayer::new(later).profile(every_carrier());
+
+    let emitted = Emitted::default();
+    let _guard = emitted.capture();
+    let mut admitted = 0;
+    for app in [
+        guarded(handlers().layer(auth)),
+        guarded(handlers().layer(later)),
+    ] {
+        admitted += run(&app, &emitted).await;
+    }
+    // The known ones of six carriers reached four handlers each, and the subprotocol's its one; by
+    // two versions of HTTP and two verifiers.
+    assert_eq!(admitted, (6 * 4 + 1) * 2 * 2);
+    // What should be seen is: of the handlers, of the layers, of the events of a refusal.
+    let text = emitted.text();
+    for seen in [
+        "/tell",
+        "bob",
+        "?[",
+        "profile=\"every\"",
+        "malformed-credential",
+        "chat",
+    ] {
+        assert!(text.contains(seen), "{seen} should have been emitted");
+    }
+    assert_eq!(found(&text, &canaries), Vec::<String>::new());
+}
+
+/// Without the layer every canary is found, so the search finds what there is.
+#[tokio::test]
+async fn the_search_finds_every_canary() {
+    let canaries: Vec<_> = CARRIERS.iter().map(|(name, ..)| canary(name)).collect();
+    let emitted = Emitted::default();
+    let _guard = emitted.capture();
+    run(&guarded(handlers()), &emitted).await;
+    let found = found(&emitted.text(), &canaries);
+    for canary in &canaries {
+        assert!(
+            found.iter().any(|hit| hit.starts_with(canary)),
+            "{canary}: {found:?}"
+        );
+    }
+}
+
+/// Sends every canary and one that nobody knows, by every carrier, to every handler. Tells how many
+/// requests reached one.
+async fn run(app: &Router, emitted: &Emitted) -> usize {
+    let mut admitted = 0;
+    for over in Over::BOTH {
+        let client = over.client(app.clone());
+        for (name, query, put) in CARRIERS {
+            for token in [canary(name), canary(&format!("unknown-{name}"))] {
+                for handler in HANDLERS {
+                    let address = format!("{handler}{}", query(&token));
+                    let request = match handler {
+                        "/ws" => client.websocket(&address),
+                        _ => post(&client, &address),
+                    };
+                    let request = put(request.origin("http://localhost"), &token);
+                    let response = match request.connect().await {
+                        Ok(socket) => socket.response().clone(),
+                        Err(response) => response,
+                    };
+                    admitted += usize::from(response.headers().contains_key("x-admitted"));
+                    emitted.add(&raw(response.headers()));
+                    emitted.add(response.body());
+                }
+            }
+        }
+    }
+    admitted
+}
+
+fn post(client: &TestClient, address: &str) -> TestRequest {
+    client.post(address).body("hello")
+}
+
+/// The layers around, outermost last: sensitive headers, then a trace with our span.
+fn guarded(app: Router) -> Router {
+    let trace = TraceLayer::new_for_http()
+        .make_span_with(redacting_span)
+        .on_request(DefaultOnRequest::new().level(Level::INFO))
+        .on_response(
+            DefaultOnResponse::new()
+                .level(Level::INFO)
+                .include_headers(true),
+        );
+    let sensitive = [AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL];
+    app.layer(trace)
+        .layer(SetSensitiveRequestHeadersLayer::new(sensitive))
+}
+
+/// Handlers that keep nothing to themselves, inside a trace that prints all headers.
+fn handlers() -> Router {
+    let trace = TraceLayer::new_for_http()
+        .make_span_with(DefaultMakeSpan::new().include_headers(true))
+        .on_request(DefaultOnRequest::new().level(Level::INFO));
+    Router::new()
+        .route("/tell", any(tell))
+        .route("/fail", any(fail))
+        .route("/panic", any(panics))
+        .route("/ws", any(open))
+        .layer(CatchPanicLayer::custom(print_panic))
+        .layer(trace)
+}
+
+async fn tell(request: Request) -> Response {
+    admitted(dump(&request.into_parts().0))
+}
+
+async fn fail(request: Request) -> Response {
+    let text = dump(&request.into_parts().0);
+    tracing::error!("{text}");
+    admitted((StatusCode::INTERNAL_SERVER_ERROR, text))
+}
+
+async fn panics(request: Request) -> Response {
+    // Does not run the hook, which would print it to the terminal.
+    std::panic::resume_unwind(Box::new(dump(&request.into_parts().0)))
+}
+
+fn print_panic(payload: Box<dyn Any + Send>) -> Response {
+    let text = payload.downcast::<String>().unwrap();
+    tracing::error!("{text}");
+    admitted((StatusCode::INTERNAL_SERVER_ERROR, *text))
+}
+
+async fn open(request: Request) -> Response {
+    let (mut parts, _) = request.into_parts();
+    let text = dump(&parts);
+    let guarded = GuardedUpgrade::<()>::from_request_parts(&mut parts.clone(), &()).await;
+    tracing::info!("{text} {guarded:?}");
+    match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => {
+            // Prints the subprotocols.
+            tracing::info!("{upgrade:?}");
+            admitted(upgrade.protocols(["chat"]).on_upgrade(async |_| {}))
+        }
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
+fn admitted(response: impl IntoResponse) -> Response {
+    ([("x-admitted", "yes")], response).into_response()
+}
+
+/// All that a handler can find out.
+fn dump(parts: &Parts) -> String {
+    let original = parts.extensions.get::<OriginalUri>();
+    let identity = parts.extensions.get::<Identity>();
+    let headers = raw(&parts.headers);
+    format!(
+        "{parts:?} {} {original:?} {identity:?} {headers}",
+        parts.uri
+    )
+}
+
+/// Headers as they are, the sensitive ones, too.
+fn raw(headers: &HeaderMap) -> String {
+    headers
+        .iter()
+        .fold(String::new(), |mut text, (name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            writeln!(text, "{name}: {value}").unwrap();
+            text
+        })
+}
+
+/// A secret that occurs nowhere else, and has characters that every encoding changes.
+fn canary(name: &str) -> String {
+    format!("c4nary+{name}/0123456789abcdef")
+}
+
+fn entry(token: &str) -> String {
+    format!("v1.bearer.{}", URL_SAFE_NO_PAD.encode(token))
+}
+
+fn percent(token: &str) -> String {
+    utf8_percent_encode(token, NON_ALPHANUMERIC).to_string()
+}
+
+fn no_query(_: &str) -> String {
+    String::new()
+}
+
+/// The canaries that occur in a text, and in which form.
+fn found(text: &str, canaries: &[String]) -> Vec<String> {
+    let unknown = CARRIERS
+        .iter()
+        .map(|(name, ..)| canary(&format!("unknown-{name}")));
+    let canaries = canaries.iter().cloned().chain(unknown);
+    let mut found = Vec::new();
+    for canary in canaries {
+        let forms = [
+            ("it is", canary.clone()),
+            ("its beginning", canary[..16].to_owned()),
+            ("percent-encoded", percent(&canary)),
+            ("base64", without_end(STANDARD_NO_PAD.encode(&canary))),
+            ("base64url", without_end(URL_SAFE_NO_PAD.encode(&canary))),
+        ];
+        let hits = forms.iter().filter(|(_, form)| text.contains(form));
+        found.extend(hits.map(|(name, _)| format!("{canary} as {name}")));
+    }
+    found
+}
+
+/// Without the last symbols, which depend on what follows.
+fn without_end(mut base64: String) -> String {
+    base64.truncate(base64.len() - 2);
+    base64
+}
+
+/// Everything that was logged or answered.
+#[derive(Clone, Default)]
+struct Emitted(Arc<Mutex<Vec<u8>>>);
+
+impl Emitted {
+    /// Writes down whatever this thread logs, at every level.
+    fn capture(&self) -> tracing::subscriber::DefaultGuard {
+        let emitted = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(Level::TRACE)
+            .with_span_events(FmtSpan::FULL)
+            .with_ansi(false)
+            .with_writer(move || emitted.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn add(&self, bytes: impl AsRef<[u8]>) {
+        self.0.lock().unwrap().extend_from_slice(bytes.as_ref());
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl io::Write for Emitted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.add(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
