@@ -60,61 +60,26 @@ const BASIC_TOKENS: &[(&str, &str)] = &[
     ("x", "x"),
 ];
 
+#[rustfmt::skip]
 const BASIC: &[(&[&str], &str)] = &[
-    (
-        &["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="],
-        "open Aladdin by authorization (basic)",
-    ),
-    (
-        &["bAsIc QWxhZGRpbjpvcGVuIHNlc2FtZQ=="],
-        "open Aladdin by authorization (basic)",
-    ),
-    (
-        &["Basic  QWxhZGRpbjpvcGVuIHNlc2FtZQ=="],
-        "open Aladdin by authorization (basic)",
-    ),
+    (&["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="], "open Aladdin by authorization (basic)"),
+    (&["bAsIc QWxhZGRpbjpvcGVuIHNlc2FtZQ=="], "open Aladdin by authorization (basic)"),
+    (&["Basic  QWxhZGRpbjpvcGVuIHNlc2FtZQ=="], "open Aladdin by authorization (basic)"),
     // UTF-8, as the challenge asks for; then the same in Latin-1.
-    (
-        &["Basic dGVzdDoxMjPCow=="],
-        "open test by authorization (basic)",
-    ),
+    (&["Basic dGVzdDoxMjPCow=="], "open test by authorization (basic)"),
     (&["Basic dGVzdDoxMjOj"], "400 malformed-credential"),
     // The first colon separates.
-    (
-        &["Basic YWxhZGRpbjpvcGVuOnNlc2FtZQ=="],
-        "open aladdin by authorization (basic)",
-    ),
+    (&["Basic YWxhZGRpbjpvcGVuOnNlc2FtZQ=="], "open aladdin by authorization (basic)"),
     // A password that is right, of somebody else.
-    (
-        &["Basic QWxhZGRpbjpvcGVuOnNlc2FtZQ=="],
-        "401 invalid-credential",
-    ),
-    (
-        &["// Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="],
-        "401 unsupported-scheme",
-    ),
-    (
-        &["Basic\tQWxhZGRpbjpvcGVuIHNlc2FtZQ=="],
-        "401 unsupported-scheme",
-    ),
+    (&["Basic QWxhZGRpbjpvcGVuOnNlc2FtZQ=="], "401 invalid-credential"),
+    (&["// Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="], "401 unsupported-scheme"),
+    (&["Basic\tQWxhZGRpbjpvcGVuIHNlc2FtZQ=="], "401 unsupported-scheme"),
     (&["Basic ****"], "400 malformed-credential"),
-    (
-        &["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==//"],
-        "400 malformed-credential",
-    ),
-    (
-        &["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ"],
-        "400 malformed-credential",
-    ),
-    (
-        &["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ="],
-        "400 malformed-credential",
-    ),
+    (&["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==//"], "400 malformed-credential"),
+    (&["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ"], "400 malformed-credential"),
+    (&["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ="], "400 malformed-credential"),
     // The last symbol has bits that belong to no byte.
-    (
-        &["Basic QWxhZGRpbjpvcGVuIHNlc2FtZR=="],
-        "400 malformed-credential",
-    ),
+    (&["Basic QWxhZGRpbjpvcGVuIHNlc2FtZR=="], "400 malformed-credential"),
     // The other alphabet.
     (&["Basic eDp4_w=="], "400 malformed-credential"),
     (&["Basic"], "400 malformed-credential"),

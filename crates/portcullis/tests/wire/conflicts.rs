@@ -5,7 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis::testing::{TestClient, TestRequest};
 
-use crate::site::{Outcome, Site, every_carrier};
+use crate::outcome::Outcome;
+use crate::site::{Site, every_carrier};
 use crate::table::Table;
 
 /// A carrier of the profile, in its order.
@@ -37,27 +38,16 @@ const COOKIE: &str = "open alice by cookie";
 
 /// Two carriers, and what comes of them if they bear: the same credential; two of one subject; two
 /// of two subjects; a bad one in the first; a bad one in the second.
+#[rustfmt::skip]
 const ROWS: &[(By, By, [&str; 5])] = &[
     // One header in two lines.
     (Bearer, Bearer, [MALFORMED; 5]),
     (Bearer, Basic, [MALFORMED; 5]),
     (Basic, Basic, [MALFORMED; 5]),
     // The same token twice is one credential: VS Code sends the header and the query.
-    (
-        Bearer,
-        Subprotocols,
-        [BEARER, CONFLICT, CONFLICT, CONFLICT, CONFLICT],
-    ),
-    (
-        Bearer,
-        Queries,
-        [BEARER, CONFLICT, CONFLICT, CONFLICT, CONFLICT],
-    ),
-    (
-        Subprotocols,
-        Queries,
-        [SUBPROTOCOL, CONFLICT, CONFLICT, CONFLICT, CONFLICT],
-    ),
+    (Bearer, Subprotocols, [BEARER, CONFLICT, CONFLICT, CONFLICT, CONFLICT]),
+    (Bearer, Queries, [BEARER, CONFLICT, CONFLICT, CONFLICT, CONFLICT]),
+    (Subprotocols, Queries, [SUBPROTOCOL, CONFLICT, CONFLICT, CONFLICT, CONFLICT]),
     // A password has a name beside it, so it is never the same as a token.
     (Basic, Subprotocols, [CONFLICT; 5]),
     (Basic, Queries, [CONFLICT; 5]),
@@ -68,11 +58,7 @@ const ROWS: &[(By, By, [&str; 5])] = &[
     // A cookie beside an explicit credential decides nothing, and rescues nothing.
     (Bearer, Cookies, [BEARER, BEARER, BEARER, INVALID, BEARER]),
     (Basic, Cookies, [BASIC, BASIC, BASIC, INVALID, BASIC]),
-    (
-        Subprotocols,
-        Cookies,
-        [SUBPROTOCOL, SUBPROTOCOL, SUBPROTOCOL, INVALID, SUBPROTOCOL],
-    ),
+    (Subprotocols, Cookies, [SUBPROTOCOL, SUBPROTOCOL, SUBPROTOCOL, INVALID, SUBPROTOCOL]),
     (Queries, Cookies, [QUERY, QUERY, QUERY, INVALID, QUERY]),
 ];
 
@@ -103,33 +89,14 @@ async fn pairs() {
 #[tokio::test]
 async fn more_than_two() {
     let token = |by| (by, "s3cret");
+    #[rustfmt::skip]
     let rows: [(&[(By, &str)], &str); 6] = [
         (&[token(Cookies)], COOKIE),
-        (
-            &[
-                token(Bearer),
-                token(Subprotocols),
-                token(Queries),
-                token(Cookies),
-            ],
-            BEARER,
-        ),
-        (
-            &[token(Subprotocols), token(Queries), token(Cookies)],
-            SUBPROTOCOL,
-        ),
-        (
-            &[token(Bearer), token(Subprotocols), (Queries, "hunter2")],
-            CONFLICT,
-        ),
-        (
-            &[token(Bearer), token(Subprotocols), (Cookies, "wrong")],
-            BEARER,
-        ),
-        (
-            &[(Queries, "wrong"), (Bearer, "wrong"), token(Cookies)],
-            INVALID,
-        ),
+        (&[token(Bearer), token(Subprotocols), token(Queries), token(Cookies)], BEARER),
+        (&[token(Subprotocols), token(Queries), token(Cookies)], SUBPROTOCOL),
+        (&[token(Bearer), token(Subprotocols), (Queries, "hunter2")], CONFLICT),
+        (&[token(Bearer), token(Subprotocols), (Cookies, "wrong")], BEARER),
+        (&[(Queries, "wrong"), (Bearer, "wrong"), token(Cookies)], INVALID),
     ];
     let site = Site::new(TOKENS, |auth| auth.profile(every_carrier()));
     let mut table = Table::new();
@@ -141,6 +108,9 @@ async fn more_than_two() {
     table.finish();
 }
 
+/// Adds something that cannot be read.
+type Add = fn(TestRequest) -> TestRequest;
+
 /// What cannot be read is not rescued either, and a broken cookie spoils no token.
 #[tokio::test]
 async fn malformed_ones() {
@@ -148,8 +118,7 @@ async fn malformed_ones() {
     let good = |client: &TestClient, by| handshake(client, &[(by, "s3cret")]);
     let mut table = Table::new();
     for by in [Bearer, Basic, Subprotocols, Queries, Cookies] {
-        let explicit = by != Cookies;
-        let broken: [(&str, fn(TestRequest) -> TestRequest, &str); 4] = [
+        let broken: [(&str, Add, &str); 4] = [
             (
                 "Digest",
                 |r| r.header("authorization", "Digest x"),
@@ -178,7 +147,7 @@ async fn malformed_ones() {
                 _ => expected,
             };
             let outcome = site.ask(|client| add(good(client, by))).await;
-            table.row((by, explicit, name), expected, &outcome);
+            table.row((by, name), expected, &outcome);
             assert_clean(&outcome);
         }
     }

@@ -26,6 +26,7 @@ const VERSION: &str = "426 unsupported-version";
 
 /// The lines of `Connection` and of `Upgrade`, and what comes of them with a good token. Without
 /// one, what would open is a 401.
+#[rustfmt::skip]
 const SPELLINGS: &[(&[&str], &[&str], &str)] = &[
     (&["Upgrade"], &["websocket"], OPEN),
     (&["upgrade"], &["websocket"], OPEN),
@@ -39,11 +40,7 @@ const SPELLINGS: &[(&[&str], &[&str], &str)] = &[
     (&["Upgrade, close"], &["websocket"], OPEN),
     (&["Upgrade", "keep-alive"], &["websocket"], OPEN),
     // We take it, as RFC 9110 §5.3 says; axum looks at the first line alone.
-    (
-        &["keep-alive", "Upgrade"],
-        &["websocket"],
-        "400 alice by authorization",
-    ),
+    (&["keep-alive", "Upgrade"], &["websocket"], "400 alice by authorization"),
     (&[], &["websocket"], MALFORMED),
     (&[""], &["websocket"], MALFORMED),
     (&["keep-alive"], &["websocket"], MALFORMED),
@@ -156,126 +153,43 @@ async fn spellings_of_a_protocol() {
 type Change = fn(&mut Request<Bytes>);
 
 /// What is changed in a good handshake over HTTP/1.1, and what comes of it.
+#[rustfmt::skip]
 const HTTP1: &[(&str, Change, &str)] = &[
     ("nothing", |_| {}, OPEN),
     // The key: sixteen bytes in base64, once.
     ("no key", |r| remove(r, "sec-websocket-key"), MALFORMED),
-    (
-        "an empty key",
-        |r| set(r, "sec-websocket-key", ""),
-        MALFORMED,
-    ),
-    (
-        "a key of no base64",
-        |r| set(r, "sec-websocket-key", "!!"),
-        MALFORMED,
-    ),
-    (
-        "a short key",
-        |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZ==="),
-        MALFORMED,
-    ),
-    (
-        "a key of 15 bytes",
-        |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25j"),
-        MALFORMED,
-    ),
-    (
-        "a key of 17 bytes",
-        |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZXM="),
-        MALFORMED,
-    ),
-    (
-        "a key without padding",
-        |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ"),
-        MALFORMED,
-    ),
-    (
-        "a key in base64url",
-        |r| set(r, "sec-websocket-key", "_GhlIHNhbXBsZSBub25jZQ=="),
-        MALFORMED,
-    ),
-    (
-        "a key in base64",
-        |r| set(r, "sec-websocket-key", "/GhlIHNh+XBsZSBub25jZQ=="),
-        OPEN,
-    ),
-    (
-        "two keys",
-        |r| add(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        MALFORMED,
-    ),
+    ("an empty key", |r| set(r, "sec-websocket-key", ""), MALFORMED),
+    ("a key of no base64", |r| set(r, "sec-websocket-key", "!!"), MALFORMED),
+    ("a short key", |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZ==="), MALFORMED),
+    ("a key of 15 bytes", |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25j"), MALFORMED),
+    ("a key of 17 bytes", |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZXM="), MALFORMED),
+    ("a key without padding", |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ"), MALFORMED),
+    ("a key in base64url", |r| set(r, "sec-websocket-key", "_GhlIHNhbXBsZSBub25jZQ=="), MALFORMED),
+    ("a key in base64", |r| set(r, "sec-websocket-key", "/GhlIHNh+XBsZSBub25jZQ=="), OPEN),
+    ("two keys", |r| add(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="), MALFORMED),
     // The version.
-    (
-        "no version",
-        |r| remove(r, "sec-websocket-version"),
-        VERSION,
-    ),
-    (
-        "version 8",
-        |r| set(r, "sec-websocket-version", "8"),
-        VERSION,
-    ),
-    (
-        "version 14",
-        |r| set(r, "sec-websocket-version", "14"),
-        VERSION,
-    ),
-    (
-        "version 013",
-        |r| set(r, "sec-websocket-version", "013"),
-        VERSION,
-    ),
-    (
-        "versions 13, 8",
-        |r| set(r, "sec-websocket-version", "13, 8"),
-        VERSION,
-    ),
-    (
-        "two versions",
-        |r| add(r, "sec-websocket-version", "13"),
-        VERSION,
-    ),
+    ("no version", |r| remove(r, "sec-websocket-version"), VERSION),
+    ("version 8", |r| set(r, "sec-websocket-version", "8"), VERSION),
+    ("version 14", |r| set(r, "sec-websocket-version", "14"), VERSION),
+    ("version 013", |r| set(r, "sec-websocket-version", "013"), VERSION),
+    ("versions 13, 8", |r| set(r, "sec-websocket-version", "13, 8"), VERSION),
+    ("two versions", |r| add(r, "sec-websocket-version", "13"), VERSION),
     // The host: one, and the same everywhere.
     ("no host", |r| remove(r, "host"), MALFORMED),
     ("two hosts", |r| add(r, "host", "localhost"), MALFORMED),
     ("two other hosts", |r| add(r, "host", "evil.com"), MALFORMED),
-    (
-        "an address of this host",
-        |r| address(r, "http://localhost/ws"),
-        OPEN,
-    ),
-    (
-        "an address in upper case",
-        |r| address(r, "http://LOCALHOST/ws"),
-        OPEN,
-    ),
-    (
-        "an address of another host",
-        |r| address(r, "http://evil.com/ws"),
-        MALFORMED,
-    ),
-    (
-        "an address of another port",
-        |r| address(r, "http://localhost:81/ws"),
-        MALFORMED,
-    ),
-    (
-        "an address with a name",
-        |r| address(r, "http://alice@localhost/ws"),
-        MALFORMED,
-    ),
+    ("an address of this host", |r| address(r, "http://localhost/ws"), OPEN),
+    ("an address in upper case", |r| address(r, "http://LOCALHOST/ws"), OPEN),
+    ("an address of another host", |r| address(r, "http://evil.com/ws"), MALFORMED),
+    ("an address of another port", |r| address(r, "http://localhost:81/ws"), MALFORMED),
+    ("an address with a name", |r| address(r, "http://alice@localhost/ws"), MALFORMED),
     // The method.
     ("HEAD", |r| *r.method_mut() = Method::HEAD, MALFORMED),
     ("POST", |r| *r.method_mut() = Method::POST, MALFORMED),
     ("PUT", |r| *r.method_mut() = Method::PUT, MALFORMED),
     ("OPTIONS", |r| *r.method_mut() = Method::OPTIONS, MALFORMED),
     // No body, and nothing that announces one.
-    (
-        "a body",
-        |r| *r.body_mut() = Bytes::from_static(b"hello"),
-        MALFORMED,
-    ),
+    ("a body", |r| *r.body_mut() = Bytes::from_static(b"hello"), MALFORMED),
     ("a length of 0", |r| set(r, "content-length", "0"), OPEN),
 ];
 
@@ -285,23 +199,12 @@ async fn http1() {
 }
 
 /// The same over HTTP/2.
+#[rustfmt::skip]
 const HTTP2: &[(&str, Change, &str)] = &[
     ("nothing", |_| {}, OPEN),
-    (
-        "no version",
-        |r| remove(r, "sec-websocket-version"),
-        VERSION,
-    ),
-    (
-        "version 8",
-        |r| set(r, "sec-websocket-version", "8"),
-        VERSION,
-    ),
-    (
-        "two versions",
-        |r| add(r, "sec-websocket-version", "13"),
-        VERSION,
-    ),
+    ("no version", |r| remove(r, "sec-websocket-version"), VERSION),
+    ("version 8", |r| set(r, "sec-websocket-version", "8"), VERSION),
+    ("two versions", |r| add(r, "sec-websocket-version", "13"), VERSION),
     // Over HTTP/2 it is of no use, and of no harm (RFC 8441 §5).
     ("a key", |r| set(r, "sec-websocket-key", "!!"), OPEN),
     ("a length of 0", |r| set(r, "content-length", "0"), OPEN),
@@ -317,36 +220,14 @@ async fn http2() {
 /// above it may change.
 #[tokio::test]
 async fn http2_in_process() {
+    #[rustfmt::skip]
     let rows: [(&str, Change, Option<&str>); 6] = [
         ("nothing", |_| {}, None),
-        (
-            "Upgrade",
-            |r| set(r, "upgrade", "websocket"),
-            Some("malformed-handshake"),
-        ),
-        (
-            "Connection",
-            |r| set(r, "connection", "upgrade"),
-            Some("malformed-handshake"),
-        ),
-        (
-            "a length",
-            |r| set(r, "content-length", "5"),
-            Some("malformed-handshake"),
-        ),
-        (
-            "no authority",
-            |r| *r.uri_mut() = "/ws".parse().unwrap(),
-            Some("malformed-handshake"),
-        ),
-        (
-            "GET with Upgrade",
-            |r| {
-                *r.method_mut() = Method::GET;
-                set(r, "upgrade", "websocket");
-            },
-            Some("malformed-handshake"),
-        ),
+        ("Upgrade", |r| set(r, "upgrade", "websocket"), Some("malformed-handshake")),
+        ("Connection", |r| set(r, "connection", "upgrade"), Some("malformed-handshake")),
+        ("a length", |r| set(r, "content-length", "5"), Some("malformed-handshake")),
+        ("no authority", |r| *r.uri_mut() = "/ws".parse().unwrap(), Some("malformed-handshake")),
+        ("GET with Upgrade", get_with_upgrade, Some("malformed-handshake")),
     ];
     let auth = AuthLayer::new(Accepting::everything(Identity::new("alice")));
     for (name, change, expected) in rows {
@@ -371,6 +252,7 @@ async fn http2_in_process() {
 /// handshakes bear a good token.
 #[tokio::test]
 async fn bytes() {
+    #[rustfmt::skip]
     let rows = [
         ("as it should be", "GET /ws HTTP/1.1\r\n", "", "101"),
         ("an older version", "GET /ws HTTP/1.0\r\n", "", "426"),
@@ -378,42 +260,12 @@ async fn bytes() {
         ("CONNECT with a path", "CONNECT /ws HTTP/1.1\r\n", "", "400"),
         ("an asterisk", "OPTIONS * HTTP/1.1\r\n", "", "404"),
         ("a fragment", "GET /ws#x HTTP/1.1\r\n", "", "101"),
-        (
-            "chunks",
-            "GET /ws HTTP/1.1\r\n",
-            "Transfer-Encoding: chunked\r\n",
-            "400",
-        ),
-        (
-            "a length and chunks",
-            "GET /ws HTTP/1.1\r\n",
-            "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
-            "400",
-        ),
-        (
-            "two lengths",
-            "GET /ws HTTP/1.1\r\n",
-            "Content-Length: 0\r\nContent-Length: 5\r\n",
-            "400",
-        ),
-        (
-            "a length of +0",
-            "GET /ws HTTP/1.1\r\n",
-            "Content-Length: +0\r\n",
-            "400",
-        ),
-        (
-            "a folded line",
-            "GET /ws HTTP/1.1\r\n",
-            "X: a\r\n b\r\n",
-            "400",
-        ),
-        (
-            "a space in front of a colon",
-            "GET /ws HTTP/1.1\r\n",
-            "X : a\r\n",
-            "400",
-        ),
+        ("chunks", "GET /ws HTTP/1.1\r\n", "Transfer-Encoding: chunked\r\n", "400"),
+        ("a length and chunks", "GET /ws HTTP/1.1\r\n", "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "400"),
+        ("two lengths", "GET /ws HTTP/1.1\r\n", "Content-Length: 0\r\nContent-Length: 5\r\n", "400"),
+        ("a length of +0", "GET /ws HTTP/1.1\r\n", "Content-Length: +0\r\n", "400"),
+        ("a folded line", "GET /ws HTTP/1.1\r\n", "X: a\r\n b\r\n", "400"),
+        ("a space in front of a colon", "GET /ws HTTP/1.1\r\n", "X : a\r\n", "400"),
         ("a NUL", "GET /ws HTTP/1.1\r\n", "X: \0\r\n", "400"),
         // hyper takes it for the end of a line, so there is nothing left of it to see.
         ("a bare line feed", "GET /ws HTTP/1.1\r\n", "X: a\n", "101"),
@@ -458,6 +310,11 @@ async fn run(over: Over, rows: &[(&str, Change, &str)]) {
         table.row(name, expected, outcome);
     }
     table.finish();
+}
+
+fn get_with_upgrade(request: &mut Request<Bytes>) {
+    *request.method_mut() = Method::GET;
+    set(request, "upgrade", "websocket");
 }
 
 fn set(request: &mut Request<Bytes>, name: &'static str, value: &'static str) {

@@ -5,6 +5,7 @@
 //! once and to one that has to be waited for, and all four have to agree. Beside the row it holds
 //! the answer against the contract of every refusal.
 
+mod outcome;
 mod site;
 mod table;
 

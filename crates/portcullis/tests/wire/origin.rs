@@ -6,7 +6,8 @@ use portcullis::carrier::{Authorization, Cookie};
 use portcullis::testing::{TestClient, TestRequest};
 use portcullis::{AuthLayer, Profile};
 
-use crate::site::{Outcome, Over, Site, Verifier};
+use crate::outcome::Outcome;
+use crate::site::{Over, Site, Verifier};
 use crate::table::Table;
 
 const TOKENS: &[(&str, &str)] = &[("alice", "s3cret")];
@@ -130,6 +131,7 @@ async fn wildcards() {
 
 /// What NATS decides (its tests of `checkOrigin`), by whether the server's own origin is asked for,
 /// the list, the host, whether over TLS, and the origin. Where we differ, the reason is beside it.
+#[rustfmt::skip]
 const NATS: &[(&[&str], &str, bool, &str, &str)] = &[
     // Without a list and without `same_origin` it lets every page in. Our own origin is always the
     // rule, so this is `insecure_any_origin`; see `any_origin`.
@@ -141,56 +143,14 @@ const NATS: &[(&[&str], &str, bool, &str, &str)] = &[
     (&[], "host.com", true, "http://host.com", FOREIGN),
     (&[], "host.com", false, "@@@://invalid:url:1234", FOREIGN),
     (&[], "host.com", false, "http://invalid:url:1234", FOREIGN),
-    (
-        &["http://host1.com", "http://host2.com:1234"],
-        "localhost",
-        false,
-        "http://host2.com:1234",
-        PASSES,
-    ),
+    (&["http://host1.com", "http://host2.com:1234"], "localhost", false, "http://host2.com:1234", PASSES),
     // It ignores the path. An origin has none, so we take this for no origin.
-    (
-        &["http://host1.com", "http://host2.com:1234"],
-        "localhost",
-        false,
-        "http://host1.com/some/path",
-        FOREIGN,
-    ),
-    (
-        &["http://host1.com", "http://host2.com:1234"],
-        "localhost",
-        false,
-        "http://host1.com",
-        PASSES,
-    ),
-    (
-        &["http://host3.com", "https://host3.com"],
-        "localhost",
-        false,
-        "http://host3.com",
-        PASSES,
-    ),
-    (
-        &["http://host3.com", "https://host3.com"],
-        "localhost",
-        false,
-        "https://host3.com",
-        PASSES,
-    ),
-    (
-        &["http://host1.com", "http://host2.com:1234"],
-        "localhost",
-        false,
-        "http://host1.com:1234",
-        FOREIGN,
-    ),
-    (
-        &["http://host1.com", "http://host2.com:1234"],
-        "localhost",
-        false,
-        "https://host2.com:1234",
-        FOREIGN,
-    ),
+    (&["http://host1.com", "http://host2.com:1234"], "localhost", false, "http://host1.com/some/path", FOREIGN),
+    (&["http://host1.com", "http://host2.com:1234"], "localhost", false, "http://host1.com", PASSES),
+    (&["http://host3.com", "https://host3.com"], "localhost", false, "http://host3.com", PASSES),
+    (&["http://host3.com", "https://host3.com"], "localhost", false, "https://host3.com", PASSES),
+    (&["http://host1.com", "http://host2.com:1234"], "localhost", false, "http://host1.com:1234", FOREIGN),
+    (&["http://host1.com", "http://host2.com:1234"], "localhost", false, "https://host2.com:1234", FOREIGN),
 ];
 
 #[tokio::test]
@@ -276,28 +236,14 @@ async fn switches() {
     type Settings = fn(AuthLayer<Verifier>) -> AuthLayer<Verifier>;
     let absent: Settings = |auth| with_cookie(auth).allow_absent_origin();
     let any: Settings = |auth| with_cookie(auth).insecure_any_origin();
+    #[rustfmt::skip]
     let rows: [(&str, Settings, Option<&str>, &str); 8] = [
         ("allow_absent_origin", absent, None, PASSES),
-        (
-            "allow_absent_origin",
-            absent,
-            Some("http://localhost"),
-            PASSES,
-        ),
+        ("allow_absent_origin", absent, Some("http://localhost"), PASSES),
         ("allow_absent_origin", absent, Some("null"), FOREIGN),
-        (
-            "allow_absent_origin",
-            absent,
-            Some("http://evil.com"),
-            FOREIGN,
-        ),
+        ("allow_absent_origin", absent, Some("http://evil.com"), FOREIGN),
         ("insecure_any_origin", any, None, PASSES),
-        (
-            "insecure_any_origin",
-            any,
-            Some("http://any.host.com"),
-            PASSES,
-        ),
+        ("insecure_any_origin", any, Some("http://any.host.com"), PASSES),
         ("insecure_any_origin", any, Some("null"), PASSES),
         ("insecure_any_origin", any, Some(""), PASSES),
     ];

@@ -26,150 +26,40 @@ const SCOPE: &str = r#"Bearer error="insufficient_scope", scope="admin""#;
 
 type Send = fn(&TestClient) -> TestRequest;
 
+type Row = (
+    Send,
+    &'static str,
+    u16,
+    &'static [&'static str],
+    Option<&'static str>,
+);
+
 /// What is sent; the kind and the status of the answer, its challenges and its `Retry-After`.
-const ROWS: &[(Send, &str, u16, &[&str], Option<&str>)] = &[
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
     // RFC 6750 §3.1: no error code for a client that has not tried yet.
-    (
-        |c| ws(c),
-        "missing-credential",
-        401,
-        &["Bearer", BASIC],
-        None,
-    ),
-    (
-        |c| ws(c).bearer("unknown"),
-        "invalid-credential",
-        401,
-        &[INVALID, BASIC],
-        None,
-    ),
+    (|c| ws(c), "missing-credential", 401, &["Bearer", BASIC], None),
+    (|c| ws(c).bearer("unknown"), "invalid-credential", 401, &[INVALID, BASIC], None),
     // That it was good once is told to nobody but the log.
-    (
-        |c| ws(c).bearer("expired"),
-        "invalid-credential",
-        401,
-        &[INVALID, BASIC],
-        None,
-    ),
+    (|c| ws(c).bearer("expired"), "invalid-credential", 401, &[INVALID, BASIC], None),
     // No challenge makes a browser ask for a password in the name of a page.
-    (
-        |c| ws(c).origin("http://localhost").basic("alice", "x"),
-        "invalid-credential",
-        401,
-        &[INVALID],
-        None,
-    ),
-    (
-        |c| ws(c).origin("http://evil.com"),
-        "missing-credential",
-        401,
-        &["Bearer"],
-        None,
-    ),
-    (
-        |c| ws(c).header("authorization", "Negotiate x"),
-        "unsupported-scheme",
-        401,
-        &["Bearer", BASIC],
-        None,
-    ),
-    (
-        |c| ws(c).bearer("a b"),
-        "malformed-credential",
-        400,
-        &[],
-        None,
-    ),
-    (
-        |c| c.websocket("/ws?token=alice").bearer("bob"),
-        "conflicting-credentials",
-        400,
-        &[],
-        None,
-    ),
-    (
-        |c| ws(c).protocols(["v1.bearer.YWxpY2U"]),
-        "missing-protocol",
-        400,
-        &[],
-        None,
-    ),
-    (
-        |c| {
-            ws(c)
-                .header("cookie", "s=alice")
-                .origin("http://a")
-                .origin("http://a")
-        },
-        "malformed-handshake",
-        400,
-        &[],
-        None,
-    ),
-    (
-        |c| ws(c).bearer("alice").without("sec-websocket-version"),
-        "unsupported-version",
-        426,
-        &[],
-        None,
-    ),
-    (
-        |c| ws(c).bearer("forbidden"),
-        "forbidden-credential",
-        403,
-        &[],
-        None,
-    ),
-    (
-        |c| ws(c).header("cookie", "s=alice").origin("http://evil.com"),
-        "foreign-origin",
-        403,
-        &[],
-        None,
-    ),
-    (
-        |c| c.websocket("/admin").bearer("alice"),
-        "insufficient-scope",
-        403,
-        &[SCOPE],
-        None,
-    ),
-    (
-        |c| ws(&c.clone().authority("evil.com")).bearer("alice"),
-        "unknown-host",
-        421,
-        &[],
-        None,
-    ),
+    (|c| ws(c).origin("http://localhost").basic("alice", "x"), "invalid-credential", 401, &[INVALID], None),
+    (|c| ws(c).origin("http://evil.com"), "missing-credential", 401, &["Bearer"], None),
+    (|c| ws(c).header("authorization", "Negotiate x"), "unsupported-scheme", 401, &["Bearer", BASIC], None),
+    (|c| ws(c).bearer("a b"), "malformed-credential", 400, &[], None),
+    (|c| c.websocket("/ws?token=alice").bearer("bob"), "conflicting-credentials", 400, &[], None),
+    (|c| ws(c).protocols(["v1.bearer.YWxpY2U"]), "missing-protocol", 400, &[], None),
+    (|c| ws(c).header("cookie", "s=alice").origin("http://a").origin("http://a"), "malformed-handshake", 400, &[], None),
+    (|c| ws(c).bearer("alice").without("sec-websocket-version"), "unsupported-version", 426, &[], None),
+    (|c| ws(c).bearer("forbidden"), "forbidden-credential", 403, &[], None),
+    (|c| ws(c).header("cookie", "s=alice").origin("http://evil.com"), "foreign-origin", 403, &[], None),
+    (|c| c.websocket("/admin").bearer("alice"), "insufficient-scope", 403, &[SCOPE], None),
+    (|c| ws(&c.clone().authority("evil.com")).bearer("alice"), "unknown-host", 421, &[], None),
     (|c| ws(c).protocols(["a"; 17]), "too-large", 431, &[], None),
-    (
-        |c| ws(c).bearer("down"),
-        "verifier-unavailable",
-        503,
-        &[],
-        Some("5"),
-    ),
-    (
-        |c| ws(c).bearer("down-for-a-minute"),
-        "verifier-unavailable",
-        503,
-        &[],
-        Some("60"),
-    ),
-    (
-        |c| ws(c).bearer("down-for-a-moment"),
-        "verifier-unavailable",
-        503,
-        &[],
-        Some("1"),
-    ),
-    (
-        |c| ws(c).bearer("broken"),
-        "verifier-failed",
-        500,
-        &[],
-        None,
-    ),
+    (|c| ws(c).bearer("down"), "verifier-unavailable", 503, &[], Some("5")),
+    (|c| ws(c).bearer("down-for-a-minute"), "verifier-unavailable", 503, &[], Some("60")),
+    (|c| ws(c).bearer("down-for-a-moment"), "verifier-unavailable", 503, &[], Some("1")),
+    (|c| ws(c).bearer("broken"), "verifier-failed", 500, &[], None),
 ];
 
 #[tokio::test]
@@ -317,31 +207,17 @@ async fn a_responder_cannot_admit() {
 async fn what_follows_a_refused_upgrade_is_not_served() {
     let handshake = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
         Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    #[rustfmt::skip]
     let rows = [
         ("Sec-WebSocket-Version: 13\r\n", "401"),
-        (
-            "Sec-WebSocket-Version: 13\r\nAuthorization: Bearer unknown\r\n",
-            "401",
-        ),
-        (
-            "Sec-WebSocket-Version: 13\r\nAuthorization: Bearer down\r\n",
-            "503",
-        ),
-        (
-            "Sec-WebSocket-Version: 13\r\nAuthorization: Bearer broken\r\n",
-            "500",
-        ),
+        ("Sec-WebSocket-Version: 13\r\nAuthorization: Bearer unknown\r\n", "401"),
+        ("Sec-WebSocket-Version: 13\r\nAuthorization: Bearer down\r\n", "503"),
+        ("Sec-WebSocket-Version: 13\r\nAuthorization: Bearer broken\r\n", "500"),
         ("Sec-WebSocket-Version: 13\r\nCookie: s=alice\r\n", "403"),
         ("Sec-WebSocket-Version: 13\r\nContent-Length: 5\r\n", "400"),
-        (
-            "Sec-WebSocket-Version: 7\r\nAuthorization: Bearer alice\r\n",
-            "426",
-        ),
+        ("Sec-WebSocket-Version: 7\r\nAuthorization: Bearer alice\r\n", "426"),
         // Keep-alive is what the client wishes, too.
-        (
-            "Sec-WebSocket-Version: 13\r\nConnection: keep-alive\r\n",
-            "401",
-        ),
+        ("Sec-WebSocket-Version: 13\r\nConnection: keep-alive\r\n", "401"),
     ];
     let request = "GET /ws HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer alice\r\n\r\n";
     // A masked text frame: "hi".
@@ -382,6 +258,10 @@ async fn what_follows_a_refused_upgrade_is_not_served() {
 type Verifier = fn(Credential) -> std::future::Ready<Result<Identity, VerifyError>>;
 
 /// The secret says what happens to it.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "so a function that is a verifier takes it"
+)]
 fn verify(credential: Credential) -> std::future::Ready<Result<Identity, VerifyError>> {
     let down_for = |delay| VerifyError::Unavailable {
         retry_after: Some(delay),

@@ -8,19 +8,18 @@ use portcullis::{AuthLayer, Identity, RequireScopeLayer};
 use crate::site::Over;
 use crate::table::Table;
 
+type Make = fn() -> RequireScopeLayer;
+
 /// The layer, the scopes of the identity, and what comes of them.
-const ROWS: &[(fn() -> RequireScopeLayer, &str, &str)] = &[
+#[rustfmt::skip]
+const ROWS: &[(Make, &str, &str)] = &[
     (|| RequireScopeLayer::all(["a"]), "a", "200"),
     (|| RequireScopeLayer::all(["a"]), "b a", "200"),
     (|| RequireScopeLayer::all(["a"]), "", "403, scope a"),
     (|| RequireScopeLayer::all(["a"]), "b", "403, scope a"),
     // No scope implies another, and there are no patterns.
     (|| RequireScopeLayer::all(["a"]), "A", "403, scope a"),
-    (
-        || RequireScopeLayer::all(["a:read"]),
-        "a",
-        "403, scope a:read",
-    ),
+    (|| RequireScopeLayer::all(["a:read"]), "a", "403, scope a:read"),
     (|| RequireScopeLayer::all(["a"]), "a:read", "403, scope a"),
     (|| RequireScopeLayer::all(["a"]), "*", "403, scope a"),
     (|| RequireScopeLayer::all(["*"]), "a", "403, scope *"),

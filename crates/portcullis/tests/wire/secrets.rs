@@ -28,11 +28,14 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::site::{Over, every_carrier};
 
-/// How a canary gets into a request.
+/// What is behind the path of the address.
+type Query = fn(&str) -> String;
+
+/// How a canary gets into the headers.
 type Put = fn(TestRequest, &str) -> TestRequest;
 
 /// Carriers, with what they put into the query and into the headers.
-const CARRIERS: &[(&str, fn(&str) -> String, Put)] = &[
+const CARRIERS: &[(&str, Query, Put)] = &[
     ("bearer", no_query, |r, token| r.bearer(token)),
     ("basic", no_query, |r, token| r.basic("alice", token)),
     ("subprotocol", no_query, |r, token| {
@@ -184,7 +187,7 @@ async fn run(app: &Router, emitted: &Emitted) -> usize {
                         Err(response) => response,
                     };
                     admitted += usize::from(response.headers().contains_key("x-admitted"));
-                    emitted.add(&raw(response.headers()));
+                    emitted.add(raw(response.headers()));
                     emitted.add(response.body());
                 }
             }

@@ -31,6 +31,7 @@ const TOKENS: &[(&str, &str)] = &[
 ];
 
 /// The lines of the offer, what comes of them, and the lines that the handler sees.
+#[rustfmt::skip]
 const ROWS: &[(&[&str], &str, &[&str])] = &[
     // Nothing here.
     (&[], "401 missing-credential", &[]),
@@ -42,241 +43,69 @@ const ROWS: &[(&[&str], &str, &[&str])] = &[
     // Something else must be offered beside the token: only that can be echoed.
     (&["v1.bearer.czNjcmV0"], "400 missing-protocol", &[]),
     (&["v1.bearer.czNjcmV0,"], "400 missing-protocol", &[]),
-    (
-        &[",", "v1.bearer.czNjcmV0", ""],
-        "400 missing-protocol",
-        &[],
-    ),
+    (&[",", "v1.bearer.czNjcmV0", ""], "400 missing-protocol", &[]),
     // The marker, if the handler chooses nothing.
-    (
-        &["v1.bearer, v1.bearer.czNjcmV0"],
-        "open alice by subprotocol, echo v1.bearer",
-        &["v1.bearer"],
-    ),
-    (
-        &["v1.bearer.czNjcmV0", "v1.bearer"],
-        "open alice by subprotocol, echo v1.bearer",
-        &["v1.bearer"],
-    ),
-    (
-        &["v1.bearer, v1.bearer.czNjcmV0, chat.v2"],
-        "open alice by subprotocol, echo chat.v2",
-        &["v1.bearer, chat.v2"],
-    ),
-    (
-        &["v1.bearer.czNjcmV0, other"],
-        "open alice by subprotocol",
-        &["other"],
-    ),
+    (&["v1.bearer, v1.bearer.czNjcmV0"], "open alice by subprotocol, echo v1.bearer", &["v1.bearer"]),
+    (&["v1.bearer.czNjcmV0", "v1.bearer"], "open alice by subprotocol, echo v1.bearer", &["v1.bearer"]),
+    (&["v1.bearer, v1.bearer.czNjcmV0, chat.v2"], "open alice by subprotocol, echo chat.v2", &["v1.bearer, chat.v2"]),
+    (&["v1.bearer.czNjcmV0, other"], "open alice by subprotocol", &["other"]),
     // First, in the middle, last; the others keep their order, and the client's first one wins.
-    (
-        &["v1.bearer.czNjcmV0, chat.v1, chat.v2"],
-        "open alice by subprotocol, echo chat.v1",
-        &["chat.v1, chat.v2"],
-    ),
-    (
-        &["chat.v1, v1.bearer.czNjcmV0, chat.v2"],
-        "open alice by subprotocol, echo chat.v1",
-        &["chat.v1, chat.v2"],
-    ),
-    (
-        &["chat.v2, chat.v1, v1.bearer.czNjcmV0"],
-        "open alice by subprotocol, echo chat.v2",
-        &["chat.v2, chat.v1"],
-    ),
-    (
-        &["chat.v2,v1.bearer.czNjcmV0"],
-        "open alice by subprotocol, echo chat.v2",
-        &["chat.v2"],
-    ),
-    (
-        &["chat.v2 ,\t v1.bearer.czNjcmV0\t,x"],
-        "open alice by subprotocol, echo chat.v2",
-        &["chat.v2,x"],
-    ),
+    (&["v1.bearer.czNjcmV0, chat.v1, chat.v2"], "open alice by subprotocol, echo chat.v1", &["chat.v1, chat.v2"]),
+    (&["chat.v1, v1.bearer.czNjcmV0, chat.v2"], "open alice by subprotocol, echo chat.v1", &["chat.v1, chat.v2"]),
+    (&["chat.v2, chat.v1, v1.bearer.czNjcmV0"], "open alice by subprotocol, echo chat.v2", &["chat.v2, chat.v1"]),
+    (&["chat.v2,v1.bearer.czNjcmV0"], "open alice by subprotocol, echo chat.v2", &["chat.v2"]),
+    (&["chat.v2 ,\t v1.bearer.czNjcmV0\t,x"], "open alice by subprotocol, echo chat.v2", &["chat.v2,x"]),
     // Several lines are one list.
-    (
-        &["v1.bearer.czNjcmV0", "chat.v2"],
-        "open alice by subprotocol, echo chat.v2",
-        &["chat.v2"],
-    ),
-    (
-        &["chat.v2", "v1.bearer.czNjcmV0"],
-        "open alice by subprotocol, echo chat.v2",
-        &["chat.v2"],
-    ),
-    (
-        &["a, b", "c, v1.bearer.czNjcmV0", "chat.v2,d"],
-        "open alice by subprotocol, echo chat.v2",
-        &["a, b", "c", "chat.v2,d"],
-    ),
+    (&["v1.bearer.czNjcmV0", "chat.v2"], "open alice by subprotocol, echo chat.v2", &["chat.v2"]),
+    (&["chat.v2", "v1.bearer.czNjcmV0"], "open alice by subprotocol, echo chat.v2", &["chat.v2"]),
+    (&["a, b", "c, v1.bearer.czNjcmV0", "chat.v2,d"], "open alice by subprotocol, echo chat.v2", &["a, b", "c", "chat.v2,d"]),
     // The others stay byte for byte, legal or not.
-    (
-        &["v1.bearer.czNjcmV0, a b, \"a\", a/b, a;b, a=b, é, SPDY/3.1+portforward.k8s.io, a"],
-        "open alice by subprotocol",
-        &["a b, \"a\", a/b, a;b, a=b, é, SPDY/3.1+portforward.k8s.io, a"],
-    ),
-    (
-        &["a, a, v1.bearer.czNjcmV0"],
-        "open alice by subprotocol",
-        &["a, a"],
-    ),
-    (
-        &["a,,b, v1.bearer.czNjcmV0"],
-        "open alice by subprotocol",
-        &["a,,b"],
-    ),
-    (
-        &[",\t, ,  ,foo  ,,   bar,baz,,", "v1.bearer.czNjcmV0"],
-        "open alice by subprotocol",
-        &[",\t, ,  ,foo  ,,   bar,baz,,"],
-    ),
+    (&["v1.bearer.czNjcmV0, a b, \"a\", a/b, a;b, a=b, é, SPDY/3.1+portforward.k8s.io, a"], "open alice by subprotocol", &["a b, \"a\", a/b, a;b, a=b, é, SPDY/3.1+portforward.k8s.io, a"]),
+    (&["a, a, v1.bearer.czNjcmV0"], "open alice by subprotocol", &["a, a"]),
+    (&["a,,b, v1.bearer.czNjcmV0"], "open alice by subprotocol", &["a,,b"]),
+    (&[",\t, ,  ,foo  ,,   bar,baz,,", "v1.bearer.czNjcmV0"], "open alice by subprotocol", &[",\t, ,  ,foo  ,,   bar,baz,,"]),
     // An empty entry in front of the first one does not outlive the token behind it.
-    (
-        &["v1.bearer.czNjcmV0,,a"],
-        "open alice by subprotocol",
-        &["a"],
-    ),
+    (&["v1.bearer.czNjcmV0,,a"], "open alice by subprotocol", &["a"]),
     // The whole token, and nothing but the token.
-    (
-        &["v1.bearer.dMO2az9lbj4-, chat.v2"],
-        "open bob by subprotocol, echo chat.v2",
-        &["chat.v2"],
-    ),
-    (
-        &["v1.bearer.djEuYmVhcmVyLmN6TmpjbVYw, chat.v2"],
-        "open carol by subprotocol, echo chat.v2",
-        &["chat.v2"],
-    ),
-    (
-        &["v1.bearer.dG9rZW4, chat.v2"],
-        "open dave by subprotocol, echo chat.v2",
-        &["chat.v2"],
-    ),
-    (
-        &["v1.bearer.d3Jvbmc, chat.v2"],
-        "401 invalid-credential",
-        &[],
-    ),
-    (
-        &["v1.bearer.czNjcmV0czNjcmV0, chat.v2"],
-        "401 invalid-credential",
-        &[],
-    ),
+    (&["v1.bearer.dMO2az9lbj4-, chat.v2"], "open bob by subprotocol, echo chat.v2", &["chat.v2"]),
+    (&["v1.bearer.djEuYmVhcmVyLmN6TmpjbVYw, chat.v2"], "open carol by subprotocol, echo chat.v2", &["chat.v2"]),
+    (&["v1.bearer.dG9rZW4, chat.v2"], "open dave by subprotocol, echo chat.v2", &["chat.v2"]),
+    (&["v1.bearer.d3Jvbmc, chat.v2"], "401 invalid-credential", &[]),
+    (&["v1.bearer.czNjcmV0czNjcmV0, chat.v2"], "401 invalid-credential", &[]),
     // More than one.
-    (
-        &["v1.bearer.czNjcmV0, v1.bearer.dG9rZW4, chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
-    (
-        &["v1.bearer.czNjcmV0, v1.bearer.czNjcmV0, chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
-    (
-        &["v1.bearer.czNjcmV0", "v1.bearer.czNjcmV0", "chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
-    (
-        &["v1.bearer.czNjcmV0", "chat.v2, v1.bearer."],
-        "400 malformed-credential",
-        &[],
-    ),
+    (&["v1.bearer.czNjcmV0, v1.bearer.dG9rZW4, chat.v2"], "400 malformed-credential", &[]),
+    (&["v1.bearer.czNjcmV0, v1.bearer.czNjcmV0, chat.v2"], "400 malformed-credential", &[]),
+    (&["v1.bearer.czNjcmV0", "v1.bearer.czNjcmV0", "chat.v2"], "400 malformed-credential", &[]),
+    (&["v1.bearer.czNjcmV0", "chat.v2, v1.bearer."], "400 malformed-credential", &[]),
     // The prefix alone. Kubernetes takes it for no credential, and so does its profile; here
     // somebody meant to send a token, and is told.
     (&["v1.bearer., chat.v2"], "400 malformed-credential", &[]),
     // Names are compared byte for byte, so these are ordinary ones.
-    (
-        &["V1.Bearer.czNjcmV0, chat.v2"],
-        "401 missing-credential",
-        &[],
-    ),
-    (
-        &["v1.bearerczNjcmV0, chat.v2"],
-        "401 missing-credential",
-        &[],
-    ),
-    (
-        &["xv1.bearer.czNjcmV0, chat.v2"],
-        "401 missing-credential",
-        &[],
-    ),
-    (
-        &["\"v1.bearer.czNjcmV0\", chat.v2"],
-        "401 missing-credential",
-        &[],
-    ),
-    (
-        &["v1.bearer.czNjcmV0, V1.Bearer.czNjcmV0"],
-        "open alice by subprotocol",
-        &["V1.Bearer.czNjcmV0"],
-    ),
+    (&["V1.Bearer.czNjcmV0, chat.v2"], "401 missing-credential", &[]),
+    (&["v1.bearerczNjcmV0, chat.v2"], "401 missing-credential", &[]),
+    (&["xv1.bearer.czNjcmV0, chat.v2"], "401 missing-credential", &[]),
+    (&["\"v1.bearer.czNjcmV0\", chat.v2"], "401 missing-credential", &[]),
+    (&["v1.bearer.czNjcmV0, V1.Bearer.czNjcmV0"], "open alice by subprotocol", &["V1.Bearer.czNjcmV0"]),
     // Base64 has one right form: unpadded, its own alphabet, no spare bits, whole bytes.
-    (
-        &["v1.bearer.czNjcmV0==, chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
-    (
-        &["v1.bearer.dG9rZW4=, chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
-    (
-        &["v1.bearer.dMO2az9lbj4+, chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
-    (
-        &["v1.bearer.dG9rZW4/, chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
-    (
-        &["v1.bearer.dG9r ZW4, chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
-    (
-        &["v1.bearer. czNjcmV0, chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
-    (
-        &["v1.bearer.dG9rZW5, chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
-    (
-        &["v1.bearer.dG9rZW4A0, chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
+    (&["v1.bearer.czNjcmV0==, chat.v2"], "400 malformed-credential", &[]),
+    (&["v1.bearer.dG9rZW4=, chat.v2"], "400 malformed-credential", &[]),
+    (&["v1.bearer.dMO2az9lbj4+, chat.v2"], "400 malformed-credential", &[]),
+    (&["v1.bearer.dG9rZW4/, chat.v2"], "400 malformed-credential", &[]),
+    (&["v1.bearer.dG9r ZW4, chat.v2"], "400 malformed-credential", &[]),
+    (&["v1.bearer. czNjcmV0, chat.v2"], "400 malformed-credential", &[]),
+    (&["v1.bearer.dG9rZW5, chat.v2"], "400 malformed-credential", &[]),
+    (&["v1.bearer.dG9rZW4A0, chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.c, chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.é, chat.v2"], "400 malformed-credential", &[]),
-    (
-        &["v1.bearer.czNjcmV0.czNjcmV0, chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
-    (
-        &["v1.bearer.%63zNjcmV0, chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
+    (&["v1.bearer.czNjcmV0.czNjcmV0, chat.v2"], "400 malformed-credential", &[]),
+    (&["v1.bearer.%63zNjcmV0, chat.v2"], "400 malformed-credential", &[]),
     // NUL, CR, LF, DEL, a byte that is no UTF-8, a surrogate.
     (&["v1.bearer.AA, chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.DQ, chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.Cg, chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.fw, chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.gA, chat.v2"], "400 malformed-credential", &[]),
-    (
-        &["v1.bearer.7aCA, chat.v2"],
-        "400 malformed-credential",
-        &[],
-    ),
+    (&["v1.bearer.7aCA, chat.v2"], "400 malformed-credential", &[]),
 ];
 
 #[tokio::test]
@@ -304,18 +133,13 @@ async fn table() {
 /// The marker says "the token was accepted", so it is not echoed for another carrier's.
 #[tokio::test]
 async fn a_marker_needs_its_token() {
+    #[rustfmt::skip]
     let rows: [(&[&str], &str); 4] = [
         (&["v1.bearer"], "open alice by authorization"),
-        (
-            &["v1.bearer", "chat.v2"],
-            "open alice by authorization, echo chat.v2",
-        ),
+        (&["v1.bearer", "chat.v2"], "open alice by authorization, echo chat.v2"),
         (&["chat.v1"], "open alice by authorization, echo chat.v1"),
         // One credential in two carriers: the subprotocol's token is accepted, too.
-        (
-            &["v1.bearer", "v1.bearer.czNjcmV0"],
-            "open alice by authorization, echo v1.bearer",
-        ),
+        (&["v1.bearer", "v1.bearer.czNjcmV0"], "open alice by authorization, echo v1.bearer"),
     ];
     let site = Site::new(TOKENS, |auth| auth);
     let mut table = Table::new();
