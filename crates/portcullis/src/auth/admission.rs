@@ -4,7 +4,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{Request, Response};
 use portcullis_core::{CarrierKind, Clock, Credential, Identity, Scheme, Verify, VerifyError};
 
@@ -12,7 +11,7 @@ use super::echo::Echo;
 use super::extract::{Extracted, extract};
 use super::handshake;
 use super::origin::OriginPolicy;
-use crate::carrier::{Carrier, Reader, entries};
+use crate::carrier::{Carrier, Reader};
 use crate::profile::Profile;
 use crate::refusal::{Refusal, RefusalKind, Respond};
 
@@ -72,7 +71,7 @@ impl<V: Verify, R> Gate<V, R> {
         let Extracted {
             credential,
             mut rescue,
-            by_subprotocol,
+            bearer,
         } = extracted?;
 
         match &credential {
@@ -82,7 +81,7 @@ impl<V: Verify, R> Gate<V, R> {
         }
         rescue = rescue.filter(|rescue| self.check_origin(request, upgrade, rescue).is_ok());
         let echo = match upgrade {
-            true => Some(self.negotiate(request, by_subprotocol)?),
+            true => Some(self.negotiate(request, bearer)?),
             false => None,
         };
         Ok(Candidate {
@@ -162,34 +161,24 @@ impl<V: Verify, R> Gate<V, R> {
         }
     }
 
-    /// What to echo should the inner service choose nothing.
-    fn negotiate<B>(&self, request: &Request<B>, by_subprotocol: bool) -> Result<Echo, Refusal> {
-        let headers = request.headers();
-        let mut offered = headers
-            .get_all(SEC_WEBSOCKET_PROTOCOL)
-            .iter()
-            .flat_map(|line| entries(line.as_bytes()));
-        let offers_nothing_else = offered.next().is_none();
-        let readers = self
-            .settings
-            .profile
-            .carriers()
-            .iter()
-            .filter_map(|reader| match reader {
-                Reader::Subprotocol(reader) => Some(reader),
-                _ => None,
-            });
-        let mut echo = Echo::new(headers);
-        for reader in readers {
-            if by_subprotocol && offers_nothing_else && !reader.may_be_alone() {
+    /// What may be echoed. `bearer` is the reader whose entry bore the credential.
+    fn negotiate<B>(&self, request: &Request<B>, bearer: Option<usize>) -> Result<Echo, Refusal> {
+        let mut echo = Echo::new(request.headers());
+        if bearer.is_none() && echo.is_offered_nothing() {
+            return Ok(echo);
+        }
+        for (index, reader) in self.settings.profile.carriers().iter().enumerate() {
+            let Reader::Subprotocol(reader) = reader else {
+                continue;
+            };
+            let accepted = bearer == Some(index);
+            if accepted && echo.is_offered_nothing() && !reader.may_be_alone() {
                 return Err(
                     Refusal::new(RefusalKind::MissingProtocol).carrier_is(Carrier::Subprotocol)
                 );
             }
-            match reader.offered_marker(headers) {
-                Some(marker) if by_subprotocol => echo.fall_back_to(marker),
-                Some(marker) => echo.never(marker),
-                None => {}
+            if let Some(marker) = reader.echoed_marker() {
+                echo.judge_marker(marker, accepted);
             }
         }
         Ok(echo)
@@ -254,6 +243,9 @@ impl Settings {
     }
 
     /// The verifier's answer, as of now.
+    ///
+    /// A verifier may allow for clocks that differ. One that forgets to look at the time does not
+    /// let anybody in for it.
     pub(crate) fn judge<C>(
         &self,
         answer: Result<Identity<C>, VerifyError>,
@@ -261,10 +253,13 @@ impl Settings {
     ) -> Result<Identity<C>, Refusal> {
         let now = self.clock.now();
         answer
-            .and_then(|identity| match identity.is_expired(now) {
+            .and_then(|identity| match identity.is_expired(now - LEEWAY) {
                 true => Err(VerifyError::Expired),
                 false => Ok(identity.proven_by(credential, now)),
             })
             .map_err(|error| Refusal::unverified(error, credential.carrier()))
     }
 }
+
+/// How long after its end a verifier may still accept a credential.
+const LEEWAY: Duration = Duration::from_secs(60);

@@ -10,32 +10,51 @@ use crate::carrier::entries;
 /// never one that was not offered: a browser fails the connection for either (RFC 6455 §4.1).
 #[derive(Debug)]
 pub(super) struct Echo {
-    // What the client offered, without the entries that bore a token. One line, as nearly always.
-    offered: Option<HeaderValue>,
-    more: Vec<HeaderValue>,
-    marker: Option<HeaderValue>,
-    never: Option<HeaderValue>,
+    // Behind a pointer, since it travels through every future and most requests offer nothing.
+    offer: Option<Box<Offer>>,
 }
+
+/// What the client offered, without the entries that bore a token.
+#[derive(Debug)]
+struct Offer {
+    lines: Lines,
+    marker: Option<HeaderValue>,
+    never: Vec<HeaderValue>,
+}
+
+/// One line, as nearly always, and those behind it.
+#[derive(Debug)]
+struct Lines(HeaderValue, Vec<HeaderValue>);
 
 impl Echo {
     pub(super) fn new(headers: &HeaderMap) -> Self {
-        let mut lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().cloned();
+        let mut lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+        let offer = lines.next().map(|first| {
+            Box::new(Offer {
+                lines: Lines(first.clone(), lines.cloned().collect()),
+                marker: None,
+                never: Vec::new(),
+            })
+        });
         Self {
-            offered: lines.next(),
-            more: lines.collect(),
-            marker: None,
-            never: None,
+            offer: offer.filter(|offer| offer.entries().next().is_some()),
         }
     }
 
-    /// Echo this if the inner service chooses nothing.
-    pub(super) fn fall_back_to(&mut self, marker: &HeaderValue) {
-        self.marker.get_or_insert_with(|| marker.clone());
+    /// Whether the client offered nothing, or nothing but a token.
+    pub(super) fn is_offered_nothing(&self) -> bool {
+        self.offer.is_none()
     }
 
-    /// Do not echo this, even if the inner service chooses it: no token came with it.
-    pub(super) fn never(&mut self, marker: &HeaderValue) {
-        self.never = Some(marker.clone());
+    /// The marker of a reader. Its token was accepted, so it is echoed if the inner service chooses
+    /// nothing; or it was not, and then it is not echoed even if the inner service chooses it.
+    pub(super) fn judge_marker(&mut self, marker: &HeaderValue, accepted: bool) {
+        let Some(offer) = &mut self.offer else { return };
+        match accepted {
+            true if offer.has(marker) => offer.marker = Some(marker.clone()),
+            true => {}
+            false => offer.never.push(marker.clone()),
+        }
     }
 
     pub(super) fn apply<B>(self, response: &mut Response<B>) {
@@ -46,22 +65,33 @@ impl Echo {
         }
         let headers = response.headers_mut();
         let mut chosen = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-        match (chosen.next(), chosen.next()) {
-            (Some(chosen), None) if self.is_offered(chosen) => return,
-            (None, _) => {}
+        match (chosen.next(), chosen.next(), &self.offer) {
+            (None, _, _) => {}
+            (Some(chosen), None, Some(offer)) if offer.allows(chosen) => return,
             _ => {
                 tracing::error!("the inner service chose a subprotocol that was not offered");
                 headers.remove(SEC_WEBSOCKET_PROTOCOL);
             }
         }
-        if let Some(marker) = self.marker {
+        if let Some(marker) = self.offer.and_then(|offer| offer.marker) {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, marker);
         }
     }
+}
 
-    fn is_offered(&self, chosen: &HeaderValue) -> bool {
-        let mut lines = self.offered.iter().chain(&self.more);
-        self.never.as_ref() != Some(chosen)
-            && lines.any(|line| entries(line.as_bytes()).any(|entry| entry == chosen.as_bytes()))
+impl Offer {
+    fn entries(&self) -> impl Iterator<Item = &[u8]> {
+        let Lines(first, more) = &self.lines;
+        std::iter::once(first)
+            .chain(more)
+            .flat_map(|line| entries(line.as_bytes()))
+    }
+
+    fn has(&self, protocol: &HeaderValue) -> bool {
+        self.entries().any(|entry| entry == protocol.as_bytes())
+    }
+
+    fn allows(&self, chosen: &HeaderValue) -> bool {
+        self.has(chosen) && !self.never.contains(chosen)
     }
 }

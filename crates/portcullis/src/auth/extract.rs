@@ -14,8 +14,8 @@ pub(super) struct Extracted {
     /// The ambient one that may decide if the first is bad. Only compatibility asks for it.
     pub(super) rescue: Option<Credential>,
 
-    /// Whether the subprotocol bore the credential, alone or beside another carrier.
-    pub(super) by_subprotocol: bool,
+    /// The reader of the subprotocol that bore the credential, alone or beside another carrier.
+    pub(super) bearer: Option<usize>,
 }
 
 /// Empties every carrier of the profile and settles which credential decides.
@@ -30,13 +30,13 @@ pub(super) fn extract<B>(
     let mut extracted = Extracted::default();
     let mut ambient = None;
     let mut refusal = None;
-    for reader in profile.carriers() {
+    for (index, reader) in profile.carriers().iter().enumerate() {
         let taken = match reader.take(request) {
             // A subprotocol means nothing on a request that opens no socket.
             _ if matches!(reader, Reader::Subprotocol(_)) && !upgrade => continue,
             Ok(None) => continue,
             Ok(Some(credential)) => match credential.carrier().kind() {
-                CarrierKind::Explicit => extracted.settle(profile, credential),
+                CarrierKind::Explicit => extracted.settle(profile, index, credential),
                 CarrierKind::Ambient => settle_ambient(&mut ambient, credential),
             },
             // A broken cookie beside an explicit credential decides nothing.
@@ -64,7 +64,7 @@ pub(super) fn extract<B>(
             Ok(extracted)
         }
         (None, Some(Ok(ambient)))
-            if profile.precedence == Precedence::FirstWins && !extracted.by_subprotocol =>
+            if profile.precedence == Precedence::FirstWins && extracted.bearer.is_none() =>
         {
             extracted.rescue = Some(ambient);
             Ok(extracted)
@@ -75,9 +75,16 @@ pub(super) fn extract<B>(
 
 impl Extracted {
     /// Takes note of an explicit credential. Two different ones are no race: they are a mistake.
-    fn settle(&mut self, profile: &Profile, credential: Credential) -> Result<(), Refusal> {
+    fn settle(
+        &mut self,
+        profile: &Profile,
+        reader: usize,
+        credential: Credential,
+    ) -> Result<(), Refusal> {
         let by_subprotocol = credential.carrier() == Carrier::Subprotocol;
-        self.by_subprotocol |= by_subprotocol;
+        if by_subprotocol {
+            self.bearer.get_or_insert(reader);
+        }
         match &self.credential {
             None => self.credential = Some(credential),
             Some(first) if first.is_same_as(&credential) => {}

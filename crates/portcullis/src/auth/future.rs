@@ -51,7 +51,7 @@ where
         Self {
             state: State::Verifying {
                 verification,
-                pending: Some(pending),
+                pending: Some(Box::new(pending)),
             },
         }
     }
@@ -142,7 +142,7 @@ pin_project! {
         },
         Verifying {
             verification: Verification<V::Claims>,
-            pending: Option<Pending<S, B, V, R>>,
+            pending: Option<Box<Pending<S, B, V, R>>>,
         },
     }
 }

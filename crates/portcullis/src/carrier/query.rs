@@ -59,35 +59,40 @@ impl Query {
         let Some(query) = request.uri().query() else {
             return Ok(None);
         };
-        let mut values = query
-            .split('&')
+        let mut pairs = 0;
+        let mut values = parameters(query)
+            .inspect(|_| pairs += 1)
             .filter_map(|pair| value_of(pair, &self.name));
-        let Some(first) = values.next() else {
-            return match query.split('&').nth(MAX_PAIRS) {
-                Some(_) => Err(Unreadable::TooLarge),
-                None => Ok(None),
-            };
+        let first = values.next();
+        let (last, others) =
+            values.fold((first, 0), |(_, others), value| (Some(value), others + 1));
+        let Some(value) = last else {
+            return bounded(pairs).map(|()| None);
         };
-        let last = values.last();
-        let taken = if query.split('&').nth(MAX_PAIRS).is_some() {
-            Err(Unreadable::TooLarge)
-        } else if self.forgiving {
-            read_forgiving(last.unwrap_or(first))
-        } else if last.is_some() {
-            Err(Unreadable::Malformed(
+        let taken = bounded(pairs).and_then(|()| match (self.forgiving, others) {
+            (true, _) => read_forgiving(value),
+            (false, 0) => decode::percent(value).map(Some),
+            (false, _) => Err(Unreadable::Malformed(
                 "the query has the parameter more than once",
-            ))
-        } else {
-            decode::percent(first.as_bytes()).map(Some)
-        };
-        if let Some(stripped) = remove_parameter(request.uri(), &self.name) {
-            *request.uri_mut() = stripped;
-        }
-        #[cfg(feature = "axum")]
-        crate::axum::strip_original_uri(request.extensions_mut(), &self.name);
+            )),
+        });
+        self.strip(request);
         taken.map(|secret| {
             secret.map(|secret| Credential::new(Carrier::Query, Scheme::Bearer, secret))
         })
+    }
+
+    /// Takes the parameter out of the request's address and of the copy that axum keeps, which is
+    /// the same one unless a router is nested.
+    fn strip<B>(&self, request: &mut Request<B>) {
+        let Some(stripped) = remove_parameter(request.uri(), &self.name) else {
+            return;
+        };
+        let before = std::mem::replace(request.uri_mut(), stripped.clone());
+        #[cfg(feature = "axum")]
+        crate::axum::strip_original_uri(request.extensions_mut(), &before, stripped, &self.name);
+        #[cfg(not(feature = "axum"))]
+        drop((before, stripped));
     }
 }
 
@@ -97,41 +102,79 @@ impl Query {
 pub(crate) fn remove_parameter(uri: &Uri, name: &str) -> Option<Uri> {
     let path_and_query = uri.path_and_query()?;
     let query = path_and_query.query()?;
-    let is_named = |pair: &str| value_of(pair, name).is_some();
-    if !query.split('&').any(is_named) {
+    let (path, mut found) = (path_and_query.path(), false);
+    let mut stripped = Vec::with_capacity(path_and_query.as_str().len());
+    stripped.extend_from_slice(path.as_bytes());
+    for pair in parameters(query) {
+        if value_of(pair, name).is_some() {
+            found = true;
+        } else {
+            stripped.push(if stripped.len() == path.len() {
+                b'?'
+            } else {
+                b'&'
+            });
+            stripped.extend_from_slice(pair);
+        }
+    }
+    if !found {
         return None;
     }
-    let mut stripped = String::with_capacity(path_and_query.as_str().len());
-    stripped.push_str(path_and_query.path());
-    let mut separator = '?';
-    for pair in query.split('&').filter(|pair| !is_named(pair)) {
-        stripped.push(separator);
-        stripped.push_str(pair);
-        separator = '&';
-    }
-    let mut parts = uri.clone().into_parts();
     // What is left of a valid path and query is one. Should it ever not be, losing the address is
     // better than handing the secret on.
-    parts.path_and_query = Some(
-        PathAndQuery::from_maybe_shared(bytes::Bytes::from(stripped))
-            .unwrap_or_else(|_| PathAndQuery::from_static("/")),
-    );
+    let path_and_query = PathAndQuery::from_maybe_shared(bytes::Bytes::from(stripped))
+        .unwrap_or_else(|_| PathAndQuery::from_static("/"));
+    if uri.authority().is_none() {
+        return Some(Uri::from(path_and_query));
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path_and_query);
     Some(Uri::from_parts(parts).unwrap_or_else(|_| Uri::from_static("/")))
 }
 
-/// The value of `pair` if it is named `name`, still encoded.
-fn value_of<'a>(pair: &'a str, name: &str) -> Option<&'a str> {
-    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-    let is_named = match key.contains('%') {
-        true => percent_encoding::percent_decode_str(key).eq(name.bytes()),
-        false => key == name,
-    };
-    is_named.then_some(value)
+/// What stands between the ampersands.
+fn parameters(query: &str) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(query.as_bytes());
+    std::iter::from_fn(move || {
+        let query = rest?;
+        let (pair, behind) = match memchr::memchr(b'&', query) {
+            Some(end) => (&query[..end], Some(&query[end + 1..])),
+            None => (query, None),
+        };
+        rest = behind;
+        Some(pair)
+    })
 }
 
-fn read_forgiving(value: &str) -> Result<Option<String>, Unreadable> {
-    let spaced = value.replace('+', " ");
-    let decoded = percent_encoding::percent_decode_str(&spaced)
+/// The value of `pair` if it is named `name`, still encoded.
+fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    if let Some(behind) = pair.strip_prefix(name.as_bytes()) {
+        match behind {
+            [] => return Some(&[]),
+            [b'=', value @ ..] => return Some(value),
+            _ => {}
+        }
+    }
+    let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+    let (key, value) = pair.split_at(end);
+    let is_named = memchr::memchr(b'%', key).is_some()
+        && percent_encoding::percent_decode(key).eq(name.bytes());
+    is_named.then(|| value.strip_prefix(b"=").unwrap_or(value))
+}
+
+fn bounded(pairs: usize) -> Result<(), Unreadable> {
+    match pairs > MAX_PAIRS {
+        true => Err(Unreadable::TooLarge),
+        false => Ok(()),
+    }
+}
+
+fn read_forgiving(value: &[u8]) -> Result<Option<String>, Unreadable> {
+    let spaced: Vec<u8> = value
+        .iter()
+        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+        .collect();
+    let decoded = percent_encoding::percent_decode(&spaced)
         .decode_utf8()
         .map_err(|_| Unreadable::Malformed("the credential is not UTF-8"))?;
     match decoded.trim() {

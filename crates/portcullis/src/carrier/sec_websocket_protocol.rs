@@ -92,9 +92,21 @@ impl fmt::Debug for SecWebSocketProtocol {
 
 /// The entries of one line, trimmed, without the empty ones (RFC 9110 §5.6.1.2).
 pub(crate) fn entries(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|byte| *byte == b',')
-        .map(trim)
-        .filter(|entry| !entry.is_empty())
+    segments(line).map(trim).filter(|entry| !entry.is_empty())
+}
+
+/// What stands between the commas of one line, as it stands there.
+pub(super) fn segments(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let (segment, behind) = match memchr::memchr(b',', line) {
+            Some(comma) => (&line[..comma], Some(&line[comma + 1..])),
+            None => (line, None),
+        };
+        rest = behind;
+        Some(segment)
+    })
 }
 
 /// Without the optional white space of RFC 9110 §5.6.3: spaces and tabs, nothing else.

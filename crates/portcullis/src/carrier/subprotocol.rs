@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use portcullis_core::{Carrier, Credential, Scheme};
 
-use super::sec_websocket_protocol::{entries, trim};
+use super::sec_websocket_protocol::{entries, segments, trim};
 use super::{MAX_ENTRIES, Taken, Unreadable, decode};
 
 /// Reads an entry of `Sec-WebSocket-Protocol`: a prefix, and behind it the token.
@@ -86,16 +86,9 @@ impl Subprotocol {
         self
     }
 
-    /// The marker, if `headers` (which the token has been taken out of) offer it.
-    pub(crate) fn offered_marker(&self, headers: &HeaderMap) -> Option<&HeaderValue> {
-        let marker = self.marker.as_ref()?;
-        let mut offered = headers
-            .get_all(SEC_WEBSOCKET_PROTOCOL)
-            .iter()
-            .flat_map(|line| entries(line.as_bytes()));
-        offered
-            .any(|entry| entry == marker.as_bytes())
-            .then_some(marker)
+    /// The entry that stands for an accepted token, if there is one.
+    pub(crate) fn echoed_marker(&self) -> Option<&HeaderValue> {
+        self.marker.as_ref()
     }
 
     /// Whether a token may come without any other protocol beside it.
@@ -147,16 +140,11 @@ impl Subprotocol {
 
     /// Leaves every line that bears no token as it is, and the others without their tokens.
     fn strip(&self, headers: &mut HeaderMap) {
-        let bears_token = |line: &[u8]| entries(line).any(|entry| self.token_of(entry).is_some());
-        let rest = |line: &HeaderValue| match bears_token(line.as_bytes()) {
-            true => self.without_tokens(line.as_bytes()),
-            false => Some(line.clone()),
-        };
         let mut lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
         let Some(first) = lines.next() else { return };
         if lines.next().is_none() {
             // One line, as nearly always: no list of lines is needed.
-            match rest(first) {
+            match self.without_tokens(first) {
                 Some(line) => headers.insert(SEC_WEBSOCKET_PROTOCOL, line),
                 None => headers.remove(SEC_WEBSOCKET_PROTOCOL),
             };
@@ -165,7 +153,7 @@ impl Subprotocol {
         let lines: Vec<_> = headers
             .get_all(SEC_WEBSOCKET_PROTOCOL)
             .iter()
-            .filter_map(rest)
+            .filter_map(|line| self.without_tokens(line))
             .collect();
         headers.remove(SEC_WEBSOCKET_PROTOCOL);
         for line in lines {
@@ -173,22 +161,37 @@ impl Subprotocol {
         }
     }
 
-    /// The other entries with the white space between them, or `None` if there are none.
-    fn without_tokens(&self, line: &[u8]) -> Option<HeaderValue> {
-        let mut kept = Vec::with_capacity(line.len());
-        for segment in line.split(|byte| *byte == b',') {
-            if self.token_of(trim(segment)).is_none() {
-                if !kept.is_empty() {
-                    kept.push(b',');
-                }
-                let first = kept.is_empty();
-                kept.extend_from_slice(if first { trim(segment) } else { segment });
+    /// The line as it is if it bears no token; else the other entries with the white space between
+    /// them, or `None` if there are none.
+    fn without_tokens(&self, line: &HeaderValue) -> Option<HeaderValue> {
+        let bytes = line.as_bytes();
+        let mut kept = Vec::new();
+        let (mut has_tokens, mut has_others) = (false, false);
+        for segment in segments(bytes) {
+            let entry = trim(segment);
+            if self.token_of(entry).is_some() {
+                has_tokens = true;
+                continue;
+            }
+            if kept.is_empty() {
+                kept.reserve(bytes.len());
+                kept.extend_from_slice(entry);
+            } else {
+                kept.push(b',');
+                kept.extend_from_slice(segment);
+            }
+            has_others |= !entry.is_empty();
+        }
+        match (has_tokens, has_others) {
+            (false, _) => Some(line.clone()),
+            (true, false) => None,
+            (true, true) => {
+                kept.truncate(trim(&kept).len());
+                // Bytes of a header value are one again. Were they not, nothing is better than the
+                // token.
+                HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)).ok()
             }
         }
-        kept.truncate(trim_end(&kept).len());
-        entries(&kept).next()?;
-        // Bytes of a header value are one again. Were they not, nothing is better than the token.
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)).ok()
     }
 }
 
@@ -247,11 +250,4 @@ enum Empty {
 enum Several {
     FirstWins,
     Malformed,
-}
-
-fn trim_end(mut bytes: &[u8]) -> &[u8] {
-    while let [rest @ .., b' ' | b'\t'] = bytes {
-        bytes = rest;
-    }
-    bytes
 }
