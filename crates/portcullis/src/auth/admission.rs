@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
+use hyper::upgrade::OnUpgrade;
 use portcullis_core::{CarrierKind, Clock, Credential, Identity, Scheme, Verify, VerifyError};
 
 use super::echo::Echo;
@@ -131,7 +132,9 @@ impl<V: Verify, R> Gate<V, R> {
     where
         R: Respond<ResBody>,
     {
-        let (parts, _) = request.into_parts();
+        let (mut parts, _) = request.into_parts();
+        // Whoever holds it may get the socket, whatever the response says.
+        parts.extensions.remove::<OnUpgrade>();
         refusal.answer(&self.settings.profile, &self.responder, &parts, upgrade)
     }
 

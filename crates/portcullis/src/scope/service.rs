@@ -3,6 +3,7 @@ use std::task::{Context, Poll};
 
 use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use http::{Request, Response};
+use hyper::upgrade::OnUpgrade;
 use portcullis_core::Identity;
 use tower_service::Service;
 
@@ -40,7 +41,9 @@ where
             None => RefusalKind::MissingCredential,
         };
         let upgrade = is_upgrade(&request);
-        let (parts, _) = request.into_parts();
+        let (mut parts, _) = request.into_parts();
+        // Whoever holds it may get the socket, whatever the response says.
+        parts.extensions.remove::<OnUpgrade>();
         let mut response =
             Refusal::new(kind).answer(&Profile::default(), &self.layer.responder, &parts, upgrade);
         if kind == RefusalKind::InsufficientScope {
