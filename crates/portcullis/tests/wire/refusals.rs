@@ -11,6 +11,7 @@ use axum::routing::any;
 use http::StatusCode;
 use http::header::WWW_AUTHENTICATE;
 use http::request::Parts;
+use hyper::upgrade::OnUpgrade;
 use portcullis::testing::{TestClient, TestRequest, TestResponse};
 use portcullis::{
     AuthLayer, Credential, Identity, Refusal, RefusalKind, RequireScopeLayer, VerifyError,
@@ -174,6 +175,7 @@ async fn a_responder_cannot_admit() {
     for (answer, expected) in rows {
         let respond = move |refusal: &Refusal, request: &Parts| {
             assert!(!request.headers.contains_key("authorization"));
+            assert!(request.extensions.get::<OnUpgrade>().is_none());
             let text = format!("{}: {}", request.uri.path(), refusal.explain());
             let mut response = Response::new(Body::from(text));
             *response.status_mut() = answer;
