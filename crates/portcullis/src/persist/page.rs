@@ -12,12 +12,12 @@ use super::confirmation::{FIELD, Question};
 use super::redirect::REFERRER_POLICY;
 use crate::refusal::Refusal;
 
-/// Nobody is logged in, and the link is on a page of somebody else.
+/// Nobody is logged in, and the link may be somebody else's.
 pub(super) fn ask(subject: &str, question: &Question) -> Response<Bytes> {
     let subject = name(subject);
     let title = format!("Continue as {subject}?");
     let text = format!(
-        "A link on another site logs you in here as {subject}. \
+        "The link you opened logs you in here as {subject}. \
          Go on only if you expected this: what you do next is seen by whoever has this login."
     );
     let form = form(&format!("Continue as {subject}"), "Not now", question);
@@ -43,7 +43,7 @@ pub(super) fn switch(present: &str, subject: &str, question: &Question) -> Respo
 
 /// The answer to a question leads to nothing.
 pub(super) fn failure(status: StatusCode, text: &str) -> Response<Bytes> {
-    page(status, "You are not logged in", &escape(text), "")
+    page(status, "The login did not happen", &escape(text), "")
 }
 
 /// The credential that was asked about is no good by now, or the verifier cannot tell.

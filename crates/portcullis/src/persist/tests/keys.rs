@@ -45,12 +45,17 @@ async fn a_page_seals_anew_what_an_old_key_has_sealed() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_not_sealed_anew() {
+async fn what_is_refused_is_not_sealed_anew() {
     let server = Server::new();
     let jar = server.jar("alice-1");
+    let down = server.jar("down");
     server
         .cookie
         .replace_keys(CookieKeys::new(&key(2)).and_previous(&key(1)));
+    let response = server.open("/", TYPED, &down).await;
+    assert_eq!(outcome(&response), "pass 503");
+    let response = server.open("/?token=mallory", TYPED, &jar).await;
+    assert_eq!(outcome(&response), "pass 403");
     server.verifier.revoke("alice-1");
     assert_eq!(
         outcome(&server.open("/", TYPED, &jar).await),
