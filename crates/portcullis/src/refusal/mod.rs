@@ -1,7 +1,7 @@
 //! The answer to a request that is not admitted.
 //!
-//! A [`Refusal`] has a [`RefusalKind`], a status that the [`Profile`](crate::Profile) chose, and a
-//! body that says no more than the kind. [`Problem`] writes it as `application/problem+json`
+//! A [`Refusal`] has a [`RefusalKind`], a status that the [`Profile`] chose, and a body
+//! that says no more than the kind. [`Problem`] writes it as `application/problem+json`
 //! (RFC 9457); any closure that is a [`Respond`] writes something else.
 //!
 //! Whatever the responder answers, the layer sees to the rest: `Cache-Control: no-store`, the

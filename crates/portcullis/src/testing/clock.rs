@@ -20,7 +20,7 @@ use portcullis_core::Clock;
 /// let client = TestClient::new(app);
 ///
 /// assert_eq!(client.get("/").bearer("t0k").send().await.status(), 200);
-/// clock.advance(hour);
+/// clock.advance(2 * hour);
 /// assert_eq!(client.get("/").bearer("t0k").send().await.status(), 401);
 /// # }
 /// ```

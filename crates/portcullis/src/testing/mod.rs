@@ -39,7 +39,7 @@
 //!
 //! A [`FakeClock`] stands still until it is turned. It is the wall clock only: what *waits*, such
 //! as the time limit of a verifier, waits on tokio's clock, which a test turns with
-//! [`tokio::time::pause`] and [`tokio::time::advance`].
+//! `tokio::time::pause` and `tokio::time::advance`.
 
 mod client;
 mod clock;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::any;
-use portcullis::testing::{Accepting, Refusing, Silent};
-use portcullis::{AuthLayer, Credential, Identity, Verify, VerifyError};
+use portcullis::testing::{Accepting, FakeClock, Refusing, Silent};
+use portcullis::{AuthLayer, Clock, Credential, Identity, Verify, VerifyError};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -139,6 +139,39 @@ async fn admission_gives_up_in_time() {
                 (limit..=limit + granularity).contains(&start.elapsed()),
                 "{limit:?}"
             );
+        }
+    }
+}
+
+/// A verifier that accepts what has ended long ago is overruled. It may have a leeway of its own, so
+/// admission has the longest that is usual: a minute.
+#[tokio::test]
+async fn an_identity_ends() {
+    let clock = FakeClock::new();
+    let end = clock.now();
+    let alice = Identity::builder("alice").expires_at(end).build();
+    let verifier = Accepting::everything(alice);
+    let router = || Router::new().route("/", any(|| async {}));
+    let apps = [
+        router().layer(AuthLayer::new(verifier.clone()).clock(clock.clone())),
+        router().layer(AuthLayer::new(later(verifier)).clock(clock.clone())),
+    ];
+    let minute = Duration::from_secs(60);
+    let moment = Duration::from_nanos(1);
+    let rows = [
+        (end - minute, 200),
+        (end + minute - moment, 200),
+        (end + minute, 401),
+        (end + 60 * minute, 401),
+    ];
+    for app in apps {
+        for over in Over::BOTH {
+            let client = over.client(app.clone());
+            for (now, expected) in rows {
+                clock.set(now);
+                let response = client.get("/").bearer("t0k").send().await;
+                assert_eq!(response.status(), expected, "{now:?}");
+            }
         }
     }
 }
