@@ -1,16 +1,21 @@
 //! The whole of the server, as a router.
 
+use std::error::Error;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::http::{Method, header};
+use portcullis::redacting_span;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::cors::CorsLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::trace::TraceLayer;
 
+use crate::auth::Doors;
 use crate::events::Events;
 use crate::kernel::{KernelSpecs, Kernels};
 use crate::options::Options;
@@ -56,16 +61,28 @@ impl App {
 }
 
 /// Everything there is to ask for. What says nothing of anybody is open; the rest is guarded.
-pub(crate) fn router(app: Arc<App>, options: &Options) -> Router {
-    let open = page::files().merge(api::version());
-    let guarded = page::index().merge(api::routes(app));
-    let router = auth::guard(guarded, options)
-        .merge(open)
-        .layer(cors(options));
-    let headers = page::security_headers().into_iter();
-    headers.fold(router, |router, (name, value)| {
-        router.layer(SetResponseHeaderLayer::if_not_present(name, value))
-    })
+pub(crate) fn service(
+    app: Arc<App>,
+    options: &Options,
+    token: &str,
+    address: SocketAddr,
+) -> Result<auth::Server, Box<dyn Error>> {
+    let doors = Doors {
+        open: page::files().merge(api::version()),
+        front: page::index(),
+        guarded: api::routes(app),
+    };
+    // From the inside out: what crosses origins, what is traced, what every answer says.
+    let around = |router: Router| {
+        let traced = router
+            .layer(cors(options))
+            .layer(TraceLayer::new_for_http().make_span_with(redacting_span));
+        let headers = page::security_headers().into_iter();
+        headers.fold(traced, |router, (name, value)| {
+            router.layer(SetResponseHeaderLayer::if_not_present(name, value))
+        })
+    };
+    auth::guard(doors, options, token, address, around)
 }
 
 /// Lets the pages of other origins read answers, if the command line names them.

@@ -1,22 +1,122 @@
-//! Who may come in. The one file that knows how sockets are admitted.
+//! Who may come in. Everything about authentication is in here; `share` makes one of the tokens.
+
+use std::error::Error;
+use std::net::SocketAddr;
 
 use axum::Router;
-use portcullis_core::Identity;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{Response, header};
+use axum::response::{AppendHeaders, IntoResponse, Redirect};
+use axum::routing::post;
+use portcullis::persist::PersistToken;
+use portcullis::seal::{CookieKey, CookieKeys, SealedCookie};
+use portcullis::verify::AnyOf;
+use portcullis::{AuthLayer, PersistTokenLayer, RequireScopeLayer, any_of};
+use portcullis::{Refusal, StaticToken, StaticTokens};
+use tower::Layer;
 
-use crate::options::Options;
+use crate::options::{Options, Profile};
+use crate::share::{self, ShareLinks};
 
-/// The WebSocket types that the rest of the server uses.
+/// The socket types that the rest of the server uses.
 pub(crate) mod ws {
-    pub(crate) use axum::extract::ws::rejection::WebSocketUpgradeRejection as Rejection;
-    pub(crate) use axum::extract::ws::{
-        CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code,
-    };
+    pub(crate) use axum::extract::ws::{CloseFrame, Message, close_code};
+    pub(crate) use portcullis::GuardedSocket as WebSocket;
+    pub(crate) use portcullis::GuardedUpgrade as WebSocketUpgrade;
+    pub(crate) use portcullis::GuardedUpgradeRejection as Rejection;
 }
 
-/// Who asks, as handlers take it.
-pub(crate) type Visitor = Option<axum::Extension<Identity>>;
+/// The server's own token, and those of links that were shared.
+type Verifier = AnyOf<(StaticTokens, ShareLinks)>;
 
-/// Puts the guard in front of everything that `router` serves.
-pub(crate) fn guard(router: Router, _options: &Options) -> Router {
-    router
+/// The whole server, as a service.
+pub(crate) type Server = PersistToken<Router, Verifier>;
+
+/// What is open to whom.
+pub(crate) struct Doors {
+    /// Everybody.
+    pub(crate) open: Router,
+    /// Everybody but those with a bad credential.
+    pub(crate) front: Router,
+    /// Who was let in.
+    pub(crate) guarded: Router,
+}
+
+/// Puts the guard in front of the doors.
+pub(crate) fn guard(
+    doors: Doors,
+    options: &Options,
+    token: &str,
+    address: SocketAddr,
+    around: impl FnOnce(Router) -> Router,
+) -> Result<Server, Box<dyn Error>> {
+    let owner = StaticToken::new("owner", token)?.scopes(["share"]);
+    let shares = ShareLinks::default();
+    let verifier = any_of((StaticTokens::new([owner])?, shares.clone()));
+
+    // Two servers on one machine have one jar: cookies know no ports.
+    let key = match &options.cookie_key_file {
+        Some(file) => CookieKey::from_file(file)?,
+        None => CookieKey::generate(),
+    };
+    let name = format!("kernel-server-{}", address.port());
+    let mut cookie = SealedCookie::new(name, CookieKeys::new(&key));
+    if !address.ip().is_loopback() {
+        cookie = cookie.insecure_over_plain_http();
+    }
+
+    let mut profile = portcullis::Profile::jupyter().carrier(cookie.clone());
+    if options.profile == Profile::Compat {
+        profile = profile.compat();
+    }
+    let mut auth = AuthLayer::new(verifier).profile(profile).respond(refuse);
+    auth = auth.origins(options.origins()?)?;
+    if address.ip().is_loopback() {
+        auth = auth.hosts(["localhost", "127.0.0.1", "[::1]"]);
+    }
+    let mut links = PersistTokenLayer::beside(&auth, cookie.clone());
+    if options.profile == Profile::Compat {
+        links = links.also_on_api_replies();
+    }
+
+    let account = Router::new()
+        .route(
+            "/api/share",
+            post(share::mint).layer(RequireScopeLayer::all(["share"])),
+        )
+        .with_state(shares)
+        .merge(
+            Router::new()
+                .route("/logout", post(log_out))
+                .with_state(cookie),
+        );
+    let guarded = doors.guarded.merge(account).route_layer(auth.clone());
+    let front = doors.front.route_layer(auth.allow_anonymous());
+    Ok(links.layer(around(guarded.merge(front).merge(doors.open))))
+}
+
+async fn log_out(State(cookie): State<SealedCookie>) -> impl IntoResponse {
+    (AppendHeaders(cookie.removal()), Redirect::to("/"))
+}
+
+/// Says no in the words of Jupyter, and to a person in a sentence.
+fn refuse(refusal: &Refusal, request: &Parts) -> Response<Body> {
+    let is_page = request.uri.path() == "/";
+    let (kind, body) = if is_page {
+        let page = "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'>\
+            <title>Not let in</title><h1>This link does not let you in</h1>\
+            <p>Open the link that the server printed when it started. <a href='/'>Try without</a>.";
+        ("text/html; charset=utf-8", page.to_owned())
+    } else {
+        let body =
+            serde_json::json!({ "message": refusal.explain(), "reason": refusal.kind().as_str() });
+        ("application/json", body.to_string())
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = refusal.status();
+    let kind = header::HeaderValue::from_static(kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }

@@ -1,7 +1,7 @@
 //! A Jupyter-like kernel server behind portcullis.
 //!
 //! ```text
-//! options ─▶ app ─┬▶ auth      who may come in
+//! options ─▶ app ─┬▶ auth      who may come in ─▶ share
 //!                 ├▶ page      the notebook in the browser
 //!                 └▶ api ─┬▶ kernel    code that runs
 //!                         ├▶ channels  its WebSocket ─▶ wire
@@ -18,6 +18,7 @@ mod kernel;
 mod options;
 mod page;
 mod sessions;
+mod share;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -29,6 +30,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::ServiceExt;
+use axum::extract::Request;
 use axum::serve::ListenerExt;
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -60,10 +63,6 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
-    // As long as `auth` has no guard, nobody else may come near.
-    if !options.ip.is_loopback() {
-        return Err("listens on loopback addresses only".into());
-    }
     let token = options.token()?;
     let specs = KernelSpecs::new(options.kernel.clone());
     let default = specs
@@ -72,10 +71,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind((options.ip, options.port)).await?;
     let app = App::new(specs);
     let stopping = app.stopping.clone();
-    let router = app::router(Arc::clone(&app), &options);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let address = listener.local_addr()?;
+    let service = app::service(Arc::clone(&app), &options, &token.secret, address)?;
 
     // Messages are small, and each is waited for.
     let listener = listener.tap_io(|connection| {
@@ -83,7 +82,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
             tracing::debug!(%error, "a connection keeps its delay");
         }
     });
-    let server = axum::serve(listener, router)
+    let server = axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
         .with_graceful_shutdown(async move { stopping.cancelled().await });
     let server = tokio::spawn(server.into_future());
     welcome(address, &token, &default.display_name)?;

@@ -96,8 +96,18 @@ impl Options {
     }
 }
 
+impl Options {
+    /// The origins whose pages may use this server.
+    pub(crate) fn origins(&self) -> Result<Vec<String>, axum::http::header::ToStrError> {
+        self.allow_origin
+            .iter()
+            .map(|origin| origin.to_str().map(Into::into))
+            .collect()
+    }
+}
+
 /// 192 random bits, as Jupyter makes them.
-fn random_hex() -> io::Result<String> {
+pub(crate) fn random_hex() -> io::Result<String> {
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

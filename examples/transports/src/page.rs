@@ -1,7 +1,9 @@
+use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::header;
+use http::{StatusCode, header};
+use rust_embed::RustEmbed;
 use serde_json::json;
 
 use crate::options::Options;
@@ -22,54 +24,42 @@ pub(crate) fn routes(options: &Options, port: u16, cross_port: u16) -> Router {
     });
     Router::new()
         .route("/config.json", get(async move || Json(config)))
+        .route("/", get(async || file("index.html", PAGE)))
+        .route("/cookie.html", get(async || file("cookie.html", FRAME)))
         .route(
-            "/",
-            get(async || html(include_str!("../web/index.html"), PAGE)),
-        )
-        .route(
-            "/cookie.html",
-            get(async || html(include_str!("../web/cookie.html"), FRAME)),
-        )
-        .route(
-            "/static/app.js",
-            get(async || script(include_str!("../web/app.js"))),
-        )
-        .route(
-            "/static/cookie.js",
-            get(async || script(include_str!("../web/cookie.js"))),
-        )
-        .route(
-            "/static/style.css",
-            get(async || style(include_str!("../web/style.css"))),
+            "/static/{path}",
+            get(async |Path(path): Path<String>| file(&path, FRAME)),
         )
 }
 
 /// The page talks to the sockets of all three origins, and frames the cookie page of each.
-const PAGE: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' \
-     http://127.0.0.1:* http://localhost:* ws://127.0.0.1:* ws://localhost:*; \
+const PAGE: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self' http://127.0.0.1:* http://localhost:* ws://127.0.0.1:* ws://localhost:*; \
      frame-src 'self' http://127.0.0.1:* http://localhost:*; base-uri 'none'; form-action 'none'";
 
 const FRAME: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'self' http://127.0.0.1:* http://localhost:*";
 
-fn html(page: &'static str, policy: &'static str) -> Response {
+fn file(path: &str, policy: &'static str) -> Response {
+    let Some(file) = Web::get(path) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let kind = match path.rsplit_once('.') {
+        Some((_, "html")) => "text/html; charset=utf-8",
+        Some((_, "css")) => "text/css; charset=utf-8",
+        Some((_, "js")) => "text/javascript; charset=utf-8",
+        _ => "image/svg+xml",
+    };
     let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
-    (headers, page).into_response()
+    (headers, file.data.into_owned()).into_response()
 }
 
-fn script(text: &'static str) -> Response {
-    (
-        [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")],
-        text,
-    )
-        .into_response()
-}
-
-fn style(text: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], text).into_response()
-}
+/// What the page is made of, as part of the binary.
+#[derive(RustEmbed)]
+#[folder = "web/"]
+struct Web;

@@ -5,8 +5,8 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{DefaultOnFailedUpgrade, OnFailedUpgrade, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
 use headers::HeaderMapExt;
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use portcullis_core::{Identity, MissingAuthLayer};
 
 use super::GuardedSocket;
@@ -209,6 +209,21 @@ pub enum GuardedUpgradeRejection {
 
     /// The request is no handshake, in the eyes of axum.
     WebSocket(WebSocketUpgradeRejection),
+}
+
+impl GuardedUpgradeRejection {
+    /// The status of the response.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::MissingAuthLayer(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::WebSocket(rejection) => rejection.status(),
+        }
+    }
+
+    /// The text of the response.
+    pub fn body_text(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl IntoResponse for GuardedUpgradeRejection {

@@ -11,7 +11,7 @@ use crate::refusal::Problem;
 /// Lets an identity through that has the scopes a route asks for. See the [module docs](super).
 ///
 /// An identity without them gets 403 and `insufficient_scope` (RFC 6750 §3.1), no identity gets
-/// 401. `C` is the type of the verifier's claims.
+/// 401. `C` is the type of the verifier's claims; see [`claims`](Self::claims).
 #[must_use = "a layer protects nothing before it is put on a route"]
 pub struct RequireScopeLayer<C = (), R = Problem> {
     pub(super) rule: Arc<Rule>,
@@ -19,7 +19,7 @@ pub struct RequireScopeLayer<C = (), R = Problem> {
     pub(super) claims: PhantomData<fn() -> C>,
 }
 
-impl<C> RequireScopeLayer<C> {
+impl RequireScopeLayer {
     /// Asks for all of these scopes.
     pub fn all<S: Into<Box<str>>>(scopes: impl IntoIterator<Item = S>) -> Self {
         Self::new(Rule {
@@ -46,6 +46,15 @@ impl<C> RequireScopeLayer<C> {
 }
 
 impl<C, R> RequireScopeLayer<C, R> {
+    /// Asks identities with claims of another type than `()`. It has to be the verifier's.
+    pub fn claims<D>(self) -> RequireScopeLayer<D, R> {
+        RequireScopeLayer {
+            rule: self.rule,
+            responder: self.responder,
+            claims: PhantomData,
+        }
+    }
+
     /// Answers refusals with `responder`, a [`Respond`](crate::refusal::Respond) such as a closure.
     pub fn respond<Q>(self, responder: Q) -> RequireScopeLayer<C, Q> {
         RequireScopeLayer {

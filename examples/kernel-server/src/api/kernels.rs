@@ -6,13 +6,14 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use portcullis::Identity;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::body::{Body, id};
 use super::{ApiError, events};
 use crate::app::App;
-use crate::auth::{Visitor, ws};
+use crate::auth::ws;
 use crate::channels;
 use crate::kernel::{ClientKey, Kernel, KernelModel};
 use crate::wire::KERNEL_PROTOCOL;
@@ -89,13 +90,13 @@ pub(super) async fn channels(
     State(app): State<Arc<App>>,
     path: Path<String>,
     Query(socket): Query<Socket>,
-    visitor: Visitor,
+    identity: Identity,
     upgrade: Result<ws::WebSocketUpgrade, ws::Rejection>,
 ) -> Result<Response, ApiError> {
     let kernel = find_kernel(&app, &path)?;
     let upgrade = upgrade.map_err(|rejection| events::no_websocket(&rejection))?;
     let key = ClientKey {
-        subject: visitor.map(|identity| identity.subject().into()),
+        subject: identity.subject().into(),
         session: match socket.session_id.filter(|session| !session.is_empty()) {
             Some(session) => session.into(),
             None => Uuid::new_v4().to_string().into(),

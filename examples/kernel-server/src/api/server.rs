@@ -6,13 +6,12 @@ use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use portcullis_core::Identity;
+use portcullis::Identity;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ApiError;
 use crate::app::App;
-use crate::auth::Visitor;
 use crate::wire::timestamp;
 
 pub(super) async fn version() -> Json<Value> {
@@ -36,10 +35,12 @@ pub(super) struct Me {
     permissions: Option<String>,
 }
 
-pub(super) async fn me(visitor: Visitor, Query(query): Query<Me>) -> Result<Json<Value>, ApiError> {
+pub(super) async fn me(
+    identity: Identity,
+    Query(query): Query<Me>,
+) -> Result<Json<Value>, ApiError> {
     let permissions = permissions(query.permissions.as_deref())?;
-    let identity = visitor.map(|extension| extension.0);
-    let name = identity.as_ref().map_or("anonymous", Identity::subject);
+    let name = identity.subject();
     Ok(Json(json!({
         "identity": {
             "username": name,
@@ -50,7 +51,7 @@ pub(super) async fn me(visitor: Visitor, Query(query): Query<Me>) -> Result<Json
             "color": null,
         },
         "permissions": permissions,
-        "authenticated": identity.as_ref().and_then(authenticated),
+        "authenticated": authenticated(&identity),
     })))
 }
 

@@ -17,7 +17,7 @@ const QUEUE_BYTES: usize = 64 << 20;
 /// part of the key so that nobody takes the place of somebody else.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct ClientKey {
-    pub(crate) subject: Option<Box<str>>,
+    pub(crate) subject: Box<str>,
     pub(crate) session: Box<str>,
 }
 
@@ -189,7 +189,7 @@ mod tests {
 
     fn key(subject: &str, session: &str) -> ClientKey {
         ClientKey {
-            subject: Some(subject.into()),
+            subject: subject.into(),
             session: session.into(),
         }
     }

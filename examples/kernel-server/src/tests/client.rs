@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::ServiceExt;
 use axum::http::{Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use clap::Parser;
@@ -26,6 +27,9 @@ use crate::kernel::{Choice, KernelSpecs};
 use crate::options::Options;
 use crate::wire::{Channel, Format, KERNEL_PROTOCOL, Message};
 
+/// Who knows it is the owner.
+const TOKEN: &str = "known-to-the-tests";
+
 /// A server of its own for each test, gone with its test.
 pub(super) struct Server {
     pub(super) app: Arc<App>,
@@ -48,14 +52,15 @@ impl Server {
 
     async fn with(specs: KernelSpecs) -> Self {
         let app = App::new(specs);
-        let options = Options::parse_from(["kernel-server", "--token=not-asked-for-yet"]);
-        let router = app::router(Arc::clone(&app), &options);
+        let options = Options::parse_from(["kernel-server"]);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let serve = async { axum::serve(listener, router).await.unwrap() };
+        let address = listener.local_addr().unwrap();
+        let service = app::service(Arc::clone(&app), &options, TOKEN, address).unwrap();
+        let service = ServiceExt::<axum::extract::Request>::into_make_service(service);
+        let serve = async { axum::serve(listener, service).await.unwrap() };
         Self {
             app,
-            address,
+            address: address.to_string(),
             client: Client::builder(TokioExecutor::new()).build_http(),
             _serving: AbortOnDropHandle::new(tokio::spawn(serve)),
         }
@@ -63,10 +68,22 @@ impl Server {
 
     /// Asks with a body as JupyterLab sends it: JSON that says it is text.
     pub(super) async fn send(&self, method: Method, path: &str, body: &str) -> Response<Bytes> {
+        self.send_as(TOKEN, method, path, body).await
+    }
+
+    /// The same, as whoever has this token.
+    pub(super) async fn send_as(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Response<Bytes> {
         let request = Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.address))
             .header(header::CONTENT_TYPE, "text/plain;charset=UTF-8")
+            .header(header::AUTHORIZATION, format!("token {token}"))
             .body(Full::from(body.to_owned()))
             .unwrap();
         let response = self.client.request(request).await.unwrap();
@@ -96,7 +113,7 @@ impl Server {
     /// Opens the socket of the kernel at this path.
     pub(super) async fn connect(&self, kernel: &str, session: &str, format: Format) -> Socket {
         let url = format!(
-            "ws://{}{kernel}/channels?session_id={session}",
+            "ws://{}{kernel}/channels?session_id={session}&token={TOKEN}",
             self.address
         );
         let mut request = url.into_client_request().unwrap();
@@ -123,7 +140,8 @@ impl Server {
 
     /// Opens the socket at this path, or tells with what status it is refused.
     pub(super) async fn open(&self, path: &str) -> Result<Stream, StatusCode> {
-        let url = format!("ws://{}{path}", self.address);
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let url = format!("ws://{}{path}{separator}token={TOKEN}", self.address);
         match tokio_tungstenite::connect_async(url).await {
             Ok((stream, _response)) => Ok(stream),
             Err(Error::Http(response)) => Err(response.status()),

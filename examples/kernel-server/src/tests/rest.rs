@@ -155,13 +155,50 @@ async fn the_specs_name_the_default() {
 }
 
 #[tokio::test]
-async fn without_a_guard_everybody_is_anonymous() {
+async fn who_asks_is_told_who_it_is() {
     let server = Server::start().await;
     let query = "/api/me?permissions=%7B%22kernels%22%3A%5B%22execute%22%5D%7D";
     let (_, me) = server.json(Method::GET, query, "").await;
-    assert_eq!(me["identity"]["username"], "anonymous");
+    assert_eq!(me["identity"]["username"], "owner");
     assert_eq!(me["permissions"], json!({"kernels": ["execute"]}));
-    assert_eq!(me["authenticated"], Value::Null);
+    assert_eq!(me["authenticated"]["carrier"], "authorization");
+    assert_eq!(me["authenticated"]["scheme"], "token");
+}
+
+#[tokio::test]
+async fn a_shared_link_lets_a_guest_in_who_cannot_share() {
+    let server = Server::start().await;
+    let (status, share) = server.json(Method::POST, "/api/share", "").await;
+    assert_eq!(status, StatusCode::OK);
+    let (_, token) = share["url"]
+        .as_str()
+        .unwrap()
+        .split_once("/?token=")
+        .unwrap();
+    let guest = |method, path| server.send_as(token, method, path, "");
+    let me = guest(Method::GET, "/api/me").await;
+    let me: Value = serde_json::from_slice(me.body()).unwrap();
+    assert_eq!(me["identity"]["username"], "guest-1");
+    let refused = guest(Method::POST, "/api/share").await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn nobody_gets_in_without_a_token() {
+    let server = Server::start().await;
+    for token in ["wrong", ""] {
+        for path in [
+            "/api/me",
+            "/api/kernels",
+            "/api/status",
+            "/api/nothing-here",
+        ] {
+            let refused = server.send_as(token, Method::GET, path, "").await;
+            assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{path}");
+        }
+    }
+    let version = server.send_as("wrong", Method::GET, "/api", "").await;
+    assert_eq!(version.status(), StatusCode::OK);
 }
 
 #[tokio::test]
