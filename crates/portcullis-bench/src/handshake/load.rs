@@ -1,0 +1,105 @@
+//! The load: handshakes over TCP, as fast as the server answers them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+/// So many handshakes are under way at a time.
+const AT_ONCE: usize = 32;
+
+/// A masked Close frame with the code 1000.
+const CLOSE: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+
+/// Where to connect, and what to send.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    address: SocketAddr,
+    /// The head of the request, to its empty line.
+    request: String,
+}
+
+impl Target {
+    /// A handshake for `path`, with what Chromium sends and then `headers`, each with its line
+    /// end.
+    pub(crate) fn new(address: SocketAddr, path: &str, headers: &str) -> Self {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\n\
+             host: {address}\r\n\
+             connection: Upgrade\r\n\
+             pragma: no-cache\r\n\
+             cache-control: no-cache\r\n\
+             user-agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
+             Chrome/156.0.0.0 Safari/537.36\r\n\
+             upgrade: websocket\r\n\
+             origin: http://{address}\r\n\
+             sec-websocket-version: 13\r\n\
+             accept-encoding: gzip, deflate, br, zstd\r\n\
+             accept-language: en-US,en;q=0.9\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             {headers}\r\n"
+        );
+        Self { address, request }
+    }
+}
+
+/// Opens and closes sockets for so long; answers how many it were.
+pub(crate) async fn handshakes(target: &Target, time: Duration) -> io::Result<u64> {
+    let end = Instant::now() + time;
+    let mut loops: JoinSet<io::Result<u64>> = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let target = target.clone();
+        loops.spawn(async move {
+            let mut done = 0;
+            while Instant::now() < end {
+                one(&target).await?;
+                done += 1;
+            }
+            Ok(done)
+        });
+    }
+    let mut done = 0;
+    while let Some(joined) = loops.join_next().await {
+        done += joined.map_err(io::Error::other)??;
+    }
+    Ok(done)
+}
+
+/// Opens a socket and closes it.
+pub(crate) async fn one(target: &Target) -> io::Result<()> {
+    open(target).await?.write_all(CLOSE).await
+}
+
+/// Opens so many sockets and keeps them.
+pub(crate) async fn sockets(target: &Target, count: usize) -> io::Result<Vec<TcpStream>> {
+    let mut streams = Vec::with_capacity(count);
+    for _ in 0..count {
+        streams.push(open(target).await?);
+    }
+    Ok(streams)
+}
+
+/// A socket whose handshake is done. Dropping it resets the connection, which leaves no
+/// `TIME_WAIT` behind, so ports do not run out.
+async fn open(target: &Target) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(target.address).await?;
+    stream.set_nodelay(true)?;
+    stream.set_zero_linger()?;
+    stream.write_all(target.request.as_bytes()).await?;
+    let mut head = Vec::with_capacity(1024);
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    match head.starts_with(b"HTTP/1.1 101 ") {
+        true => Ok(stream),
+        false => Err(io::Error::other(format!(
+            "a handshake was refused: {}",
+            String::from_utf8_lossy(&head)
+        ))),
+    }
+}

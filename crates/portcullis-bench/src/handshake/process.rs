@@ -1,0 +1,82 @@
+//! A server process: started, pinned to a core, read out of `/proc`, and stopped.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::pin::{SERVER, pin};
+
+/// A running server. It is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// What the server writes to, and nobody wants to keep.
+    folder: Option<TempDir>,
+}
+
+impl Server {
+    /// Starts `command` on the servers' core.
+    pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
+        let child = command.stdin(Stdio::null()).spawn()?;
+        let server = Self {
+            child,
+            folder: None,
+        };
+        // Right away, so that threads which it starts later are on that core, too.
+        pin(Some(Pid::from_child(&server.child)), SERVER)?;
+        Ok(server)
+    }
+
+    /// Removes `folder` when the server has ended.
+    pub(crate) fn with_folder(mut self, folder: TempDir) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
+    /// The first line that it prints. Its output has to be piped.
+    pub(crate) fn first_line(&mut self) -> io::Result<String> {
+        let output = self.child.stdout.take();
+        let mut line = String::new();
+        BufReader::new(output.ok_or(io::ErrorKind::BrokenPipe)?).read_line(&mut line)?;
+        Ok(line.trim().to_owned())
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn terminate(mut self) -> io::Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        self.child.wait().map(|_| ())
+    }
+
+    /// The time that it has spent on the processor, in its own code and in the kernel, in seconds.
+    pub(crate) fn cpu_seconds(&self) -> io::Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The second field is the name in parentheses, and may have spaces (proc_pid_stat(5)).
+        let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+        let mut times = fields.split(' ').skip(11).map(str::parse::<u32>);
+        match (times.next(), times.next()) {
+            (Some(Ok(user)), Some(Ok(system))) => {
+                Ok(f64::from(user + system) / rustix::param::clock_ticks_per_second() as f64)
+            }
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// The memory that it has in use, in KiB.
+    pub(crate) fn resident_kib(&self) -> io::Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok())
+            .ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing left to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
