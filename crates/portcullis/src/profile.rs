@@ -156,15 +156,22 @@ impl Profile {
             .status(RefusalKind::ExpiredCredential, StatusCode::FORBIDDEN)
     }
 
-    /// Adds a carrier. One of the same kind that was there before stays.
+    /// Adds a carrier. One of the same kind that was there before stays; a second reader of the
+    /// `Authorization` header is merged with the first, since a request has one such header.
     #[must_use]
     pub fn carrier(mut self, reader: impl Into<Reader>) -> Self {
-        self.readers = self
-            .readers
-            .iter()
-            .cloned()
-            .chain([reader.into()])
-            .collect();
+        let mut added = Some(reader.into());
+        let merge = |reader: Reader| match (reader, &added) {
+            (Reader::Authorization(first), Some(Reader::Authorization(second))) => {
+                let merged = first.merged_with(second);
+                added = None;
+                Reader::Authorization(merged)
+            }
+            (reader, _) => reader,
+        };
+        let mut readers: Vec<_> = self.readers.iter().cloned().map(merge).collect();
+        readers.extend(added);
+        self.readers = readers.into();
         self
     }
 
@@ -260,4 +267,21 @@ pub(crate) enum SameOrigin {
 
     /// Host and port. A request without an `Origin` passes.
     Lenient,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_readers_of_one_header_are_one() {
+        let profile = Profile::new("both")
+            .carrier(Authorization::bearer())
+            .carrier(Query::named("token"))
+            .carrier(Authorization::basic());
+        let [Reader::Authorization(both), Reader::Query(_)] = profile.carriers() else {
+            panic!("{profile:?}");
+        };
+        assert_eq!(both.challenges().count(), 2);
+    }
 }

@@ -65,6 +65,15 @@ impl Authorization {
         }
     }
 
+    /// Reads what either of the two does: a request has one such header.
+    pub(crate) const fn merged_with(self, other: &Self) -> Self {
+        Self {
+            bearer: self.bearer || other.bearer,
+            basic: self.basic || other.basic,
+            jupyter: self.jupyter || other.jupyter,
+        }
+    }
+
     /// The schemes to name in a challenge.
     pub(crate) fn challenges(&self) -> impl Iterator<Item = Scheme> {
         let bearer = self.bearer.then_some(Scheme::Bearer);
@@ -127,7 +136,11 @@ fn read_basic(encoded: &[u8]) -> Result<Credential, Unreadable> {
     let (name, password) = pair.split_once(':').ok_or(Unreadable::Malformed(
         "Basic needs a colon between name and password",
     ))?;
-    Ok(Credential::basic(name, password))
+    // Many a directory takes an empty password for a stranger, and lets strangers in.
+    match password {
+        "" => Err(Unreadable::Malformed("the password is empty")),
+        password => Ok(Credential::basic(name, password)),
+    }
 }
 
 /// RFC 6750 §2.1.

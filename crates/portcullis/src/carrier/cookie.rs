@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 use portcullis_core::{Carrier, Credential, Scheme};
 
-use super::sec_websocket_protocol::trim;
+use super::split::{split, trim};
 use super::{MAX_COOKIES, Taken, Unreadable, decode};
 use crate::seal::SealedCookie;
 
@@ -80,28 +80,65 @@ impl Cookie {
 
     /// Removes the cookie; the others of the line stay byte for byte.
     fn strip(&self, headers: &mut HeaderMap) {
-        let is_ours = |pair: &[u8]| {
-            name_of(pair).is_some_and(|name| match &self.kind {
-                Kind::Plain(ours) => name == ours.as_bytes(),
-                Kind::Sealed(cookie) => cookie.is_part(name),
-            })
-        };
-        let has_ours = |line: &HeaderValue| pairs(line.as_bytes()).any(is_ours);
-        if !headers.get_all(COOKIE).iter().any(has_ours) {
+        let mut lines = headers.get_all(COOKIE).iter();
+        let Some(first) = lines.next() else { return };
+        if lines.next().is_none() {
+            // One line, as always over HTTP/1.1: no list of lines is needed.
+            match self.without_ours(first) {
+                Some(line) => headers.insert(COOKIE, line),
+                None => headers.remove(COOKIE),
+            };
             return;
         }
         let lines: Vec<_> = headers
             .get_all(COOKIE)
             .iter()
-            .filter_map(|line| match has_ours(line) {
-                true => without(line.as_bytes(), is_ours),
-                false => Some(line.clone()),
-            })
+            .filter_map(|line| self.without_ours(line))
             .collect();
         headers.remove(COOKIE);
-        for mut line in lines {
-            line.set_sensitive(true);
+        for line in lines {
             headers.append(COOKIE, line);
+        }
+    }
+
+    /// The line as it is if none of it is ours; else the other cookies, marked sensitive, or `None`
+    /// if there are none.
+    fn without_ours(&self, line: &HeaderValue) -> Option<HeaderValue> {
+        let bytes = line.as_bytes();
+        let mut kept = Vec::new();
+        let mut has_ours = false;
+        for segment in split(bytes, b';') {
+            if self.is_ours(trim(segment)) {
+                has_ours = true;
+            } else if kept.is_empty() {
+                kept.reserve(bytes.len());
+                kept.extend_from_slice(segment.trim_ascii_start());
+            } else {
+                kept.push(b';');
+                kept.extend_from_slice(segment);
+            }
+        }
+        if !has_ours {
+            return Some(line.clone());
+        }
+        kept.truncate(kept.trim_ascii_end().len());
+        if kept.is_empty() {
+            return None;
+        }
+        // Bytes of a header value are one again. Were they not, no cookie is better than ours.
+        let mut rest = HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)).ok()?;
+        rest.set_sensitive(true);
+        Some(rest)
+    }
+
+    fn is_ours(&self, pair: &[u8]) -> bool {
+        match &self.kind {
+            Kind::Plain(name) => value_of(pair, name).is_some(),
+            // Most cookies of a jar are told apart by how they begin.
+            Kind::Sealed(cookie) => {
+                pair.starts_with(cookie.name().as_bytes())
+                    && memchr::memchr(b'=', pair).is_some_and(|end| cookie.is_part(&pair[..end]))
+            }
         }
     }
 }
@@ -127,9 +164,8 @@ pub(crate) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a 
         if length > MAX_COOKIES {
             return Err(Unreadable::TooLarge);
         }
-        for pair in pairs(line.as_bytes()) {
-            if name_of(pair) == Some(name.as_bytes()) {
-                let value = trim(&pair[name.len() + 1..]);
+        for pair in split(line.as_bytes(), b';') {
+            if let Some(value) = value_of(trim(pair), name) {
                 if found.replace(value).is_some() {
                     return Err(Unreadable::Malformed("the cookie occurs more than once"));
                 }
@@ -139,41 +175,15 @@ pub(crate) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a 
     Ok(found)
 }
 
-/// Raw pairs, without the white space in front of them.
-fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|byte| *byte == b';').map(trim)
-}
-
-/// The name in front of the first `=`. A pair without one is a cookie without a name.
-fn name_of(pair: &[u8]) -> Option<&[u8]> {
-    let end = pair.iter().position(|byte| *byte == b'=')?;
-    Some(&pair[..end])
+/// The value of the pair if the name in front of its first `=` is this one, byte for byte.
+fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+    Some(trim(value))
 }
 
 /// RFC 6265 §4.1.1.
 fn is_cookie_octet(byte: &u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e)
-}
-
-fn without(line: &[u8], is_ours: impl Fn(&[u8]) -> bool) -> Option<HeaderValue> {
-    let mut kept = Vec::with_capacity(line.len());
-    for segment in line
-        .split(|byte| *byte == b';')
-        .filter(|segment| !is_ours(trim(segment)))
-    {
-        if kept.is_empty() {
-            kept.extend_from_slice(segment.trim_ascii_start());
-        } else {
-            kept.push(b';');
-            kept.extend_from_slice(segment);
-        }
-    }
-    kept.truncate(kept.trim_ascii_end().len());
-    if kept.is_empty() {
-        return None;
-    }
-    // Bytes of a header value are one again. Were they not, no cookie is better than ours.
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)).ok()
 }
 
 #[cfg(test)]

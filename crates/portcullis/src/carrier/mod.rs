@@ -16,6 +16,7 @@ mod cookie;
 mod decode;
 mod query;
 mod sec_websocket_protocol;
+mod split;
 mod subprotocol;
 
 use http::Request;

@@ -4,6 +4,7 @@ use http::uri::PathAndQuery;
 use http::{Request, Uri};
 use portcullis_core::{Carrier, Credential, Scheme};
 
+use super::split::split;
 use super::{MAX_PAIRS, Taken, Unreadable, decode};
 
 /// Reads a parameter of the query: `?token=…`.
@@ -60,7 +61,7 @@ impl Query {
             return Ok(None);
         };
         let mut pairs = 0;
-        let mut values = parameters(query)
+        let mut values = split(query.as_bytes(), b'&')
             .inspect(|_| pairs += 1)
             .filter_map(|pair| value_of(pair, &self.name));
         let first = values.next();
@@ -105,7 +106,7 @@ pub(crate) fn remove_parameter(uri: &Uri, name: &str) -> Option<Uri> {
     let (path, mut found) = (path_and_query.path(), false);
     let mut stripped = Vec::with_capacity(path_and_query.as_str().len());
     stripped.extend_from_slice(path.as_bytes());
-    for pair in parameters(query) {
+    for pair in split(query.as_bytes(), b'&') {
         if value_of(pair, name).is_some() {
             found = true;
         } else {
@@ -130,20 +131,6 @@ pub(crate) fn remove_parameter(uri: &Uri, name: &str) -> Option<Uri> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(path_and_query);
     Some(Uri::from_parts(parts).unwrap_or_else(|_| Uri::from_static("/")))
-}
-
-/// What stands between the ampersands.
-fn parameters(query: &str) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(query.as_bytes());
-    std::iter::from_fn(move || {
-        let query = rest?;
-        let (pair, behind) = match memchr::memchr(b'&', query) {
-            Some(end) => (&query[..end], Some(&query[end + 1..])),
-            None => (query, None),
-        };
-        rest = behind;
-        Some(pair)
-    })
 }
 
 /// The value of `pair` if it is named `name`, still encoded.

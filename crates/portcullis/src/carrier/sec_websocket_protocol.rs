@@ -3,6 +3,8 @@ use std::fmt;
 use headers::{Error, Header};
 use http::header::{HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 
+use super::split::{split, trim};
+
 /// The `Sec-WebSocket-Protocol` header (RFC 6455 §11.3.4), in the client's order.
 ///
 /// The crate `headers` has a typed header for its siblings but not for this one. Several lines are
@@ -92,27 +94,7 @@ impl fmt::Debug for SecWebSocketProtocol {
 
 /// The entries of one line, trimmed, without the empty ones (RFC 9110 §5.6.1.2).
 pub(crate) fn entries(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    segments(line).map(trim).filter(|entry| !entry.is_empty())
-}
-
-/// What stands between the commas of one line, as it stands there.
-pub(super) fn segments(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = Some(line);
-    std::iter::from_fn(move || {
-        let line = rest?;
-        let (segment, behind) = match memchr::memchr(b',', line) {
-            Some(comma) => (&line[..comma], Some(&line[comma + 1..])),
-            None => (line, None),
-        };
-        rest = behind;
-        Some(segment)
-    })
-}
-
-/// Without the optional white space of RFC 9110 §5.6.3: spaces and tabs, nothing else.
-pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
-        bytes = rest;
-    }
-    bytes
+    split(line, b',')
+        .map(trim)
+        .filter(|entry| !entry.is_empty())
 }

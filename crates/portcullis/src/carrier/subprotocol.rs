@@ -3,7 +3,8 @@ use std::borrow::Cow;
 use http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use portcullis_core::{Carrier, Credential, Scheme};
 
-use super::sec_websocket_protocol::{entries, segments, trim};
+use super::sec_websocket_protocol::entries;
+use super::split::{split, trim};
 use super::{MAX_ENTRIES, Taken, Unreadable, decode};
 
 /// Reads an entry of `Sec-WebSocket-Protocol`: a prefix, and behind it the token.
@@ -167,7 +168,7 @@ impl Subprotocol {
         let bytes = line.as_bytes();
         let mut kept = Vec::new();
         let (mut has_tokens, mut has_others) = (false, false);
-        for segment in segments(bytes) {
+        for segment in split(bytes, b',') {
             let entry = trim(segment);
             if self.token_of(entry).is_some() {
                 has_tokens = true;

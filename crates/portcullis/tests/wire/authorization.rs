@@ -90,10 +90,11 @@ const BASIC: &[(&[&str], &str)] = &[
     (&["Basic eDp4AA=="], "400 malformed-credential"),
     (&["Basic eDp4DQ=="], "400 malformed-credential"),
     (&["Basic eDp4fw=="], "400 malformed-credential"),
-    // `:x`, `x:` and `:`. The verifier decides; this one knows no such name and no such password.
+    // `:x`. The verifier decides; this one knows no such name.
     (&["Basic Ong="], "401 invalid-credential"),
-    (&["Basic eDo="], "401 invalid-credential"),
-    (&["Basic Og=="], "401 invalid-credential"),
+    // `x:` and `:`. RFC 7617 allows an empty password, and many a directory takes it for a stranger.
+    (&["Basic eDo="], "400 malformed-credential"),
+    (&["Basic Og=="], "400 malformed-credential"),
     (&["Basic eDp4", "Basic eDp4"], "400 malformed-credential"),
     // The password without a name.
     (&["Bearer x"], "open x by authorization"),

@@ -21,7 +21,7 @@ fn auth_forwards_readiness() {
 
 #[test]
 fn require_scope_forwards_readiness() {
-    forwards_readiness(RequireScopeLayer::<()>::all(["a"]));
+    forwards_readiness(RequireScopeLayer::all(["a"]));
 }
 
 fn forwards_readiness<L>(layer: L)
@@ -151,7 +151,7 @@ async fn a_refusal_calls_nobody() {
     assert_eq!(response.status(), 401);
     assert!(inner.next_request().now_or_never().is_none());
 
-    let scope = RequireScopeLayer::<()>::all(["a"]);
+    let scope = RequireScopeLayer::all(["a"]);
     let (mut service, mut inner): (_, InnerHandle) = mock::spawn_layer(scope);
     inner.allow(1);
     assert!(service.poll_ready().is_ready());

@@ -291,7 +291,7 @@ fn app() -> (Router, Arc<AtomicUsize>) {
     let auth = AuthLayer::new(verify as Verifier)
         .profile(every_carrier())
         .hosts(["localhost"]);
-    let admin = any(handler.clone()).layer(RequireScopeLayer::<()>::all(["admin"]));
+    let admin = any(handler.clone()).layer(RequireScopeLayer::all(["admin"]));
     let app = Router::new()
         .route("/ws", any(handler))
         .route("/admin", admin)

@@ -71,11 +71,11 @@ async fn a_handshake_without_the_scope() {
     let app = Router::new()
         .route(
             "/read",
-            any(|| async {}).layer(RequireScopeLayer::<()>::all(["chat:read"])),
+            any(|| async {}).layer(RequireScopeLayer::all(["chat:read"])),
         )
         .route(
             "/write",
-            any(unreachable).layer(RequireScopeLayer::<()>::all(["chat:write"])),
+            any(unreachable).layer(RequireScopeLayer::all(["chat:write"])),
         )
         .route_layer(AuthLayer::new(Accepting::token("t0k", reader)));
     for over in Over::BOTH {
@@ -102,7 +102,7 @@ async fn a_handshake_without_the_scope() {
 /// nobody passes.
 #[tokio::test]
 async fn without_an_identity() {
-    let route = || any(unreachable).layer(RequireScopeLayer::<()>::all(["a"]));
+    let route = || any(unreachable).layer(RequireScopeLayer::all(["a"]));
     let alice = Identity::builder("alice")
         .scopes(["a"])
         .claims(7_u8)
@@ -117,7 +117,7 @@ async fn without_an_identity() {
     }
     let right = Router::new()
         .route("/", any(|| async {}))
-        .layer(RequireScopeLayer::<u8>::all(["a"]))
+        .layer(RequireScopeLayer::all(["a"]).claims::<u8>())
         .layer(AuthLayer::new(Accepting::everything(alice)));
     let response = TestClient::new(right).get("/").bearer("t0k").send().await;
     assert_eq!(response.status(), 200);
