@@ -165,10 +165,10 @@ pub(crate) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a 
             return Err(Unreadable::TooLarge);
         }
         for pair in split(line.as_bytes(), b';') {
-            if let Some(value) = value_of(trim(pair), name) {
-                if found.replace(value).is_some() {
-                    return Err(Unreadable::Malformed("the cookie occurs more than once"));
-                }
+            if let Some(value) = value_of(trim(pair), name)
+                && found.replace(value).is_some()
+            {
+                return Err(Unreadable::Malformed("the cookie occurs more than once"));
             }
         }
     }

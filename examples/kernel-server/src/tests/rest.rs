@@ -184,6 +184,17 @@ async fn a_shared_link_lets_a_guest_in_who_cannot_share() {
 }
 
 #[tokio::test]
+async fn who_logs_out_loses_the_cookie() {
+    let server = Server::start().await;
+    let response = server.send(Method::POST, "/logout", "").await;
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    assert_eq!(response.headers()[header::LOCATION], "/");
+    let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
+    assert!(cookie.starts_with("__Host-kernel-server-"), "{cookie}");
+    assert!(cookie.contains("Max-Age=0"), "{cookie}");
+}
+
+#[tokio::test]
 async fn nobody_gets_in_without_a_token() {
     let server = Server::start().await;
     for token in ["wrong", ""] {
