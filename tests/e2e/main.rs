@@ -2,9 +2,12 @@
 //!
 //! Every server prints all it can (`RUST_LOG=trace`), and when a test drops it, a secret in what it
 //! printed fails that test.
+//!
+//! `compose` alone needs no server and no peer: it is about layers in one process.
 
 mod browser;
 mod clients;
+mod compose;
 mod kernels;
 mod link;
 mod notebook;

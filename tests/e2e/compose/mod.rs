@@ -1,0 +1,54 @@
+//! Our layers among other people's, in this process: tower-http's, and WebSocket servers that are
+//! not axum's.
+
+mod cors;
+mod graphql;
+mod order;
+mod socketio;
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{OriginalUri, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis::testing::TestClient;
+
+/// One client for each version of HTTP.
+fn clients(app: axum::Router) -> [TestClient; 2] {
+    let client = TestClient::new(app);
+    [client.clone(), client.http2()]
+}
+
+/// The subprotocol that bears `token`, as the default profile reads it.
+fn entry(token: &str) -> String {
+    format!("v1.bearer.{}", URL_SAFE_NO_PAD.encode(token))
+}
+
+/// Writes down every request that gets as far as it, with all that could be read there.
+#[derive(Clone, Debug, Default)]
+struct Probe(Arc<Mutex<Vec<String>>>);
+
+impl Probe {
+    fn requests(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    fn text(&self) -> String {
+        self.0.lock().unwrap().join("\n")
+    }
+}
+
+/// The middleware of a [`Probe`], for axum's `from_fn_with_state`.
+async fn note(State(probe): State<Probe>, request: Request, next: Next) -> Response {
+    let original = request.extensions().get::<OriginalUri>();
+    let mut text = format!("{} {original:?} {request:?}", request.uri());
+    for (name, value) in request.headers() {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        write!(text, "\n{name}: {value}").unwrap();
+    }
+    probe.0.lock().unwrap().push(text);
+    next.run(request).await
+}

@@ -1,0 +1,127 @@
+//! socketioxide, a tower layer that answers `/socket.io` by itself, behind `AuthLayer`. Its handlers
+//! get the identity as an extension of the request.
+
+use axum::Router;
+use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use futures_util::{SinkExt as _, StreamExt as _};
+use portcullis::testing::Accepting;
+use portcullis::{AuthLayer, Identity};
+use portcullis_e2e::new_secret;
+use socketioxide::SocketIo;
+use socketioxide::extract::{HttpExtension, SocketRef};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use super::{Probe, entry, note};
+
+#[tokio::test]
+async fn the_handler_knows_who_it_is() {
+    let token = new_secret();
+    let server = Server::start(&token).await;
+    let mut request = server.handshake();
+    let bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+    request.headers_mut().insert(header::AUTHORIZATION, bearer);
+    let (socket, _) = connect_async(request).await.unwrap();
+    assert_is_greeted(socket).await;
+    assert_eq!(server.probe.requests(), 1);
+    assert!(!server.probe.text().contains(&token));
+}
+
+/// socketioxide knows no subprotocols, so the marker comes back, and the browser is content.
+#[tokio::test]
+async fn a_page_brings_the_token_in_the_subprotocol() {
+    let token = new_secret();
+    let server = Server::start(&token).await;
+    let mut request = server.handshake();
+    let offered = HeaderValue::from_str(&format!("v1.bearer, {}", entry(&token))).unwrap();
+    let headers = request.headers_mut();
+    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offered);
+    let (socket, response) = connect_async(request).await.unwrap();
+    assert_eq!(
+        response.headers()[header::SEC_WEBSOCKET_PROTOCOL],
+        "v1.bearer"
+    );
+    assert_is_greeted(socket).await;
+    assert!(!server.probe.text().contains(&entry(&token)));
+}
+
+#[tokio::test]
+async fn without_a_token_the_engine_sees_nothing() {
+    let server = Server::start(&new_secret()).await;
+    match connect_async(server.handshake()).await {
+        Err(tungstenite::Error::Http(response)) => {
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        }
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+    let polling = Request::get(format!("http{}polling", server.address))
+        .body(String::new())
+        .unwrap();
+    let response = portcullis_e2e::fetch(polling).await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(server.probe.requests(), 0);
+}
+
+/// The whole of a connection: Engine.IO opens, Socket.IO connects, the handler greets.
+async fn assert_is_greeted(mut socket: Socket) {
+    let opened = text(&mut socket).await;
+    assert!(opened.starts_with("0{\"sid\":"), "{opened}");
+    socket.send(Message::text("40")).await.unwrap();
+    let connected = text(&mut socket).await;
+    assert!(connected.starts_with("40{\"sid\":"), "{connected}");
+    assert_eq!(text(&mut socket).await, "42[\"hello\",\"alice\"]");
+}
+
+/// The next packet that is no ping of Engine.IO, which may come at any time.
+async fn text(socket: &mut Socket) -> String {
+    loop {
+        let message = socket.next().await.expect("a message").unwrap();
+        match message.into_text().unwrap().as_str() {
+            "2" => socket.send(Message::text("3")).await.unwrap(),
+            text => return text.to_owned(),
+        }
+    }
+}
+
+async fn greet(socket: SocketRef, HttpExtension(identity): HttpExtension<Identity>) {
+    socket.emit("hello", identity.subject()).unwrap();
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+struct Server {
+    /// What is behind `ws` or `http` in the address, as far as the name of the transport.
+    address: String,
+    /// Between admission and socketioxide.
+    probe: Probe,
+}
+
+impl Server {
+    async fn start(token: &str) -> Self {
+        let (layer, io) = SocketIo::new_layer();
+        io.ns("/", greet);
+        let probe = Probe::default();
+        let auth = AuthLayer::new(Accepting::token(token, Identity::new("alice")));
+        // socketioxide answers for no route, so these are `layer`, not `route_layer`.
+        let app: Router = Router::new()
+            .layer(layer)
+            .layer(from_fn_with_state(probe.clone(), note))
+            .layer(auth);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // It ends with the runtime of the test.
+        tokio::spawn(axum::serve(listener, app).into_future());
+        Self {
+            address: format!("://{address}/socket.io/?EIO=4&transport="),
+            probe,
+        }
+    }
+
+    fn handshake(&self) -> tungstenite::handshake::client::Request {
+        let address = format!("ws{}websocket", self.address);
+        address.into_client_request().unwrap()
+    }
+}
