@@ -4,6 +4,7 @@
 //! `tests/run` builds the binaries and installs the peers. Nothing here installs anything, and
 //! nothing is skipped: a peer that is missing is a failed test.
 
+mod book;
 mod browser;
 mod client;
 mod jupyter;
