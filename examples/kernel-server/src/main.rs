@@ -25,7 +25,7 @@ mod wire;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +99,11 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
 }
 
 /// Prints what one needs to know to get in. A token that was given is not repeated.
-fn welcome(address: SocketAddr, token: &Token, kernel: &str) -> io::Result<()> {
+fn welcome(mut address: SocketAddr, token: &Token, kernel: &str) -> io::Result<()> {
+    // Nobody can go to the address that stands for all of them.
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
     let shown = match token.is_generated {
         true => &*token.secret,
         false => "...",

@@ -35,7 +35,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", env = "JUPYTER_TOKEN_FILE")]
     token_file: Option<PathBuf>,
 
-    /// An origin whose pages may use this server, such as https://example.org (repeatable)
+    /// An origin whose pages may use this server, such as `https://example.org` (repeatable)
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<HeaderValue>,
 

@@ -10,7 +10,7 @@ use portcullis_core::{CarrierKind, Clock, Credential, Identity, Scheme, Verify, 
 
 use super::echo::Echo;
 use super::extract::{Extracted, extract};
-use super::handshake;
+use super::handshake::{self, Lines};
 use super::origin::OriginPolicy;
 use crate::carrier::{Carrier, Reader};
 use crate::profile::Profile;
@@ -64,10 +64,14 @@ impl<V: Verify, R> Gate<V, R> {
         let Settings {
             profile, origins, ..
         } = &*self.settings;
-        let extracted = extract(profile, request, upgrade);
-        if upgrade {
-            handshake::check(request)?;
-        }
+        let lines = Lines::read(request.headers());
+        let carriers = lines.carriers;
+        let handshake = match upgrade {
+            true => handshake::check(request, &lines),
+            false => Ok(()),
+        };
+        let extracted = extract(profile, request, carriers, upgrade);
+        handshake?;
         origins.check_host(request)?;
         let Extracted {
             credential,
@@ -82,6 +86,7 @@ impl<V: Verify, R> Gate<V, R> {
         }
         rescue = rescue.filter(|rescue| self.check_origin(request, upgrade, rescue).is_ok());
         let echo = match upgrade {
+            true if !carriers.subprotocol => Some(Echo::default()),
             true => Some(self.negotiate(request, bearer)?),
             false => None,
         };

@@ -8,7 +8,7 @@ use crate::carrier::entries;
 /// The inner service's choice stands if the client offered it. If it chose nothing, the marker
 /// does, should the token that it goes with have been accepted. At most one entry leaves, and
 /// never one that was not offered: a browser fails the connection for either (RFC 6455 §4.1).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Echo {
     // Behind a pointer, since it travels through every future and most requests offer nothing.
     offer: Option<Box<Offer>>,

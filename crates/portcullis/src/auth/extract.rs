@@ -1,6 +1,7 @@
 use http::Request;
 use portcullis_core::{Carrier, CarrierKind, Credential};
 
+use super::handshake::Carriers;
 use crate::carrier::Reader;
 use crate::profile::{Precedence, Profile};
 use crate::refusal::{Refusal, RefusalKind};
@@ -25,12 +26,16 @@ pub(super) struct Extracted {
 pub(super) fn extract<B>(
     profile: &Profile,
     request: &mut Request<B>,
+    carriers: Carriers,
     upgrade: bool,
 ) -> Result<Extracted, Refusal> {
     let mut extracted = Extracted::default();
     let mut ambient = None;
     let mut refusal = None;
     for (index, reader) in profile.carriers().iter().enumerate() {
+        if !carriers.may_bear(reader.carrier()) {
+            continue;
+        }
         let taken = match reader.take(request) {
             // A subprotocol means nothing on a request that opens no socket.
             _ if matches!(reader, Reader::Subprotocol(_)) && !upgrade => continue,

@@ -1,7 +1,7 @@
 use http::header::{HeaderMap, HeaderName};
 use http::{Method, Request, Version};
 
-use crate::carrier::entries;
+use crate::carrier::{Carrier, entries};
 use crate::refusal::{Refusal, RefusalKind};
 
 /// Whether what asks for an upgrade asks for it as the standards say.
@@ -9,13 +9,12 @@ use crate::refusal::{Refusal, RefusalKind};
 /// hyper and axum let pass what proxies in front of them may read differently: two hosts, a body,
 /// a key of two characters. Two readings of one request are how a tunnel is smuggled past a
 /// proxy, so all of it is refused here (RFC 6455 §4.2.1, RFC 8441 §4, RFC 9112 §3.2).
-pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
-    let lines = Lines::read(request.headers());
+pub(super) fn check<B>(request: &Request<B>, lines: &Lines<'_>) -> Result<(), Refusal> {
     let http2 = request.version() > Version::HTTP_11;
     if http2 {
-        check_connect(request, &lines)?;
+        check_connect(request, lines)?;
     } else {
-        check_upgrade(request, &lines)?;
+        check_upgrade(request, lines)?;
     }
     if lines.has_length || (lines.has_transfer_encoding && !http2) {
         return Err(malformed("a handshake has no body"));
@@ -68,10 +67,11 @@ fn check_connect<B>(request: &Request<B>, lines: &Lines<'_>) -> Result<(), Refus
     Ok(())
 }
 
-/// The header lines that a handshake is judged by, found in one pass: a look-up for each would
-/// hash seven names.
+/// What the header lines of a request say about it, found in one pass: a look-up for each would
+/// hash ten names.
 #[derive(Default)]
-struct Lines<'a> {
+pub(super) struct Lines<'a> {
+    pub(super) carriers: Carriers,
     host: Occurs<'a>,
     upgrade: Occurs<'a>,
     key: Occurs<'a>,
@@ -83,18 +83,21 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn read(headers: &'a HeaderMap) -> Self {
+    pub(super) fn read(headers: &'a HeaderMap) -> Self {
         let mut lines = Self::default();
         for (name, value) in headers {
             let value = value.as_bytes();
             match name.as_str() {
+                "authorization" => lines.carriers.authorization = true,
                 "connection" => {
                     lines.has_connection = true;
                     lines.connection_lists_upgrade |= lists_upgrade(value);
                 }
                 "content-length" => lines.has_length |= value != b"0",
+                "cookie" => lines.carriers.cookie = true,
                 "host" => lines.host.add(value),
                 "sec-websocket-key" => lines.key.add(value),
+                "sec-websocket-protocol" => lines.carriers.subprotocol = true,
                 "sec-websocket-version" => lines.version.add(value),
                 "transfer-encoding" => lines.has_transfer_encoding = true,
                 "upgrade" => lines.upgrade.add(value),
@@ -102,6 +105,26 @@ impl<'a> Lines<'a> {
             }
         }
         lines
+    }
+}
+
+/// The carriers that may bear something: their header is there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Carriers {
+    authorization: bool,
+    cookie: bool,
+    pub(super) subprotocol: bool,
+}
+
+impl Carriers {
+    pub(super) fn may_bear(self, carrier: Carrier) -> bool {
+        match carrier {
+            Carrier::Authorization => self.authorization,
+            Carrier::Cookie => self.cookie,
+            Carrier::Subprotocol => self.subprotocol,
+            // The address, and whatever comes later.
+            _ => true,
+        }
     }
 }
 
@@ -130,6 +153,10 @@ fn lists_upgrade(line: &[u8]) -> bool {
 
 /// The value of a header that occurs exactly once.
 pub(super) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    // In most requests no header occurs twice, and then the first value is the only one.
+    if headers.len() == headers.keys_len() {
+        return Some(headers.get(name)?.as_bytes());
+    }
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => Some(value.as_bytes()),
