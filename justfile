@@ -1,20 +1,29 @@
 # Shorthands. Everything here is one command you can also type.
 
-# All checks and all tests, real peers included.
-run:
+[private]
+default:
+    @just --list
+
+# The kernel server; open the link that it prints.
+serve *options:
+    cargo run -p kernel-server -- {{options}}
+
+# Installs what the tests need, and runs all checks and all tests, real peers included.
+test:
     tests/run
 
 # The tests that need no peers.
-test:
+unit:
     tests/run unit
 
+# Formatting, clippy, documentation, licences and combinations of features.
 lint:
     tests/run lint
 
 fmt:
     cargo fmt --all
 
-# Side by side with bare axum and with peers; writes its figures to docs/.
+# Side by side with bare axum and with peers; writes its figures to docs/benchmarks.md.
 bench:
     cargo run --release -p portcullis-bench
 

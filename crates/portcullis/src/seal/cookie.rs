@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
@@ -46,7 +46,7 @@ pub struct SealedCookie {
     path: Cow<'static, str>,
     secure: bool,
     lifetime: Duration,
-    keys: Arc<RwLock<Arc<CookieKeys>>>,
+    keys: Arc<RwLock<CookieKeys>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -73,7 +73,7 @@ impl SealedCookie {
             path: Cow::Borrowed("/"),
             secure: true,
             lifetime: Duration::from_secs(8 * 3600),
-            keys: Arc::new(RwLock::new(Arc::new(keys))),
+            keys: Arc::new(RwLock::new(keys)),
             clock: Arc::new(SystemClock),
         }
     }
@@ -123,6 +123,7 @@ impl SealedCookie {
     /// Whoever can speak on it, or owns a neighbouring domain, can plant one.
     #[must_use]
     pub fn insecure_over_plain_http(mut self) -> Self {
+        tracing::warn!("insecure_over_plain_http: whoever listens on the network can log in");
         self.secure = false;
         self.prefixed()
     }
@@ -142,7 +143,7 @@ impl SealedCookie {
     /// From now on `keys` seal and open, in every clone of this cookie.
     pub fn replace_keys(&self, keys: CookieKeys) {
         // Nobody panics while holding the lock, and there is nothing half-done to see.
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     /// The `Set-Cookie` headers that take the cookie, all its parts, from the browser.
@@ -299,8 +300,9 @@ impl SealedCookie {
             .map(Some)
     }
 
-    fn current_keys(&self) -> Arc<CookieKeys> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    /// The keys of the moment. Nobody waits for them but who replaces them.
+    fn current_keys(&self) -> RwLockReadGuard<'_, CookieKeys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the seal is good for: this version of this cookie.
@@ -361,7 +363,14 @@ fn part_name(name: &str, index: usize) -> Cow<'_, str> {
 
 /// The associated data of a seal. Lengths keep `ab`, `c` and `a`, `bc` apart.
 fn bound_to(purpose: &[&str]) -> Vec<u8> {
-    let mut bound_to = b"portcullis seal 1".to_vec();
+    const VERSION: &[u8] = b"portcullis seal 1";
+
+    let length: usize = purpose
+        .iter()
+        .map(|word| size_of::<u64>() + word.len())
+        .sum();
+    let mut bound_to = Vec::with_capacity(VERSION.len() + length);
+    bound_to.extend_from_slice(VERSION);
     for word in purpose {
         bound_to.extend_from_slice(&(word.len() as u64).to_be_bytes());
         bound_to.extend_from_slice(word.as_bytes());
