@@ -64,3 +64,24 @@ impl std::fmt::Debug for User {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_written_as_name_and_token() {
+        let user: User = "alice=s3cret".parse().unwrap();
+        assert_eq!((&*user.name, &*user.token), ("alice", "s3cret"));
+        assert!(user.scopes.is_empty());
+
+        let user: User = "bob=h=unter:2:chat,admin".parse().unwrap();
+        assert_eq!((&*user.name, &*user.token), ("bob", "h=unter:2"));
+        assert_eq!(user.scopes, ["chat", "admin"]);
+        assert!(!format!("{user:?}").contains("unter"));
+
+        for wrong in ["", "alice", "=s3cret", "alice=", "alice=:chat"] {
+            assert!(wrong.parse::<User>().is_err(), "{wrong:?}");
+        }
+    }
+}
