@@ -28,8 +28,8 @@ use crate::carrier::SecWebSocketProtocol;
 ///
 /// It differs from axum's in three ways:
 ///
-/// * Its buffers are small. With axum's defaults an idle socket holds 137 KB, with these under
-///   6 KB. See [`read_buffer_size`](Self::read_buffer_size).
+/// * Its buffers are small. With axum's defaults an idle socket holds 130 KiB, with these under
+///   6 KiB. See [`read_buffer_size`](Self::read_buffer_size).
 /// * A message is at most 1 MiB, not 64.
 /// * [`protocols`](Self::protocols) follows the order of the client, which is that of its
 ///   preference (RFC 6455 §4.1); axum's loses it.
