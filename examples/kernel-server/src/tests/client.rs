@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::ServiceExt;
-use axum::http::{Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderName, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use clap::Parser;
 use futures_util::{SinkExt, StreamExt};
@@ -141,12 +141,44 @@ impl Server {
     /// Opens the socket at this path, or tells with what status it is refused.
     pub(super) async fn open(&self, path: &str) -> Result<Stream, StatusCode> {
         let separator = if path.contains('?') { '&' } else { '?' };
-        let url = format!("ws://{}{path}{separator}token={TOKEN}", self.address);
-        match tokio_tungstenite::connect_async(url).await {
+        self.open_with(&format!("{path}{separator}token={TOKEN}"), &[])
+            .await
+    }
+
+    /// The same with these headers, and without the token.
+    pub(super) async fn open_with(
+        &self,
+        path: &str,
+        headers: &[(HeaderName, &str)],
+    ) -> Result<Stream, StatusCode> {
+        let url = format!("ws://{}{path}", self.address);
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        match tokio_tungstenite::connect_async(request).await {
             Ok((stream, _response)) => Ok(stream),
             Err(Error::Http(response)) => Err(response.status()),
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// Host and port.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The cookie that the link leaves in a browser, as the browser sends it.
+    pub(super) async fn cookie_of_the_link(&self) -> String {
+        let request = Request::builder()
+            .uri(format!("http://{}/?token={TOKEN}", self.address))
+            .header(header::ACCEPT, "text/html")
+            .body(Full::default())
+            .unwrap();
+        let response = self.client.request(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SEE_OTHER);
+        let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
     }
 }
 

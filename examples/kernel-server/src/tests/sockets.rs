@@ -1,6 +1,6 @@
 //! Sockets: several of one kernel, bad ones, and how they end.
 
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message as WsMessage;
@@ -111,6 +111,33 @@ async fn a_kernel_that_is_shut_down_closes_its_sockets() {
     assert_eq!(status, StatusCode::NO_CONTENT);
     socket.state("dead").await;
     assert_eq!(socket.closed().await, CloseCode::Normal);
+}
+
+/// Row A14 of the acceptance table. Jupyter Server closes the live socket before it refuses.
+#[tokio::test]
+async fn a_refused_upgrade_leaves_the_live_socket_of_its_session_alone() {
+    let server = Server::start().await;
+    let kernel = server.start_kernel("rhai").await;
+    let mut live = server.connect(&kernel, "live", Format::V1).await;
+    let cookie = server.cookie_of_the_link().await;
+    let evil = (header::ORIGIN, "http://evil.example");
+    let path = format!("{kernel}/channels?session_id=live");
+    for (path, headers) in [
+        (path.clone(), vec![]),
+        (format!("{path}&token=wrong"), vec![]),
+        (path.clone(), vec![(header::COOKIE, &*cookie)]),
+        (path.clone(), vec![(header::COOKIE, &*cookie), evil]),
+    ] {
+        let refused = server.open_with(&path, &headers).await.err();
+        assert_eq!(refused, Some(StatusCode::FORBIDDEN), "{path} {headers:?}");
+        assert_eq!(live.run("1").await.reply["status"], "ok");
+    }
+    // The same session is taken over by who is admitted.
+    let own = format!("http://{}", server.address());
+    let headers = [(header::COOKIE, &*cookie), (header::ORIGIN, &*own)];
+    let admitted = server.open_with(&path, &headers).await;
+    assert!(admitted.is_ok());
+    assert_eq!(live.closed().await, CloseCode::Normal);
 }
 
 #[tokio::test]
