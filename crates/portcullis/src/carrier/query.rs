@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 
+use http::header::{HeaderMap, HeaderValue, REFERER};
 use http::uri::PathAndQuery;
 use http::{Request, Uri};
 use portcullis_core::{Carrier, Credential, Scheme};
@@ -10,8 +11,8 @@ use super::{MAX_PAIRS, Taken, Unreadable, decode};
 /// Reads a parameter of the query: `?token=…`.
 ///
 /// The parameter has to occur exactly once, with a value. Its percent-encoding has to be right,
-/// and a `+` is a plus. It is taken out of the request's URI and of axum's `OriginalUri`; the rest
-/// of the query stays byte for byte.
+/// and a `+` is a plus. It is taken out of the request's URI, of axum's `OriginalUri` and of the
+/// `Referer`; the rest of the query stays byte for byte.
 ///
 /// # Security
 ///
@@ -57,6 +58,7 @@ impl Query {
     }
 
     pub(super) fn take<B>(&self, request: &mut Request<B>) -> Taken {
+        self.strip_referer(request.headers_mut());
         let Some(query) = request.uri().query() else {
             return Ok(None);
         };
@@ -81,6 +83,27 @@ impl Query {
         taken.map(|secret| {
             secret.map(|secret| Credential::new(Carrier::Query, Scheme::Bearer, secret))
         })
+    }
+
+    /// Takes the parameter out of the address of the page that a request comes from.
+    ///
+    /// What a page loads names the page, and so the token that the page was opened with. Servers
+    /// that kept their own address clean have logged it from there.
+    fn strip_referer(&self, headers: &mut HeaderMap) {
+        let mut lines = headers.get_all(REFERER).iter();
+        let Some(line) = lines.next() else { return };
+        let stripped = match (Uri::try_from(line.as_bytes()), lines.next()) {
+            (Ok(page), None) => match remove_parameter(&page, &self.name) {
+                None => return,
+                Some(page) => HeaderValue::try_from(page.to_string()).ok(),
+            },
+            // Nobody needs a Referer that is no address, or two of them.
+            _ => None,
+        };
+        match stripped {
+            Some(page) => headers.insert(REFERER, page),
+            None => headers.remove(REFERER),
+        };
     }
 
     /// Takes the parameter out of the request's address and of the copy that axum keeps, which is
@@ -197,6 +220,33 @@ mod tests {
             if let Some(stripped) = stripped {
                 assert_eq!(remove_parameter(&stripped, "token"), None, "{before}");
             }
+        }
+    }
+
+    #[test]
+    fn the_page_that_a_request_comes_from_is_named_without_its_token() {
+        let table: [(&[&str], Option<&str>); 7] = [
+            (&["http://h:1/?token=s3cret"], Some("http://h:1/")),
+            (
+                &["http://h/p?a=1&%74oken=s3cret&b"],
+                Some("http://h/p?a=1&b"),
+            ),
+            (&["http://h/p?a=1"], Some("http://h/p?a=1")),
+            (&["http://h/"], Some("http://h/")),
+            (&["not an address ?token=s3cret"], None),
+            (&["http://h/", "http://h/?token=s3cret"], None),
+            (&[], None),
+        ];
+        for (before, after) in table {
+            let mut request = Request::new(());
+            for line in before {
+                request
+                    .headers_mut()
+                    .append(REFERER, HeaderValue::from_static(line));
+            }
+            assert!(matches!(Query::named("token").take(&mut request), Ok(None)));
+            let left: Vec<_> = request.headers().get_all(REFERER).iter().collect();
+            assert!(left.iter().eq(after.iter()), "{before:?}: {left:?}");
         }
     }
 }
