@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// A place in the handshake where a [`Credential`](crate::Credential) can ride.
+/// A place in the handshake, or after it, where a [`Credential`](crate::Credential) can ride.
 ///
 /// ```
 /// use portcullis_core::{Carrier, CarrierKind};
@@ -18,6 +18,9 @@ pub enum Carrier {
     /// A cookie (RFC 6265). Browsers send it by themselves, also for a page of somebody else.
     Cookie,
 
+    /// A message of a socket that was opened without a credential, spoken in a dialect.
+    Message,
+
     /// A parameter of the query. It ends up in logs and histories; see the docs of the reader.
     Query,
 
@@ -31,7 +34,9 @@ impl Carrier {
     pub const fn kind(self) -> CarrierKind {
         match self {
             Self::Cookie => CarrierKind::Ambient,
-            Self::Authorization | Self::Query | Self::Subprotocol => CarrierKind::Explicit,
+            Self::Authorization | Self::Message | Self::Query | Self::Subprotocol => {
+                CarrierKind::Explicit
+            }
         }
     }
 
@@ -40,6 +45,7 @@ impl Carrier {
         match self {
             Self::Authorization => "authorization",
             Self::Cookie => "cookie",
+            Self::Message => "message",
             Self::Query => "query",
             Self::Subprotocol => "subprotocol",
         }

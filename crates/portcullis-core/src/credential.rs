@@ -1,8 +1,9 @@
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::Carrier;
+use crate::{Carrier, Handshake};
 
 /// A secret as the client sent it, with the carrier it rode in.
 ///
@@ -23,6 +24,7 @@ pub struct Credential {
     username: Option<Box<str>>,
     carrier: Carrier,
     scheme: Scheme,
+    handshake: Option<Arc<Handshake>>,
 }
 
 impl Credential {
@@ -35,6 +37,7 @@ impl Credential {
             username: None,
             carrier,
             scheme,
+            handshake: None,
         }
     }
 
@@ -76,6 +79,19 @@ impl Credential {
     /// no further than there: not into a log, an error or the key of a cache.
     pub fn expose_secret(&self) -> &str {
         &self.secret
+    }
+
+    /// The request it came with, for a verifier that asks for it; see
+    /// [`Verify::needs_handshake`](crate::Verify::needs_handshake).
+    pub fn handshake(&self) -> Option<&Handshake> {
+        self.handshake.as_deref()
+    }
+
+    /// The same credential, presented with `handshake`. Admission calls this.
+    #[must_use]
+    pub fn presented_with(mut self, handshake: impl Into<Arc<Handshake>>) -> Self {
+        self.handshake = Some(handshake.into());
+        self
     }
 
     /// Whether both say the same, whatever carried them.

@@ -43,6 +43,7 @@ impl Identity {
                 issued_at: None,
                 issuer: None,
                 token_id: None,
+                single_use: false,
                 claims: (),
             },
         }
@@ -85,6 +86,12 @@ impl<C> Identity<C> {
         self.who.token_id.as_deref()
     }
 
+    /// Whether the credential was good for one time, as a ticket is. A verifier cannot be asked
+    /// about it again.
+    pub fn is_single_use(&self) -> bool {
+        self.who.single_use
+    }
+
     /// Whether the credential has ended by `now`. The second of expiry itself is too late
     /// (RFC 7519 §4.1.4).
     pub fn is_expired(&self, now: SystemTime) -> bool {
@@ -123,7 +130,29 @@ impl<C> Identity<C> {
                 issued_at: who.issued_at,
                 issuer: who.issuer.clone(),
                 token_id: who.token_id.clone(),
+                single_use: who.single_use,
             }),
+        }
+    }
+
+    /// A builder that has everything of this identity but its proof, to change a part of it.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use portcullis_core::Identity;
+    ///
+    /// let alice = Identity::builder("alice").scopes(["chat"]).build();
+    /// let hour = SystemTime::now() + Duration::from_secs(3600);
+    /// let short = alice.to_builder().expires_at(hour).build();
+    /// assert_eq!(short.expires_at(), Some(hour));
+    /// assert!(short.scopes().contains("chat"));
+    /// ```
+    pub fn to_builder(&self) -> IdentityBuilder<C>
+    where
+        C: Clone,
+    {
+        IdentityBuilder {
+            who: (*self.who).clone(),
         }
     }
 }
@@ -135,6 +164,24 @@ impl<C> Clone for Identity<C> {
             who: Arc::clone(&self.who),
             proof: self.proof,
         }
+    }
+}
+
+/// Everything but the proof: whoever reads it back has not seen the credential.
+#[cfg(feature = "serde")]
+impl<C: serde::Serialize> serde::Serialize for Identity<C> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.who.serialize(serializer)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de, C: serde::Deserialize<'de>> serde::Deserialize<'de> for Identity<C> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self {
+            who: Arc::new(Who::deserialize(deserializer)?),
+            proof: None,
+        })
     }
 }
 
@@ -202,6 +249,12 @@ impl<C> IdentityBuilder<C> {
         self
     }
 
+    /// The credential was good for this one time; see [`Identity::is_single_use`].
+    pub fn single_use(mut self) -> Self {
+        self.who.single_use = true;
+        self
+    }
+
     /// Claims of the application. `()` by default.
     pub fn claims<D>(self, claims: D) -> IdentityBuilder<D> {
         let Who {
@@ -211,6 +264,7 @@ impl<C> IdentityBuilder<C> {
             issued_at,
             issuer,
             token_id,
+            single_use,
             claims: _,
         } = self.who;
         IdentityBuilder {
@@ -221,6 +275,7 @@ impl<C> IdentityBuilder<C> {
                 issued_at,
                 issuer,
                 token_id,
+                single_use,
                 claims,
             },
         }
@@ -243,6 +298,8 @@ impl<C> fmt::Debug for IdentityBuilder<C> {
     }
 }
 
+#[derive(Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 struct Who<C> {
     subject: Box<str>,
     scopes: Scopes,
@@ -250,6 +307,7 @@ struct Who<C> {
     issued_at: Option<SystemTime>,
     issuer: Option<Box<str>>,
     token_id: Option<Box<str>>,
+    single_use: bool,
     claims: C,
 }
 

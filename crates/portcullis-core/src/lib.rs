@@ -4,6 +4,9 @@
 //! [`Carrier`] it rode in; it answers with an [`Identity`] or a [`VerifyError`]; and it takes the
 //! time from a [`Clock`].
 //!
+//! What the machines of one deployment share goes through a store: a [`TicketStore`] or a
+//! [`RevocationStore`], which remembers a [`Revocation`] and tells it to every machine.
+//!
 //! This crate knows no runtime and no web framework, so that a verifier built on it compiles
 //! without either.
 //!
@@ -38,8 +41,11 @@ mod clock;
 mod credential;
 #[cfg(feature = "axum")]
 mod extract;
+mod handshake;
 mod identity;
+mod revocation;
 mod scope;
+mod store;
 mod verify;
 
 pub use carrier::{Carrier, CarrierKind};
@@ -47,6 +53,9 @@ pub use clock::{Clock, SystemClock};
 pub use credential::{Credential, Scheme};
 #[cfg(feature = "axum")]
 pub use extract::MissingAuthLayer;
+pub use handshake::Handshake;
 pub use identity::{Identity, IdentityBuilder, Proof};
+pub use revocation::{Revocation, Revoked};
 pub use scope::Scopes;
+pub use store::{Follower, RevocationStore, StoreError, TicketKey, TicketStore};
 pub use verify::{Verify, VerifyError};

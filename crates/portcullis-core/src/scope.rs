@@ -11,6 +11,11 @@ use std::fmt;
 /// assert_eq!(scopes.to_string(), "chat:read chat:write");
 /// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(transparent)
+)]
 pub struct Scopes(Box<[Box<str>]>);
 
 impl Scopes {

@@ -60,6 +60,12 @@ pub trait Verify: Send + Sync + 'static {
         let _ = credential;
         None
     }
+
+    /// Whether [`Credential::handshake`] has to be there. It costs an allocation for each request,
+    /// so it is not, unless a verifier says so.
+    fn needs_handshake(&self) -> bool {
+        false
+    }
 }
 
 impl<F, Fut, C> Verify for F
@@ -93,6 +99,10 @@ impl<V: Verify> Verify for Arc<V> {
         credential: &Credential,
     ) -> Option<Result<Identity<V::Claims>, VerifyError>> {
         (**self).verify_now(credential)
+    }
+
+    fn needs_handshake(&self) -> bool {
+        (**self).needs_handshake()
     }
 }
 
