@@ -11,6 +11,7 @@ mod jupyter;
 mod page;
 mod peer;
 mod process;
+mod redis;
 mod secret;
 mod server;
 
@@ -20,6 +21,7 @@ pub use jupyter::JupyterServer;
 pub use page::PageServer;
 pub use peer::{bundle, node, python};
 pub use process::Process;
+pub use redis::{RedisCluster, RedisServer};
 pub use rustix::process::Signal;
 pub use secret::{leaks, new_secret};
 pub use server::{Server, ServerBuilder};

@@ -1,0 +1,139 @@
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion};
+
+use crate::ConfigError;
+
+/// What a URL says: where to begin, and whether that is a cluster.
+pub(crate) struct Address {
+    pub(crate) servers: Vec<ConnectionInfo>,
+    pub(crate) is_cluster: bool,
+}
+
+impl Address {
+    /// `redis://[user:password@]host[:port][/database]`, or
+    /// `redis+cluster://[user:password@]host[:port][,host[:port]]…`; both with `rediss` for TLS.
+    pub(crate) fn parse(url: &str) -> Result<Self, ConfigError> {
+        let (scheme, rest) = url.split_once("://").ok_or(ConfigError::Url)?;
+        let Some(scheme) = scheme.strip_suffix("+cluster") else {
+            return Ok(Self {
+                servers: vec![server(url)?],
+                is_cluster: false,
+            });
+        };
+        // A password's own `@` is percent-encoded; the last one ends it, all the same.
+        let (user, hosts) = match rest.rsplit_once('@') {
+            Some((user, hosts)) => (format!("{user}@"), hosts),
+            None => (String::new(), rest),
+        };
+        let hosts = hosts.trim_end_matches('/');
+        let servers = hosts
+            .split(',')
+            .map(|host| server(&format!("{scheme}://{user}{host}")))
+            .collect::<Result<Vec<_>, _>>()?;
+        // A cluster has one database, and a path would be for the last host only.
+        match hosts.contains(['/', '?', '#']) {
+            true => Err(ConfigError::Url),
+            false => Ok(Self {
+                servers,
+                is_cluster: true,
+            }),
+        }
+    }
+}
+
+/// The server at `host` and `port`, which is of one cluster with `sibling`: the same user, the same
+/// kind of connection.
+pub(crate) fn sibling(sibling: &ConnectionInfo, host: &str, port: u16) -> ConnectionInfo {
+    let mut address = sibling.addr().clone();
+    match &mut address {
+        ConnectionAddr::Tcp(its_host, its_port)
+        | ConnectionAddr::TcpTls {
+            host: its_host,
+            port: its_port,
+            ..
+        } => {
+            host.clone_into(its_host);
+            *its_port = port;
+        }
+        // Nothing of a cluster is behind a socket of the file system.
+        _ => {}
+    }
+    sibling.clone().set_addr(address)
+}
+
+/// Host and port, if it has them.
+pub(crate) fn host_and_port(server: &ConnectionInfo) -> Option<(&str, u16)> {
+    match server.addr() {
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
+            Some((host, *port))
+        }
+        _ => None,
+    }
+}
+
+fn server(url: &str) -> Result<ConnectionInfo, ConfigError> {
+    let server = url.into_connection_info().map_err(|_| ConfigError::Url)?;
+    if !server.addr().is_supported() {
+        return Err(ConfigError::Url);
+    }
+    // Only in the third version of the protocol do messages and answers share a connection, and
+    // does a connection say that it was lost.
+    let settings = server.redis_settings().clone();
+    Ok(server.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Option<(Vec<String>, bool)> {
+        let address = Address::parse(url).ok()?;
+        let servers = address.servers.iter();
+        let servers = servers.map(|server| server.addr().to_string()).collect();
+        Some((servers, address.is_cluster))
+    }
+
+    #[test]
+    fn urls() {
+        let one = |server: &str| Some((vec![server.to_owned()], false));
+        for (url, expected) in [
+            ("redis://127.0.0.1", one("127.0.0.1:6379")),
+            ("redis://alice:pw@host:7/2", one("host:7")),
+            ("redis://[::1]:7", one("::1:7")),
+            ("unix:///run/redis.sock", one("/run/redis.sock")),
+            (
+                "redis+cluster://a:1,b,c:3/",
+                Some((vec!["a:1".into(), "b:6379".into(), "c:3".into()], true)),
+            ),
+            (
+                "redis+cluster://user:p%40w@a:1,b:2",
+                Some((vec!["a:1".into(), "b:2".into()], true)),
+            ),
+            ("redis+cluster://", None),
+            ("redis+cluster://a:1,,b:2", None),
+            ("redis+cluster://a:1/2", None),
+            ("redis://a:1,b:2", None),
+            ("http://a:1", None),
+            ("a:1", None),
+            ("", None),
+        ] {
+            assert_eq!(parse(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_user_is_that_of_every_server() {
+        let address = Address::parse("redis+cluster://alice:p%40w@a:1,b:2").unwrap();
+        for server in address.servers {
+            let server = sibling(&server, "c", 3);
+            assert_eq!(host_and_port(&server), Some(("c", 3)));
+            assert_eq!(server.redis_settings().username(), Some("alice"));
+            assert_eq!(server.redis_settings().password(), Some("p@w"));
+        }
+    }
+
+    #[test]
+    fn tls_needs_its_feature() {
+        let is_supported = Address::parse("rediss://a:1").is_ok();
+        assert_eq!(is_supported, cfg!(feature = "tls"));
+    }
+}

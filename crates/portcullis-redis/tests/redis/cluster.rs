@@ -1,0 +1,159 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_core::{RevocationStore as _, StoreError, TicketKey, TicketStore as _};
+use portcullis_redis::{RedisRevocations, RedisTickets};
+use tokio::time::sleep;
+
+use crate::server::{RedisCluster, RedisServer};
+use crate::suite::revocations::{self, Heard, Listener, revocation};
+use crate::suite::tickets::{self, new_key};
+use crate::{hasty, patient};
+
+const LONG: Duration = Duration::from_secs(600);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keeps_all_promises() {
+    let cluster = RedisCluster::start();
+    let redis = patient(&cluster.url());
+    assert_eq!(redis.check().await, Ok(()));
+    let store = Arc::new(RedisTickets::new(&redis));
+    tickets::promises(&*store, sleep).await;
+    tickets::ledger(&store, sleep).await;
+    assert_eq!(tickets::race(&store, 10, 1_000).await, Ok(()));
+    let every = Duration::from_millis(50);
+    let store = Arc::new(RedisRevocations::new(&redis).check_every(every));
+    revocations::promises(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_one_server_leads_to_the_others() {
+    let mut cluster = RedisCluster::start();
+    let port = cluster.nodes()[2].port();
+    let redis = patient(&format!("redis+cluster://127.0.0.1:{port}"));
+    let store = Arc::new(RedisTickets::new(&redis));
+    tickets::ledger(&store, sleep).await;
+    // As one server it is not good for much, and says so.
+    let one = RedisTickets::new(&patient(&format!("redis://127.0.0.1:{port}")));
+    let mut puts = Vec::new();
+    for _ in 0..50 {
+        puts.push(one.put(new_key(), b"r".to_vec(), LONG).await);
+    }
+    assert!(puts.contains(&Err(StoreError::Unavailable)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_down_takes_its_own_tickets_along() {
+    let mut cluster = RedisCluster::start();
+    let store = RedisTickets::new(&hasty(&cluster.url()));
+    let keys: Vec<_> = (0..60).map(|_| new_key()).collect();
+    for key in &keys {
+        store.put(*key, b"r".to_vec(), LONG).await.unwrap();
+    }
+    cluster.nodes()[0].kill();
+    let mut lost = Vec::new();
+    for key in keys {
+        match store.take(key).await {
+            Ok(record) => assert!(record.is_some()),
+            Err(error) => {
+                assert_eq!(error, StoreError::Unavailable);
+                lost.push(key);
+            }
+        }
+    }
+    assert!((1..60).contains(&lost.len()), "{}", lost.len());
+    cluster.nodes()[0].restart();
+    cluster.wait_until_whole();
+    for key in lost {
+        // Some were taken by a call that got no answer: none, since it was not running.
+        assert_eq!(store.take(key).await, Ok(Some(b"r".to_vec())));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_loses_no_revocation() {
+    let mut cluster = RedisCluster::start();
+    let redis = hasty(&cluster.url());
+    let every = Duration::from_millis(100);
+    let store = Arc::new(RedisRevocations::new(&redis).check_every(every));
+    let mut listener = Listener::start(&store);
+    listener.picture().await;
+    let mut acknowledged = Vec::new();
+    for round in 0..3 {
+        cluster.nodes()[round].stop();
+        for index in 0..5 {
+            let revocation = revocation(&format!("{round}-{index}"));
+            if store.revoke(&revocation).await.is_ok() {
+                acknowledged.push(revocation);
+            }
+        }
+        cluster.nodes()[round].restart();
+        cluster.wait_until_whole();
+        let revocation = revocation(&format!("{round}-after"));
+        assert_eq!(store.revoke(&revocation).await, Ok(()));
+        acknowledged.push(revocation);
+        for revocation in &acknowledged {
+            listener.knows(revocation).await;
+        }
+    }
+    listener.hears(&Heard::Alive).await;
+    let picture = Listener::start(&store).picture().await;
+    for revocation in acknowledged {
+        assert!(picture.contains(&revocation));
+    }
+}
+
+/// A slot moves to another server while its tickets are redeemed: `ASK` first, then `MOVED`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_moves() {
+    let mut cluster = RedisCluster::start();
+    let store = RedisTickets::new(&patient(&cluster.url()));
+    let [from, to, _] = cluster.nodes() else {
+        panic!("three servers");
+    };
+    // Two tickets of one slot, which the first server has.
+    let put = async |key: TicketKey| store.put(key, b"r".to_vec(), LONG).await.unwrap();
+    let (slot, [stays, goes]) = two_of_one_slot(from);
+    put(stays).await;
+    put(goes).await;
+    let [from_id, to_id] = [&*from, &*to].map(|node| node.command(&["CLUSTER", "MYID"]));
+    to.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+    from.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+    let port = to.port().to_string();
+    let name = name(goes);
+    from.command(&["MIGRATE", "127.0.0.1", &port, &name, "0", "5000"]);
+    assert_eq!(to.command(&["CLUSTER", "COUNTKEYSINSLOT", &slot]), "1");
+
+    assert_eq!(
+        store.take(stays).await,
+        Ok(Some(b"r".to_vec())),
+        "still here"
+    );
+    assert_eq!(store.take(goes).await, Ok(Some(b"r".to_vec())), "ASK");
+    assert_eq!(store.take(goes).await, Ok(None));
+    put(goes).await;
+    for node in [&*to, &*from] {
+        node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+    }
+    assert_eq!(store.take(goes).await, Ok(Some(b"r".to_vec())), "MOVED");
+    assert_eq!(store.take(stays).await, Ok(None));
+}
+
+fn two_of_one_slot(node: &RedisServer) -> (String, [TicketKey; 2]) {
+    let mut seen = std::collections::HashMap::new();
+    loop {
+        let key = new_key();
+        let slot = node.command(&["CLUSTER", "KEYSLOT", &name(key)]);
+        if slot.parse::<u16>().expect("a number") >= 16_384 / 3 {
+            continue;
+        }
+        if let Some(other) = seen.insert(slot.clone(), key) {
+            return (slot, [other, key]);
+        }
+    }
+}
+
+fn name(key: TicketKey) -> String {
+    let digest = blake3::Hash::from_bytes(*key.as_bytes());
+    format!("portcullis:ticket:{}", digest.to_hex())
+}

@@ -1,0 +1,37 @@
+//! Against real Redis: the promises of each store, and what becomes of them when Redis is killed,
+//! stopped, slow, full, cut off, restarted, or a cluster.
+
+mod cluster;
+mod faults;
+mod naive;
+mod proxy;
+mod revocations;
+#[allow(dead_code, unreachable_pub, reason = "a part of another crate")]
+#[path = "../../../../tests/src/redis.rs"]
+mod server;
+#[path = "../suite/mod.rs"]
+mod suite;
+mod tickets;
+mod verifications;
+
+use std::time::Duration;
+
+use portcullis_redis::Redis;
+
+/// With a deadline that no test waits for.
+fn patient(url: &str) -> Redis {
+    let deadline = Duration::from_secs(20);
+    Redis::builder(url)
+        .deadline(deadline)
+        .build()
+        .expect("a URL")
+}
+
+/// With a deadline that faults may be held against.
+fn hasty(url: &str) -> Redis {
+    let deadline = Duration::from_millis(300);
+    Redis::builder(url)
+        .deadline(deadline)
+        .build()
+        .expect("a URL")
+}

@@ -1,0 +1,194 @@
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use portcullis_core::TicketStore as _;
+use portcullis_core::{Revocation, RevocationStore as _, StoreError};
+use portcullis_redis::{Redis, RedisRevocations, RedisTickets};
+
+use crate::patient;
+use crate::server::RedisServer;
+use crate::suite::revocations::{Heard, Listener, promises, races, revocation};
+use crate::suite::tickets::new_key;
+
+const SET: &str = "portcullis:{revocations}";
+const COUNT: &str = "portcullis:{revocations}:count";
+
+fn store(server: &RedisServer) -> RedisRevocations {
+    RedisRevocations::new(&patient(&server.url()))
+}
+
+#[tokio::test]
+async fn keeps_its_promises() {
+    let server = RedisServer::start();
+    promises(&Arc::new(
+        store(&server).check_every(Duration::from_millis(50)),
+    ))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_while_others_revoke_knows_all() {
+    let server = RedisServer::start();
+    races(&Arc::new(store(&server))).await;
+}
+
+#[tokio::test]
+async fn more_than_a_page() {
+    let server = RedisServer::start();
+    let store = Arc::new(store(&server));
+    let revokers: Vec<_> = (0..2_500)
+        .map(|index| {
+            let store = Arc::clone(&store);
+            let revocation = revocation(&format!("t{index}"));
+            tokio::spawn(async move { store.revoke(&revocation).await })
+        })
+        .collect();
+    for revoker in revokers {
+        assert_eq!(revoker.await.unwrap(), Ok(()));
+    }
+    let mut picture = Listener::start(&store).picture().await;
+    picture.sort_by_key(|revocation| format!("{revocation:?}"));
+    picture.dedup();
+    assert_eq!(picture.len(), 2_500);
+}
+
+#[tokio::test]
+async fn what_is_over_is_removed_an_hour_later() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    let ago = |seconds| SystemTime::now() - Duration::from_secs(seconds);
+    for (name, end) in [("long ago", ago(3_700)), ("just now", ago(60))] {
+        store
+            .revoke(&Revocation::token(name).until(end))
+            .await
+            .unwrap();
+    }
+    store.revoke(&Revocation::token("for ever")).await.unwrap();
+    let left = server.command(&["ZRANGE", SET, "0", "-1"]);
+    assert!(!left.contains("long ago"), "{left}");
+    assert!(left.contains("just now"), "{left}");
+    let picture = Listener::start(&Arc::new(store)).picture().await;
+    assert_eq!(picture, [Revocation::token("for ever")]);
+}
+
+#[tokio::test]
+async fn nothing_that_redis_evicts_when_it_is_full() {
+    let server = RedisServer::start();
+    store(&server).revoke(&revocation("t")).await.unwrap();
+    for key in [SET, COUNT] {
+        assert_eq!(server.command(&["TTL", key]), "-1", "{key}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_later_version_writes_is_passed_over() {
+    let server = RedisServer::start();
+    let store = Arc::new(store(&server).check_every(Duration::from_millis(20)));
+    let mut listener = Listener::start(&store);
+    listener.picture().await;
+    server.command(&["PUBLISH", SET, "hello"]);
+    server.command(&["INCR", COUNT]);
+    server.command(&[
+        "ZADD",
+        SET,
+        "+inf",
+        r#"{"version":2,"revocation":{"device":"d"}}"#,
+    ]);
+    server.command(&[
+        "PUBLISH",
+        SET,
+        r#"1 {"version":2,"revocation":{"device":"d"}}"#,
+    ]);
+    let known = revocation("t");
+    store.revoke(&known).await.unwrap();
+    listener.knows(&known).await;
+    assert_eq!(Listener::start(&store).picture().await, [known]);
+    assert!(!listener.so_far().contains(&Heard::Lost));
+}
+
+#[tokio::test]
+async fn even_when_redis_is_out_of_memory() {
+    let server = RedisServer::start_with(&["--maxmemory", "1500kb"]);
+    let redis = patient(&server.url());
+    let tickets = RedisTickets::new(&redis);
+    let lifetime = Duration::from_secs(60);
+    while tickets
+        .put(new_key(), vec![b'x'; 16 * 1024], lifetime)
+        .await
+        .is_ok()
+    {}
+    let full = tickets
+        .put(new_key(), vec![b'x'; 16 * 1024], lifetime)
+        .await;
+    assert_eq!(full, Err(StoreError::Full));
+
+    let store = Arc::new(RedisRevocations::new(&redis));
+    let mut listener = Listener::start(&store);
+    listener.picture().await;
+    let revoked = revocation("t");
+    assert_eq!(store.revoke(&revoked).await, Ok(()));
+    listener.knows(&revoked).await;
+}
+
+#[tokio::test]
+async fn acknowledged_when_a_replica_has_it() {
+    let primary = RedisServer::start();
+    let redis = Redis::builder(&primary.url()).deadline(Duration::from_millis(800));
+    let redis = redis.build().unwrap();
+    let store = RedisRevocations::new(&redis).wait_for_replicas(1);
+    let alone = store.revoke(&revocation("alone")).await;
+    assert_eq!(alone, Err(StoreError::Unavailable));
+
+    let port = primary.port().to_string();
+    let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &port]);
+    replica.wait_for(&["INFO", "replication"], |info| {
+        info.contains("master_link_status:up")
+    });
+    let store = RedisRevocations::new(&patient(&primary.url())).wait_for_replicas(1);
+    assert_eq!(store.revoke(&revocation("both")).await, Ok(()));
+    let there = replica.command(&["ZRANGE", SET, "0", "-1"]);
+    assert!(there.contains("both"), "{there}");
+}
+
+#[tokio::test]
+async fn a_user_of_its_own_is_enough() {
+    let server = RedisServer::start();
+    // As the documentation of the crate has it.
+    let rule = "on >s3cret resetkeys ~portcullis:* resetchannels &portcullis:* \
+                -@all +get +set +getdel +eval +zadd +zrange +zremrangebyscore +incr \
+                +publish +subscribe +wait +asking +cluster|slots";
+    let rule: Vec<_> = ["ACL", "SETUSER", "portcullis"]
+        .into_iter()
+        .chain(rule.split_whitespace())
+        .collect();
+    assert_eq!(server.command(&rule), "OK");
+    let url = |password| format!("redis://portcullis:{password}@127.0.0.1:{}", server.port());
+
+    let redis = patient(&url("s3cret"));
+    assert_eq!(redis.check().await, Ok(()));
+    let store = Arc::new(RedisRevocations::new(&redis));
+    let mut listener = Listener::start(&store);
+    listener.picture().await;
+    let revoked = revocation("t");
+    assert_eq!(store.revoke(&revoked).await, Ok(()));
+    listener.knows(&revoked).await;
+    let tickets = RedisTickets::new(&redis);
+    let key = new_key();
+    assert_eq!(
+        tickets
+            .put(key, b"r".to_vec(), Duration::from_secs(9))
+            .await,
+        Ok(())
+    );
+    assert_eq!(tickets.take(key).await, Ok(Some(b"r".to_vec())));
+
+    assert_eq!(
+        patient(&url("wrong")).check().await,
+        Err(StoreError::Unavailable)
+    );
+    let foreign = Redis::builder(&url("s3cret"))
+        .prefix("other:")
+        .build()
+        .unwrap();
+    assert_eq!(foreign.check().await, Err(StoreError::Unavailable));
+}

@@ -1,0 +1,141 @@
+use std::env;
+use std::io::{BufRead as _, BufReader, Write as _, stdin};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_core::{StoreError, TicketKey, TicketStore as _};
+use portcullis_redis::{Redis, RedisTickets};
+use tokio::time::sleep;
+
+use crate::naive::NaiveTickets;
+use crate::patient;
+use crate::server::RedisServer;
+use crate::suite::tickets::{contend, ledger, new_key, promises, race};
+
+const ROUNDS: usize = 100;
+const CONTENDERS: usize = 1_000;
+
+#[tokio::test]
+async fn keeps_its_promises() {
+    let server = RedisServer::start();
+    let tickets = RedisTickets::new(&patient(&server.url()));
+    // Only Redis's own clock says when a key has ended.
+    promises(&tickets, sleep).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_redemption_of_many_wins() {
+    let server = RedisServer::start();
+    let tickets = Arc::new(RedisTickets::new(&patient(&server.url())));
+    assert_eq!(race(&tickets, ROUNDS, CONTENDERS).await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_naive_store_fails_the_same_race() {
+    let server = RedisServer::start();
+    let naive = Arc::new(NaiveTickets::new(&server.url()).await);
+    let winners = race(&naive, ROUNDS, CONTENDERS).await.unwrap_err();
+    assert!(winners > 1);
+}
+
+/// Plays both sides: with the variable set, it is the second process.
+#[test]
+fn one_redemption_of_two_processes_wins() {
+    const URL: &str = "PORTCULLIS_REDIS_OF_THE_OTHER_PROCESS";
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let redeem = |tickets: &Arc<RedisTickets>, key| {
+        runtime.block_on(contend(tickets, TicketKey::new(key), CONTENDERS / 2))
+    };
+    if let Ok(url) = env::var(URL) {
+        let tickets = Arc::new(RedisTickets::new(&patient(&url)));
+        for line in stdin().lines() {
+            let key = blake3::Hash::from_hex(line.expect("a line")).expect("a key");
+            println!("\nwinners {}", redeem(&tickets, *key.as_bytes()));
+        }
+        return;
+    }
+
+    let server = RedisServer::start();
+    let tickets = Arc::new(RedisTickets::new(&patient(&server.url())));
+    let mut other = Command::new(env::current_exe().expect("this binary"))
+        .args([
+            "--exact",
+            "tickets::one_redemption_of_two_processes_wins",
+            "--nocapture",
+        ])
+        .env(URL, server.url())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this binary runs");
+    let mut keys = other.stdin.take().expect("piped");
+    let mut lines = BufReader::new(other.stdout.take().expect("piped")).lines();
+    for round in 0..ROUNDS {
+        let key = new_key();
+        let put = tickets.put(key, b"r".to_vec(), Duration::from_secs(600));
+        runtime.block_on(put).expect("there is room");
+        let hex = blake3::Hash::from_bytes(*key.as_bytes()).to_hex();
+        writeln!(keys, "{hex}").expect("the other process runs");
+        let here = redeem(&tickets, *key.as_bytes());
+        let there: usize = lines
+            .by_ref()
+            .find_map(|line| line.expect("a line").strip_prefix("winners ")?.parse().ok())
+            .expect("the other process answers");
+        assert_eq!(here + there, 1, "round {round}: {here} here, {there} there");
+    }
+    drop(keys);
+    assert!(other.wait().expect("a child of ours").success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ledger_holds() {
+    let server = RedisServer::start();
+    let tickets = Arc::new(RedisTickets::new(&patient(&server.url())));
+    ledger(&tickets, sleep).await;
+    assert_eq!(server.command(&["DBSIZE"]), "0");
+}
+
+#[tokio::test]
+async fn deployments_share_a_server_and_no_tickets() {
+    let server = RedisServer::start();
+    let with = |prefix: &str| {
+        let redis = Redis::builder(&server.url())
+            .prefix(prefix)
+            .build()
+            .unwrap();
+        RedisTickets::new(&redis)
+    };
+    let (one, other) = (with("one:"), with("other:"));
+    let key = new_key();
+    let lifetime = Duration::from_secs(60);
+    assert_eq!(one.put(key, b"1".to_vec(), lifetime).await, Ok(()));
+    assert_eq!(other.take(key).await, Ok(None));
+    assert_eq!(other.put(key, b"2".to_vec(), lifetime).await, Ok(()));
+    assert_eq!(one.take(key).await, Ok(Some(b"1".to_vec())));
+}
+
+#[tokio::test]
+async fn out_of_memory_is_full() {
+    let server = RedisServer::start_with(&["--maxmemory", "1500kb"]);
+    let tickets = RedisTickets::new(&patient(&server.url()));
+    let lifetime = Duration::from_secs(60);
+    let mut kept = Vec::new();
+    let full = loop {
+        let key = new_key();
+        match tickets.put(key, vec![b'x'; 16 * 1024], lifetime).await {
+            Ok(()) => kept.push(key),
+            Err(error) => break error,
+        }
+        assert!(kept.len() < 1_000, "it takes 16 MB with a limit of 1.5");
+    };
+    assert_eq!(full, StoreError::Full);
+    // What was acknowledged is there, and taking it makes room.
+    for key in kept {
+        assert!(tickets.take(key).await.unwrap().is_some());
+    }
+    assert_eq!(
+        tickets.put(new_key(), b"r".to_vec(), lifetime).await,
+        Ok(())
+    );
+}
