@@ -189,14 +189,14 @@ impl Drop for RedisServer {
     }
 }
 
-/// A Redis cluster of primaries without replicas.
+/// A Redis cluster.
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<RedisServer>,
 }
 
 impl RedisCluster {
-    /// Starts three servers that share the slots evenly.
+    /// Starts three servers that share the slots evenly, without replicas.
     ///
     /// # Panics
     ///
@@ -208,15 +208,30 @@ impl RedisCluster {
             let range = [first.to_string(), (last - 1).to_string()];
             node.command(&["CLUSTER", "ADDSLOTSRANGE", &range[0], &range[1]]);
         }
-        for node in &nodes[1..] {
-            let bus = nodes[0].command(&["CONFIG", "GET", "cluster-port"]);
-            let bus = bus.lines().last().expect("name and value");
-            let port = nodes[0].port.to_string();
-            node.command(&["CLUSTER", "MEET", "127.0.0.1", &port, bus]);
-        }
         let cluster = Self { nodes };
+        for node in &cluster.nodes[1..] {
+            cluster.introduce(node);
+        }
         cluster.wait_until_whole();
         cluster
+    }
+
+    /// Starts a replica of one of the servers. It comes last in [`nodes`](Self::nodes).
+    ///
+    /// # Panics
+    ///
+    /// As [`RedisServer::start`].
+    pub fn add_replica(&mut self, of: usize) {
+        let replica = Self::start_node();
+        self.introduce(&replica);
+        self.nodes.push(replica);
+        self.wait_until_whole();
+        let primary = self.nodes[of].command(&["CLUSTER", "MYID"]);
+        let replica = &self.nodes[self.nodes.len() - 1];
+        replica.command(&["CLUSTER", "REPLICATE", &primary]);
+        replica.wait_for(&["INFO", "replication"], |info| {
+            info.contains("master_link_status:up")
+        });
     }
 
     /// Its servers.
@@ -246,6 +261,14 @@ impl RedisCluster {
                     && info.contains("cluster_slots_ok:16384")
             });
         }
+    }
+
+    /// Tells `node` of the first one. The others get to know it by themselves.
+    fn introduce(&self, node: &RedisServer) {
+        let bus = self.nodes[0].command(&["CONFIG", "GET", "cluster-port"]);
+        let bus = bus.lines().last().expect("name and value");
+        let port = self.nodes[0].port.to_string();
+        node.command(&["CLUSTER", "MEET", "127.0.0.1", &port, bus]);
     }
 
     fn start_node() -> RedisServer {

@@ -38,6 +38,34 @@ impl Address {
             }),
         }
     }
+
+    /// The same servers, if the authority of this certificate vouches for them.
+    #[cfg(feature = "tls")]
+    pub(crate) fn trusting(self, root: &[u8]) -> Result<Self, ConfigError> {
+        use rustls::pki_types::CertificateDer;
+        use rustls::pki_types::pem::PemObject as _;
+
+        // A text without a certificate would do, and nobody would be trusted.
+        let mut certificates = CertificateDer::pem_slice_iter(root).peekable();
+        let is_readable = certificates.peek().is_some() && certificates.all(|it| it.is_ok());
+        if !is_readable {
+            return Err(ConfigError::Certificate);
+        }
+        let trusting = |server| {
+            let certificates = redis::TlsCertificates {
+                client_tls: None,
+                root_cert: Some(root.to_vec()),
+            };
+            let client = redis::Client::build_with_tls(server, certificates);
+            let client = client.map_err(|_| ConfigError::Certificate)?;
+            Ok(client.get_connection_info().clone())
+        };
+        let servers = self.servers.into_iter().map(trusting);
+        Ok(Self {
+            servers: servers.collect::<Result<_, _>>()?,
+            is_cluster: self.is_cluster,
+        })
+    }
 }
 
 /// The server at `host` and `port`, which is of one cluster with `sibling`: the same user, the same

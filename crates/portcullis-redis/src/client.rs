@@ -67,6 +67,8 @@ impl Redis {
             prefix: "portcullis:".to_owned(),
             deadline: Duration::from_secs(1),
             max_commands: 256,
+            #[cfg(feature = "tls")]
+            root_certificate: None,
         }
     }
 
@@ -150,6 +152,8 @@ pub struct RedisBuilder {
     prefix: String,
     deadline: Duration,
     max_commands: usize,
+    #[cfg(feature = "tls")]
+    root_certificate: Option<Vec<u8>>,
 }
 
 impl RedisBuilder {
@@ -174,17 +178,31 @@ impl RedisBuilder {
         self
     }
 
+    /// Trusts the servers that this authority vouches for, and no others; its certificate in PEM.
+    /// By default those are trusted that this machine trusts.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.root_certificate = Some(pem.into());
+        self
+    }
+
     /// Done. It does not connect.
     ///
     /// # Errors
     ///
-    /// If the URL is none, or the prefix has braces.
+    /// If the URL is none, the prefix has braces, or the certificate is none or has no use.
     pub fn build(self) -> Result<Redis, ConfigError> {
         install_cryptography();
         if self.prefix.contains(['{', '}']) {
             return Err(ConfigError::Prefix);
         }
         let address = Address::parse(&self.url)?;
+        #[cfg(feature = "tls")]
+        let address = match &self.root_certificate {
+            Some(pem) => address.trusting(pem)?,
+            None => address,
+        };
         Ok(Redis {
             shared: Arc::new(Shared {
                 // Half of the time, so that another server of a cluster can be tried in the other.
@@ -212,6 +230,9 @@ impl fmt::Debug for RedisBuilder {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ConfigError {
+    /// The certificate is not PEM, or the URL is not one with TLS.
+    Certificate,
+
     /// The key is not 32 bytes in unpadded base64url.
     Key,
 
@@ -225,6 +246,9 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Certificate => {
+                "a root certificate is written in PEM, and is for URLs with rediss"
+            }
             Self::Key => {
                 "a key is 32 random bytes in unpadded base64url; make one with \
                  `head -c 32 /dev/urandom | basenc --base64url | tr -d =`"

@@ -48,7 +48,7 @@
 //! ```text
 //! ACL SETUSER portcullis on >PASSWORD resetkeys ~portcullis:* resetchannels &portcullis:*
 //!     -@all +get +set +getdel +eval +zadd +zrange +zremrangebyscore +incr
-//!     +publish +subscribe +wait +cluster|slots
+//!     +publish +subscribe +wait +asking +cluster|slots
 //! ```
 //!
 //! Set `maxmemory-policy noeviction`, which is the default, or a `volatile-…` one: with `allkeys-…`

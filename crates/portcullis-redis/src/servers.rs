@@ -72,7 +72,8 @@ impl Servers {
         let mut node = self.owner(slot);
         let mut asking = false;
         let mut seeds_left = self.seeds.len();
-        for _ in 0..MAX_REDIRECTIONS + self.seeds.len() {
+        let mut redirections_left = MAX_REDIRECTIONS;
+        loop {
             let answers = match node.send(commands, asking, end).await {
                 Ok(answers) => answers,
                 Err(Silence::Unanswered) => {
@@ -98,19 +99,22 @@ impl Servers {
                 return Ok((node, answers));
             };
             match self.redirection(slot, &node, error) {
-                Redirection::To { owner, for_good } => {
+                Redirection::To { owner, for_good } if redirections_left > 0 => {
+                    redirections_left -= 1;
                     if for_good {
                         self.read_map(&node, end).await;
                     }
                     (node, asking) = (owner, !for_good);
                 }
-                Redirection::Later => {
+                Redirection::Later if Instant::now() < end => {
                     sleep_until(end.min(Instant::now() + A_MOMENT)).await;
+                }
+                Redirection::To { .. } | Redirection::Later => {
+                    return Err(StoreError::Unavailable);
                 }
                 Redirection::None(error) => return Err(error),
             }
         }
-        Err(StoreError::Unavailable)
     }
 
     fn redirection(&self, slot: u16, node: &Arc<Node>, error: &ServerError) -> Redirection {

@@ -10,6 +10,8 @@ use crate::suite::revocations::{self, Heard, Listener, revocation};
 use crate::suite::tickets::{self, new_key};
 use crate::{hasty, patient};
 
+const SET: &str = "portcullis:{revocations}";
+const COUNT: &str = "portcullis:{revocations}:count";
 const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,6 +139,91 @@ async fn a_slot_that_moves() {
     }
     assert_eq!(store.take(goes).await, Ok(Some(b"r".to_vec())), "MOVED");
     assert_eq!(store.take(stays).await, Ok(None));
+}
+
+/// The same with revocations, whose two keys are in two places for a moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_slot_of_the_revocations_moves() {
+    let mut cluster = RedisCluster::start();
+    let redis = patient(&cluster.url());
+    let every = Duration::from_millis(50);
+    let store = Arc::new(RedisRevocations::new(&redis).check_every(every));
+    let mut listener = Listener::start(&store);
+    let before = revocation("before");
+    store.revoke(&before).await.unwrap();
+    listener.knows(&before).await;
+
+    let home = home_of_revocations(&mut cluster);
+    let nodes = cluster.nodes();
+    let (from, to) = (&nodes[home], &nodes[(home + 1) % 3]);
+    let slot = from.command(&["CLUSTER", "KEYSLOT", SET]);
+    let [from_id, to_id] = [from, to].map(|node| node.command(&["CLUSTER", "MYID"]));
+    to.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+    from.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+    let port = to.port().to_string();
+    let migrate = |name| from.command(&["MIGRATE", "127.0.0.1", &port, name, "0", "5000"]);
+    migrate(SET);
+    let meanwhile = revocation("meanwhile");
+    let revoking = tokio::spawn({
+        let (store, meanwhile) = (Arc::clone(&store), meanwhile.clone());
+        async move { store.revoke(&meanwhile).await }
+    });
+    // It is told to try again.
+    from.wait_for(&["INFO", "errorstats"], |stats| {
+        stats.contains("errorstat_TRYAGAIN")
+    });
+    migrate(COUNT);
+    assert_eq!(revoking.await.unwrap(), Ok(()));
+    for node in [to, from] {
+        node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+    }
+    listener.knows(&meanwhile).await;
+    let after = revocation("after");
+    assert_eq!(store.revoke(&after).await, Ok(()));
+    listener.knows(&after).await;
+    let picture = Listener::start(&store).picture().await;
+    assert!(
+        [before, meanwhile, after]
+            .iter()
+            .all(|it| picture.contains(it))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_takes_over() {
+    let mut cluster = RedisCluster::start();
+    let home = home_of_revocations(&mut cluster);
+    cluster.add_replica(home);
+    let redis = patient(&cluster.url());
+    let every = Duration::from_millis(100);
+    let store = RedisRevocations::new(&redis).wait_for_replicas(1);
+    let store = Arc::new(store.check_every(every));
+    let mut listener = Listener::start(&store);
+    listener.picture().await;
+    let acknowledged = revocation("before");
+    assert_eq!(store.revoke(&acknowledged).await, Ok(()));
+    listener.knows(&acknowledged).await;
+
+    cluster.nodes()[home].kill();
+    listener.hears(&Heard::Lost).await;
+    let replica = &cluster.nodes()[3];
+    replica.wait_for(&["ROLE"], |role| role.starts_with("master"));
+    let picture = listener.picture().await;
+    assert!(picture.contains(&acknowledged));
+    // There is no second copy any more, and it says so.
+    let hasty = RedisRevocations::new(&hasty(&cluster.url())).wait_for_replicas(1);
+    let alone = hasty.revoke(&revocation("alone")).await;
+    assert_eq!(alone, Err(StoreError::Unavailable));
+    let after = revocation("after");
+    assert_eq!(RedisRevocations::new(&redis).revoke(&after).await, Ok(()));
+    listener.knows(&after).await;
+}
+
+/// Which of the servers keeps the revocations.
+fn home_of_revocations(cluster: &mut RedisCluster) -> usize {
+    let mut nodes = cluster.nodes().iter();
+    let home = nodes.position(|node| !node.command(&["EXISTS", SET]).contains("MOVED"));
+    home.expect("one of them")
 }
 
 fn two_of_one_slot(node: &RedisServer) -> (String, [TicketKey; 2]) {

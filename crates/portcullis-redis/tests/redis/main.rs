@@ -12,6 +12,8 @@ mod server;
 #[path = "../suite/mod.rs"]
 mod suite;
 mod tickets;
+#[cfg(feature = "tls")]
+mod tls;
 mod verifications;
 
 use std::time::Duration;

@@ -154,14 +154,15 @@ async fn acknowledged_when_a_replica_has_it() {
 async fn a_user_of_its_own_is_enough() {
     let server = RedisServer::start();
     // As the documentation of the crate has it.
-    let rule = "on >s3cret resetkeys ~portcullis:* resetchannels &portcullis:* \
-                -@all +get +set +getdel +eval +zadd +zrange +zremrangebyscore +incr \
-                +publish +subscribe +wait +asking +cluster|slots";
-    let rule: Vec<_> = ["ACL", "SETUSER", "portcullis"]
-        .into_iter()
-        .chain(rule.split_whitespace())
-        .collect();
-    assert_eq!(server.command(&rule), "OK");
+    let documented = include_str!("../../src/lib.rs");
+    let (_, rule) = documented
+        .split_once("//! ACL SETUSER portcullis ")
+        .unwrap();
+    let (rule, _) = rule.split_once("```").unwrap();
+    let rule = rule.replace("//!", "").replace("PASSWORD", "s3cret");
+    let mut command = vec!["ACL", "SETUSER", "portcullis"];
+    command.extend(rule.split_whitespace());
+    assert_eq!(server.command(&command), "OK");
     let url = |password| format!("redis://portcullis:{password}@127.0.0.1:{}", server.port());
 
     let redis = patient(&url("s3cret"));
