@@ -1,7 +1,7 @@
 // Tries every way to every target, one after the other, and shows what became of it.
 //
 // For tests: `document.documentElement.dataset.result` is "idle", "running", "pass" or "fail", and
-// `window.portcullisResults` holds one object for each row, without the token.
+// `window.portcullisResults` holds one object for each row, without the token. `?ways=query,cookie` tries these alone.
 
 import { attempt } from "./attempt.js";
 import { withCookieFrame } from "./cookie-frame.js";
@@ -41,7 +41,8 @@ function layOut(target) {
   section.querySelector("h2").textContent = `${target.title}: ${target.origin}`;
   section.querySelector("p").textContent = target.text;
   byId("targets").append(section);
-  const ways = WAYS.filter(({ only }) => !only || only === target.key);
+  const wanted = new URLSearchParams(location.search).get("ways")?.split(",");
+  const ways = WAYS.filter(({ key, only }) => (!only || only === target.key) && (wanted?.includes(key) ?? true));
   return ways.map((way) => {
     const element = byId("row-template").content.firstElementChild.cloneNode(true);
     element.id = `row-${way.key}-${target.key}`;
