@@ -1,6 +1,7 @@
 // Runs a cell with JupyterLab's own client, the npm package @jupyterlab/services.
 'use strict';
 const { ServerConnection, KernelManager } = require('@jupyterlab/services');
+const { before } = require('./drive.cjs');
 
 const MARKER = 'v1.token.websocket.jupyter.org';
 
@@ -92,14 +93,6 @@ async function run(kernel, code) {
   const { content } = await future.done;
   if (content.status !== 'ok') throw new Error(`the cell ended with ${JSON.stringify(content)}`);
   return text;
-}
-
-function before(limit, work) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no result within ${limit} ms`)), limit);
-  });
-  return Promise.race([work(), late]).finally(() => clearTimeout(timer));
 }
 
 module.exports = { runCell, withToken };
