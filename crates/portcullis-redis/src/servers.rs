@@ -82,11 +82,7 @@ impl Servers {
                 }
                 Err(Silence::NotSent) => {
                     self.forget(&node);
-                    if self.cluster.is_none() || seeds_left == 0 {
-                        return Err(StoreError::Unavailable);
-                    }
-                    seeds_left -= 1;
-                    node = self.next_seed();
+                    node = self.elsewhere(&mut seeds_left)?;
                     asking = false;
                     continue;
                 }
@@ -108,6 +104,11 @@ impl Servers {
                 }
                 Redirection::Later if Instant::now() < end => {
                     sleep_until(end.min(Instant::now() + A_MOMENT)).await;
+                }
+                Redirection::Elsewhere => {
+                    self.forget(&node);
+                    node = self.elsewhere(&mut seeds_left)?;
+                    asking = false;
                 }
                 Redirection::To { .. } | Redirection::Later => {
                     return Err(StoreError::Unavailable);
@@ -139,11 +140,15 @@ impl Servers {
             (None, _) if error.code() == "OOM" => Redirection::None(StoreError::Full),
             (kind, _) => {
                 tracing::debug!(server = %node.server().addr(), code = error.code(), "Redis refuses");
-                if kind != Some(ServerErrorKind::ResponseError) {
-                    // It starts, it is alone, or it has become a replica.
-                    self.forget(node);
+                match kind {
+                    Some(
+                        ServerErrorKind::BusyLoading
+                        | ServerErrorKind::ClusterDown
+                        | ServerErrorKind::MasterDown
+                        | ServerErrorKind::ReadOnly,
+                    ) => Redirection::Elsewhere,
+                    _ => unavailable,
                 }
-                unavailable
             }
         }
     }
@@ -194,9 +199,14 @@ impl Servers {
         Arc::clone(&self.seeds[index])
     }
 
-    fn next_seed(&self) -> Arc<Node> {
+    /// Another server of the cluster, to ask for the way.
+    fn elsewhere(&self, seeds_left: &mut usize) -> Result<Arc<Node>, StoreError> {
+        if self.cluster.is_none() || *seeds_left == 0 {
+            return Err(StoreError::Unavailable);
+        }
+        *seeds_left -= 1;
         self.seed.fetch_add(1, Ordering::Relaxed);
-        self.current_seed()
+        Ok(self.current_seed())
     }
 
     /// Whatever `node` had may be somewhere else now.
@@ -239,8 +249,16 @@ impl Servers {
 }
 
 enum Redirection {
+    /// To who has the key: for good, or for this once.
     To { owner: Arc<Node>, for_good: bool },
+
+    /// To the same one, in a moment.
     Later,
+
+    /// To any other: this one starts, is cut off from the rest, or has become a replica.
+    Elsewhere,
+
+    /// It is the answer.
     None(StoreError),
 }
 

@@ -3,6 +3,9 @@ use std::time::Duration;
 
 use portcullis_core::{RevocationStore as _, StoreError, TicketKey, TicketStore as _};
 use portcullis_redis::{RedisRevocations, RedisTickets};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::server::{RedisCluster, RedisServer};
@@ -217,6 +220,56 @@ async fn a_replica_takes_over() {
     let after = revocation("after");
     assert_eq!(RedisRevocations::new(&redis).revoke(&after).await, Ok(()));
     listener.knows(&after).await;
+}
+
+/// One that cannot reach the rest says so to everybody. The others know better.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_cut_off_from_the_rest() {
+    let mut cluster = RedisCluster::start();
+    let alone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = alone.local_addr().unwrap().port();
+    let (asked, mut was_asked) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = alone.accept().await {
+            tokio::spawn(say_that_it_is_down(connection, asked.clone()));
+        }
+    });
+    let with = cluster.nodes()[0].port();
+    let url = format!("redis+cluster://127.0.0.1:{port},127.0.0.1:{with}");
+    let store = Arc::new(RedisTickets::new(&patient(&url)));
+    tickets::ledger(&store, sleep).await;
+    assert!(was_asked.recv().await.is_some());
+
+    // When nobody knows better, it is the answer.
+    let only = hasty(&format!("redis+cluster://127.0.0.1:{port}"));
+    assert_eq!(only.check().await, Err(StoreError::Unavailable));
+}
+
+/// Greets, and answers every other command as a server does that has lost the majority.
+async fn say_that_it_is_down(connection: TcpStream, asked: mpsc::UnboundedSender<()>) {
+    let (read, mut write) = connection.into_split();
+    let mut lines = BufReader::new(read).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let Some(parts) = line.strip_prefix('*') else {
+            panic!("not a command: {line}");
+        };
+        let mut command = Vec::new();
+        for _ in 0..parts.parse().expect("a number") {
+            lines.next_line().await.expect("a length");
+            command.extend(lines.next_line().await.expect("a part"));
+        }
+        let answer = match command[0].as_str() {
+            "HELLO" => "%0\r\n",
+            "CLIENT" => "+OK\r\n",
+            _ => {
+                let _ = asked.send(());
+                "-CLUSTERDOWN The cluster is down\r\n"
+            }
+        };
+        if write.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Which of the servers keeps the revocations.

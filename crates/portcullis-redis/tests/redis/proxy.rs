@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -5,13 +6,21 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// The way to a server, which a test can cut, hold up or make lose messages.
 pub(crate) struct Proxy {
     port: u16,
     mode: watch::Sender<Mode>,
+    counts: watch::Receiver<Counts>,
     task: JoinHandle<()>,
+}
+
+/// What it has seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) connections: usize,
+    pub(crate) lost_messages: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +28,7 @@ pub(crate) enum Mode {
     Open,
     /// Connections are closed, and so are new ones.
     Cut,
-    /// Connections stay, and nothing comes through.
+    /// Nothing comes through a connection, ever again, and yet it stays open.
     Silent,
     /// Each piece takes so long.
     Slow(Duration),
@@ -32,18 +41,39 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let (mode, watched) = watch::channel(Mode::Open);
+        let (count, counts) = watch::channel(Counts::default());
+        let count = Arc::new(count);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                count.send_modify(|counts| counts.connections += 1);
                 if *watched.borrow() != Mode::Cut {
-                    tokio::spawn(connect(client, server, watched.clone()));
+                    let count = Arc::clone(&count);
+                    tokio::spawn(connect(client, server, watched.clone(), count));
                 }
             }
         });
-        Self { port, mode, task }
+        Self {
+            port,
+            mode,
+            counts,
+            task,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        *self.counts.borrow()
+    }
+
+    /// Waits until it has lost a message.
+    pub(crate) async fn has_lost_one(&self) {
+        let mut counts = self.counts.clone();
+        let lost = counts.wait_for(|counts| counts.lost_messages > 0);
+        let lost = timeout(Duration::from_secs(20), lost).await;
+        lost.expect("a message comes by").expect("it runs");
     }
 
     pub(crate) fn set(&self, mode: Mode) {
@@ -57,15 +87,20 @@ impl Drop for Proxy {
     }
 }
 
-async fn connect(client: TcpStream, server: u16, mut mode: watch::Receiver<Mode>) {
+async fn connect(
+    client: TcpStream,
+    server: u16,
+    mut mode: watch::Receiver<Mode>,
+    count: Arc<watch::Sender<Counts>>,
+) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else {
         return;
     };
     let (client_read, client_write) = client.into_split();
     let (server_read, server_write) = server.into_split();
     tokio::select! {
-        () = copy(client_read, server_write, mode.clone(), false) => {}
-        () = copy(server_read, client_write, mode.clone(), true) => {}
+        () = copy(client_read, server_write, mode.clone(), None) => {}
+        () = copy(server_read, client_write, mode.clone(), Some(&count)) => {}
         _ = mode.wait_for(|mode| *mode == Mode::Cut) => {}
     }
 }
@@ -73,18 +108,21 @@ async fn connect(client: TcpStream, server: u16, mut mode: watch::Receiver<Mode>
 async fn copy(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut mode: watch::Receiver<Mode>,
-    is_answer: bool,
+    mode: watch::Receiver<Mode>,
+    answers: Option<&watch::Sender<Counts>>,
 ) {
     let mut piece = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut piece).await {
         let mut piece = piece[..length].to_vec();
         let current = *mode.borrow();
-        match current {
-            Mode::Slow(time) => sleep(time).await,
-            Mode::Deaf if is_answer => drop_messages(&mut piece),
-            Mode::Silent => drop(mode.wait_for(|mode| *mode != Mode::Silent).await),
-            Mode::Open | Mode::Cut | Mode::Deaf => {}
+        match (current, answers) {
+            (Mode::Slow(time), _) => sleep(time).await,
+            (Mode::Silent, _) => std::future::pending().await,
+            (Mode::Deaf, Some(count)) => {
+                let lost = drop_messages(&mut piece);
+                count.send_modify(|counts| counts.lost_messages += lost);
+            }
+            _ => {}
         }
         if to.write_all(&piece).await.is_err() {
             return;
@@ -92,9 +130,10 @@ async fn copy(
     }
 }
 
-/// Takes out each `>3 message channel payload`. Redis writes one in one piece.
-fn drop_messages(piece: &mut Vec<u8>) {
+/// Takes out each `>3 message channel payload`, and counts them. Redis writes one in one piece.
+fn drop_messages(piece: &mut Vec<u8>) -> usize {
     const MESSAGE: &[u8] = b">3\r\n$7\r\nmessage\r\n";
+    let mut dropped = 0;
     while let Some(start) = find(piece, MESSAGE) {
         let mut end = start + MESSAGE.len();
         for _ in ["channel", "payload"] {
@@ -104,7 +143,9 @@ fn drop_messages(piece: &mut Vec<u8>) {
             end += line + 2 + length + 2;
         }
         piece.drain(start..end);
+        dropped += 1;
     }
+    dropped
 }
 
 fn find(piece: &[u8], what: &[u8]) -> Option<usize> {

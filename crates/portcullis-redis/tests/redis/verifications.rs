@@ -263,7 +263,17 @@ async fn without_redis_the_verifier_is_asked() {
     machine().verify(&good).await.unwrap();
     assert_eq!(backend.asked(), 1);
 
-    // A new one each time, since one that was let down leaves Redis alone for a second.
+    // After the first call that failed, Redis is left alone for a second.
+    proxy.set(Mode::Cut);
+    let let_down = machine();
+    let before = proxy.counts().connections;
+    for _ in 0..10 {
+        let_down.verify(&good).await.unwrap();
+    }
+    let attempts = proxy.counts().connections - before;
+    assert!(attempts < 10, "{attempts}");
+
+    // So a new one each time.
     for mode in [Mode::Cut, Mode::Silent, Mode::Slow(Duration::from_secs(5))] {
         proxy.set(mode);
         let before = backend.asked();
