@@ -1,0 +1,207 @@
+//! A ticket is good for one socket, on the paths it is for, for a moment.
+
+use futures_util::future;
+use http::StatusCode;
+use portcullis_e2e::{RedisServer, Server, fetch, get, python, request};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::guarded::{Guarded, Socket};
+
+const MARKER: &str = "v1.ticket";
+
+#[tokio::test]
+async fn each_way_to_redeem_one() {
+    let guarded = Guarded::start(&["--token-lifetime", "3600"]);
+    let alice = guarded.alice();
+
+    let ticket = guarded.ticket(alice).await;
+    let mut socket = by_query(&guarded, &ticket).await.expect("it is good");
+    let hello = socket.hear_json().await;
+    assert_eq!(hello["subject"], "alice");
+    assert!(!hello.to_string().contains(&ticket), "{hello}");
+    socket.assert_echoes().await;
+
+    let ticket = guarded.ticket(&guarded.bob).await;
+    let mut socket = by_subprotocol(&guarded, &ticket).await.expect("it is good");
+    assert_eq!(socket.protocol.as_deref(), Some(MARKER));
+    let hello = socket.hear_json().await;
+    assert_eq!(hello["subject"], "bob");
+    assert!(!hello.to_string().contains(&ticket), "{hello}");
+
+    let ticket = guarded.ticket(alice).await;
+    let mut socket = guarded.pending("ws/first-message").await;
+    socket.say(&ticket).await;
+    assert_eq!(socket.hear_json().await["subject"], "alice");
+    socket.assert_echoes().await;
+}
+
+/// Whichever way it was redeemed by, and whichever way is tried next.
+#[tokio::test]
+async fn a_ticket_is_good_once() {
+    let guarded = Guarded::start(&[]);
+    let ways = [Way::Query, Way::Subprotocol, Way::FirstMessage];
+    for first in ways {
+        let ticket = guarded.ticket(guarded.alice()).await;
+        assert_eq!(redeem(&guarded, &ticket, first).await, Ok(()), "{first:?}");
+        for (second, refusal) in ways.into_iter().zip([401, 401, 3000]) {
+            let outcome = redeem(&guarded, &ticket, second).await;
+            assert_eq!(outcome, Err(refusal), "{first:?}, then {second:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_a_hundred_at_once_one_gets_in() {
+    let guarded = Guarded::start(&[]);
+    let ticket = guarded.ticket(guarded.alice()).await;
+    let attempts = (0..100).map(|_| by_query(&guarded, &ticket));
+    let outcomes = future::join_all(attempts).await;
+    let (winners, losers): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+    assert_eq!(winners.len(), 1);
+    for loser in losers {
+        assert_eq!(loser.err().map(|status| status.as_u16()), Some(401));
+    }
+}
+
+/// A link preview or a prefetch must not use up what a socket is about to need.
+#[tokio::test]
+async fn a_request_that_opens_no_socket_leaves_it_alone() {
+    let guarded = Guarded::start(&[]);
+    let ticket = guarded.ticket(guarded.alice()).await;
+    let url = guarded.url(&format!("ws/ticket?ticket={ticket}"));
+    for method in ["GET", "HEAD", "POST"] {
+        let response = fetch(request(method, &url, None, "")).await;
+        assert!(response.status().is_client_error(), "{method}");
+    }
+    assert_eq!(redeem(&guarded, &ticket, Way::Query).await, Ok(()));
+}
+
+#[tokio::test]
+async fn no_other_path_takes_one() {
+    let guarded = Guarded::start(&[]);
+    for path in ["ws/query?token=", "ws/any?token=", "api/me?token="] {
+        let ticket = guarded.ticket(guarded.alice()).await;
+        let path = format!("{path}{ticket}");
+        let refused = guarded.try_open(&path).await;
+        assert_eq!(refused.err().map(|status| status.as_u16()), Some(401));
+    }
+    let ticket = guarded.ticket(guarded.alice()).await;
+    let refused = guarded.try_open_as("ws/header", &ticket).await;
+    assert_eq!(refused.err().map(|status| status.as_u16()), Some(401));
+    for path in ["ticket", "renew", "revoke", "api/me"] {
+        let answer = guarded.request("POST", path, &ticket, &json!({})).await;
+        assert!(!answer.status().is_success(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn no_ticket_without_a_credential() {
+    let guarded = Guarded::start(&[]);
+    let wrong = guarded.server.foreign_secret();
+    let url = guarded.url("ticket");
+    for token in [None, Some(wrong.as_str())] {
+        let answer = fetch(request("POST", &url, token, "")).await;
+        assert_eq!(answer.status(), 401);
+    }
+    // Neither in the address, which logs would keep, nor by a method that others may repeat.
+    let alice = guarded.alice();
+    let answer = fetch(request("POST", &format!("{url}?token={alice}"), None, "")).await;
+    assert_eq!(answer.status(), 401);
+    assert!(!get(&url).await.status().is_success());
+    let answer = guarded.request("GET", "ticket", alice, &json!({})).await;
+    assert_eq!(answer.status(), 405);
+}
+
+/// What is taken back from its owner is not good as a ticket either.
+#[tokio::test]
+async fn a_ticket_of_a_revoked_subject_is_refused() {
+    let guarded = Guarded::start(&[]);
+    let ticket = guarded.ticket(guarded.alice()).await;
+    guarded.revoke(&json!({ "subject": "alice" })).await;
+    assert_eq!(redeem(&guarded, &ticket, Way::Query).await, Err(401));
+}
+
+#[tokio::test]
+async fn one_machine_redeems_what_another_minted() {
+    let redis = RedisServer::start();
+    let [one, other] = [(); 2].map(|()| Guarded::start(&["--redis", &redis.url()]));
+    let ticket = one.ticket(one.alice()).await;
+    other.server.keep_secret(&ticket);
+    assert_eq!(redeem(&other, &ticket, Way::Query).await, Ok(()));
+    assert_eq!(redeem(&one, &ticket, Way::Query).await, Err(401));
+    assert_eq!(redeem(&other, &ticket, Way::Query).await, Err(401));
+}
+
+#[tokio::test]
+async fn python_websockets_redeems_them() {
+    let guarded = Guarded::start(&[]);
+    let mut conversations = Vec::new();
+    let ticket = guarded.ticket(guarded.alice()).await;
+    let query = format!("ticket={ticket}");
+    conversations.push(json!({ "path": "ws/ticket", "query": query, "say": [null, "echo"] }));
+    conversations.push(json!({ "path": "ws/ticket", "query": query }));
+    let ticket = guarded.ticket(guarded.alice()).await;
+    let offer = json!([MARKER, format!("{MARKER}.{ticket}")]);
+    conversations.push(json!({ "path": "ws/ticket", "subprotocols": offer }));
+    let ticket = guarded.ticket(guarded.alice()).await;
+    conversations.push(json!({ "path": "ws/first-message", "say": [ticket] }));
+
+    let results = talk(&guarded.server, conversations).await;
+    assert_eq!(results[0]["status"], 101, "{results}");
+    assert_eq!(results[0]["heard"][1], "echo", "{results}");
+    assert_eq!(results[1]["status"], 401, "{results}");
+    assert_eq!(results[2]["protocol"], MARKER, "{results}");
+    for redeemed in [0, 2, 3] {
+        let hello = results[redeemed]["heard"][0].as_str().expect("a message");
+        let hello: Value = serde_json::from_str(hello).expect("JSON");
+        assert_eq!(hello["subject"], "alice", "{results}");
+    }
+}
+
+async fn talk(server: &Server, conversations: Vec<Value>) -> Value {
+    let base = server.websocket_base();
+    let outcome = python("talk.py", &[&base], &Value::from(conversations)).await;
+    outcome.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The ways to redeem a ticket.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Query,
+    Subprotocol,
+    FirstMessage,
+}
+
+/// Redeems a ticket. If it is refused: the status of the handshake, or the code of the close.
+async fn redeem(guarded: &Guarded, ticket: &str, way: Way) -> Result<(), u16> {
+    let status = |status: StatusCode| status.as_u16();
+    match way {
+        Way::Query => by_query(guarded, ticket).await.map(drop).map_err(status),
+        Way::Subprotocol => by_subprotocol(guarded, ticket)
+            .await
+            .map(drop)
+            .map_err(status),
+        Way::FirstMessage => {
+            let mut socket = guarded.pending("ws/first-message").await;
+            socket.say(ticket).await;
+            match socket.next().await {
+                Message::Text(_) => Ok(()),
+                Message::Close(Some(frame)) => Err(frame.code.into()),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+async fn by_query(guarded: &Guarded, ticket: &str) -> Result<Socket, StatusCode> {
+    guarded
+        .try_open(&format!("ws/ticket?ticket={ticket}"))
+        .await
+}
+
+async fn by_subprotocol(guarded: &Guarded, ticket: &str) -> Result<Socket, StatusCode> {
+    let offer = format!("{MARKER}, {MARKER}.{ticket}");
+    let headers = [("sec-websocket-protocol", offer.as_str())];
+    Socket::open(&guarded.websocket_url("ws/ticket"), &headers).await
+}
