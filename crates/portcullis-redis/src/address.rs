@@ -30,12 +30,13 @@ impl Address {
             .map(|host| server(&format!("{scheme}://{user}{host}")))
             .collect::<Result<Vec<_>, _>>()?;
         // A cluster has one database, and a path would be for the last host only.
-        match hosts.contains(['/', '?', '#']) {
-            true => Err(ConfigError::Url),
-            false => Ok(Self {
+        let is_plain = !hosts.contains(['/', '?', '#']);
+        match is_plain && servers.iter().all(|it| host_and_port(it).is_some()) {
+            true => Ok(Self {
                 servers,
                 is_cluster: true,
             }),
+            false => Err(ConfigError::Url),
         }
     }
 
@@ -136,6 +137,10 @@ mod tests {
                 "redis+cluster://user:p%40w@a:1,b:2",
                 Some((vec!["a:1".into(), "b:2".into()], true)),
             ),
+            ("valkey://host:7", one("host:7")),
+            ("valkey+cluster://a:1", Some((vec!["a:1".into()], true))),
+            ("unix+cluster:///run/redis.sock", None),
+            ("unix+cluster://a", None),
             ("redis+cluster://", None),
             ("redis+cluster://a:1,,b:2", None),
             ("redis+cluster://a:1/2", None),

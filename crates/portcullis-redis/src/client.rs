@@ -31,6 +31,8 @@ use crate::servers::Servers;
 /// | `rediss://…`, `rediss+cluster://…` | the same with TLS; needs the feature `tls` |
 /// | `unix:///path` | one server on this machine |
 ///
+/// `valkey` does for `redis`, and `valkeys` for `rediss`.
+///
 /// Nothing connects before the first call, so a server that is away at start keeps nobody from
 /// starting; [`check`](Self::check) is for those who want to know. A connection that is lost is
 /// made again by the call that needs it.

@@ -17,6 +17,8 @@ use crate::Redis;
 /// | is out of memory | [`Full`](StoreError::Full) | goes on |
 /// | lost its data | | the ticket is unknown |
 ///
+/// How many there may be is what Redis's `maxmemory` has room for: set it.
+///
 /// No command is sent twice. So an answer that is lost may cost a ticket, and never gives one away
 /// twice.
 #[derive(Clone)]

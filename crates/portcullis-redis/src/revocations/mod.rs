@@ -131,7 +131,8 @@ impl RevocationStore for RedisRevocations {
             wait.arg(self.replicas).arg(limit.as_millis().max(1) as u64);
             commands.push(wait);
         }
-        match &*self.redis.ask(set, &commands).await? {
+        let answers = self.redis.ask(set, &commands).await;
+        match &*answers.map_err(|_| StoreError::Unavailable)? {
             [Value::Int(_)] => Ok(()),
             [Value::Int(_), Value::Int(replicas)] if *replicas >= self.replicas as i64 => Ok(()),
             _ => Err(StoreError::Unavailable),
