@@ -23,6 +23,10 @@ const LIFETIME: Duration = Duration::from_secs(3);
 /// Within which a session has promised to be gone.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// What a client that floods says at once. With less, it would be busy for long after the server is
+/// done, with all that lies in the buffers between them.
+const MUCH: usize = 16 * 1024;
+
 fn short_lived() -> Guarded {
     Guarded::start(&["--token-lifetime", &LIFETIME.as_secs().to_string()])
 }
@@ -63,7 +67,8 @@ async fn is_gone(name: &str, client: impl Future<Output = ()>) {
 async fn flood(guarded: &Guarded) {
     let (socket, _) = guarded.open_as("ws/header", guarded.alice()).await;
     let (mut sink, mut stream) = socket.into_inner().split();
-    let send = async { while sink.send(Message::text("more")).await.is_ok() {} };
+    let more = Message::text(".".repeat(MUCH));
+    let send = async { while sink.send(more.clone()).await.is_ok() {} };
     let read = async {
         let mut close = None;
         while let Some(Ok(message)) = stream.next().await {
@@ -98,7 +103,7 @@ async fn never_read(guarded: &Guarded) {
         .write_all(&guarded.handshake("ws/header", Some(guarded.alice())))
         .await
         .expect("it reads");
-    let frame = frame(&".".repeat(4096));
+    let frame = frame(&".".repeat(MUCH));
     while connection.write_all(&frame).await.is_ok() {}
 }
 
