@@ -1,1 +1,5 @@
+//! The server as its clients see it.
 
+mod client;
+mod fhircast;
+mod rest;

@@ -1,0 +1,60 @@
+// The REST side: every request bears the user's token, every error is an OperationOutcome.
+
+const JSON_TYPE = "application/fhir+json";
+
+export class Rest {
+  #token;
+
+  constructor(token) {
+    this.#token = token;
+  }
+
+  subscribe({ topic, patient, content, heartbeat }) {
+    const subscription = {
+      resourceType: "Subscription",
+      status: "requested",
+      topic: `http://example.org/SubscriptionTopic/${topic}`,
+      channelType: { system: "http://terminology.hl7.org/CodeSystem/subscription-channel-type", code: "websocket" },
+      heartbeatPeriod: heartbeat,
+      content,
+    };
+    if (patient) subscription.filterBy = [{ resourceType: "Encounter", filterParameter: "patient", value: patient }];
+    return this.#ask("POST", "Subscription", subscription);
+  }
+
+  unsubscribe(id) {
+    return this.#ask("DELETE", `Subscription/${id}`);
+  }
+
+  /** `{ token, expires, url }`: a token for one subscription, when it ends, and where to bind it. */
+  async bindingToken(id) {
+    const { parameter } = await this.#ask("POST", `Subscription/${id}/$get-ws-binding-token`);
+    const found = Object.fromEntries(parameter.map(({ name, ...value }) => [name, Object.values(value)[0]]));
+    return { token: found.token, expires: Date.parse(found.expiration), url: found["websocket-url"] };
+  }
+
+  events(id, since, until) {
+    return this.#ask("GET", `Subscription/${id}/$events?eventsSinceNumber=${since}&eventsUntilNumber=${until}`);
+  }
+
+  admit(patient) {
+    return this.#ask("POST", "Encounter", { resourceType: "Encounter", status: "in-progress", subject: { reference: patient } });
+  }
+
+  discharge({ id, subject }) {
+    return this.#ask("PUT", `Encounter/${id}`, { resourceType: "Encounter", id, status: "completed", subject });
+  }
+
+  async #ask(method, path, resource) {
+    const response = await fetch(`/fhir/${path}`, {
+      method,
+      headers: { Authorization: `Bearer ${this.#token}`, Accept: JSON_TYPE, ...(resource && { "Content-Type": JSON_TYPE }) },
+      body: resource && JSON.stringify(resource),
+      cache: "no-store",
+    });
+    if (response.status === 204) return null;
+    const answer = await response.json();
+    if (!response.ok) throw new Error(answer.issue?.[0]?.diagnostics ?? `The server answered ${response.status}.`);
+    return answer;
+  }
+}
