@@ -2,7 +2,7 @@
 
 use futures_util::future;
 use http::StatusCode;
-use portcullis_e2e::{RedisServer, Server, fetch, get, python, request};
+use portcullis_e2e::{RawConnection, RedisServer, Server, fetch, get, python, request};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -75,6 +75,21 @@ async fn a_request_that_opens_no_socket_leaves_it_alone() {
         assert!(response.status().is_client_error(), "{method}");
     }
     assert_eq!(redeem(&guarded, &ticket, Way::Query).await, Ok(()));
+}
+
+/// It is used up before anybody knows whether the socket opens, so that nobody can try twice.
+#[tokio::test]
+async fn an_upgrade_that_fails_uses_it_up() {
+    let guarded = Guarded::start(&[]);
+    let ticket = guarded.ticket(guarded.alice()).await;
+    let handshake = guarded.handshake(&format!("ws/ticket?ticket={ticket}"), None);
+    let handshake = String::from_utf8(handshake).expect("ASCII");
+    let handshake = handshake.replace("Version: 13", "Version: 12");
+    let mut connection = RawConnection::open(guarded.server.authority()).await;
+    connection.send(handshake.as_bytes()).await;
+    let head = connection.until(b"\r\n\r\n").await;
+    assert!(head.starts_with(b"HTTP/1.1 4"), "no such version");
+    assert_eq!(redeem(&guarded, &ticket, Way::Query).await, Err(401));
 }
 
 #[tokio::test]
