@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _, future};
-use portcullis_e2e::{RawConnection, RedisServer, Signal};
+use portcullis_e2e::{RawConnection, RedisServer, Signal, leaks};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -241,6 +241,16 @@ async fn a_renewal_that_is_refused_changes_nothing() {
         .request("POST", "renew", guarded.alice(), &unknown)
         .await;
     assert_eq!(answer.status(), 404);
+    for message in [
+        json!({ "type": "auth", "token": wrong }),
+        json!({ "type": "auth" }),
+    ] {
+        socket.say_json(&message).await;
+        let answer = socket.hear_json().await;
+        assert_eq!(answer["type"], "auth", "{answer}");
+        assert!(answer["error"].is_string(), "{answer}");
+        assert!(leaks(&answer.to_string(), std::slice::from_ref(&wrong)).is_empty());
+    }
     socket.assert_echoes().await;
 }
 

@@ -2,11 +2,11 @@
 
 use futures_util::future;
 use http::StatusCode;
-use portcullis_e2e::{RawConnection, RedisServer, Server, fetch, get, python, request};
+use portcullis_e2e::{RedisServer, Server, fetch, get, python, request};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::guarded::{Guarded, Socket};
+use crate::guarded::{Guarded, Socket, json_of};
 
 const MARKER: &str = "v1.ticket";
 
@@ -77,19 +77,32 @@ async fn a_request_that_opens_no_socket_leaves_it_alone() {
     assert_eq!(redeem(&guarded, &ticket, Way::Query).await, Ok(()));
 }
 
-/// It is used up before anybody knows whether the socket opens, so that nobody can try twice.
+/// It is used up before anybody looks at where it is used, so that nobody can try twice.
 #[tokio::test]
-async fn an_upgrade_that_fails_uses_it_up() {
+async fn a_ticket_for_one_path_is_lost_on_another() {
     let guarded = Guarded::start(&[]);
-    let ticket = guarded.ticket(guarded.alice()).await;
-    let handshake = guarded.handshake(&format!("ws/ticket?ticket={ticket}"), None);
-    let handshake = String::from_utf8(handshake).expect("ASCII");
-    let handshake = handshake.replace("Version: 13", "Version: 12");
-    let mut connection = RawConnection::open(guarded.server.authority()).await;
-    connection.send(handshake.as_bytes()).await;
-    let head = connection.until(b"\r\n\r\n").await;
-    assert!(head.starts_with(b"HTTP/1.1 4"), "no such version");
-    assert_eq!(redeem(&guarded, &ticket, Way::Query).await, Err(401));
+    let mint = async |path: &str| {
+        let body = json!({ "path": path });
+        guarded
+            .request("POST", "ticket", guarded.alice(), &body)
+            .await
+    };
+    let answer = mint("/ws/first-message").await;
+    let answer = json_of(&answer);
+    let ticket = answer["ticket"].as_str().expect("a ticket");
+    guarded.server.keep_secret(ticket);
+    assert_eq!(redeem(&guarded, ticket, Way::Query).await, Err(401));
+    let lost = redeem(&guarded, ticket, Way::FirstMessage).await;
+    assert_eq!(lost, Err(3000));
+
+    let answer = mint("/ws/first-message").await;
+    let answer = json_of(&answer);
+    let ticket = answer["ticket"].as_str().expect("a ticket");
+    guarded.server.keep_secret(ticket);
+    let redeemed = redeem(&guarded, ticket, Way::FirstMessage).await;
+    assert_eq!(redeemed, Ok(()));
+
+    assert_eq!(mint("/ws/header").await.status(), 400);
 }
 
 #[tokio::test]
