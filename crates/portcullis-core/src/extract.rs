@@ -1,13 +1,11 @@
-use std::any::type_name;
 use std::convert::Infallible;
-use std::fmt;
 
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 
-use crate::Identity;
+use crate::{Identity, MissingAuthLayer};
 
 /// The identity that `AuthLayer` admitted the request with.
 ///
@@ -20,9 +18,11 @@ where
     type Rejection = MissingAuthLayer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingAuthLayer> {
-        parts.extensions.get().cloned().ok_or(MissingAuthLayer {
-            claims: type_name::<C>(),
-        })
+        parts
+            .extensions
+            .get()
+            .cloned()
+            .ok_or_else(MissingAuthLayer::of::<C>)
     }
 }
 
@@ -37,30 +37,6 @@ where
         Ok(parts.extensions.get().cloned())
     }
 }
-
-/// A handler asks for an [`Identity`], and no layer has put one there: the application is built
-/// wrong.
-///
-/// Answers 500. The body and the log name the layer that is missing, and the claims that were
-/// asked for, since `Identity<A>` is not found where the verifier's claims are `B`.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct MissingAuthLayer {
-    claims: &'static str,
-}
-
-impl fmt::Display for MissingAuthLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "No `Identity<{}>` in the request: put an `AuthLayer` whose verifier has these claims \
-             around the route, or ask for `Option<Identity<_>>` where it allows anonymous access",
-            self.claims
-        )
-    }
-}
-
-impl std::error::Error for MissingAuthLayer {}
 
 impl IntoResponse for MissingAuthLayer {
     fn into_response(self) -> Response {

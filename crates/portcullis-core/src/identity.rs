@@ -42,8 +42,10 @@ impl Identity {
                 expires_at: None,
                 issued_at: None,
                 issuer: None,
+                audience: None,
                 token_id: None,
                 single_use: false,
+                session_ends_at: None,
                 claims: (),
             },
         }
@@ -81,9 +83,20 @@ impl<C> Identity<C> {
         self.who.issuer.as_deref()
     }
 
+    /// Whom the credential is meant for, if the verifier asks for that.
+    pub fn audience(&self) -> Option<&str> {
+        self.who.audience.as_deref()
+    }
+
     /// The credential's own name, by which it can be revoked. It is not the credential.
     pub fn token_id(&self) -> Option<&str> {
         self.who.token_id.as_deref()
+    }
+
+    /// When a socket that is opened with it has to be closed, whatever the credential's own end;
+    /// `None` if the verifier says nothing about that.
+    pub fn session_ends_at(&self) -> Option<SystemTime> {
+        self.who.session_ends_at
     }
 
     /// Whether the credential was good for one time, as a ticket is. A verifier cannot be asked
@@ -129,8 +142,10 @@ impl<C> Identity<C> {
                 expires_at: who.expires_at,
                 issued_at: who.issued_at,
                 issuer: who.issuer.clone(),
+                audience: who.audience.clone(),
                 token_id: who.token_id.clone(),
                 single_use: who.single_use,
+                session_ends_at: who.session_ends_at,
             }),
         }
     }
@@ -243,9 +258,21 @@ impl<C> IdentityBuilder<C> {
         self
     }
 
+    /// Whom the credential is meant for.
+    pub fn audience(mut self, audience: impl Into<Box<str>>) -> Self {
+        self.who.audience = Some(audience.into());
+        self
+    }
+
     /// The credential's own name (`jti`), by which it can be revoked.
     pub fn token_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.who.token_id = Some(id.into());
+        self
+    }
+
+    /// When a socket that is opened with it has to be closed. It can only shorten the session.
+    pub fn session_ends_at(mut self, end: impl Into<Option<SystemTime>>) -> Self {
+        self.who.session_ends_at = end.into();
         self
     }
 
@@ -263,8 +290,10 @@ impl<C> IdentityBuilder<C> {
             expires_at,
             issued_at,
             issuer,
+            audience,
             token_id,
             single_use,
+            session_ends_at,
             claims: _,
         } = self.who;
         IdentityBuilder {
@@ -274,8 +303,10 @@ impl<C> IdentityBuilder<C> {
                 expires_at,
                 issued_at,
                 issuer,
+                audience,
                 token_id,
                 single_use,
+                session_ends_at,
                 claims,
             },
         }
@@ -306,8 +337,10 @@ struct Who<C> {
     expires_at: Option<SystemTime>,
     issued_at: Option<SystemTime>,
     issuer: Option<Box<str>>,
+    audience: Option<Box<str>>,
     token_id: Option<Box<str>>,
     single_use: bool,
+    session_ends_at: Option<SystemTime>,
     claims: C,
 }
 

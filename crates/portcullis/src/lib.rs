@@ -29,6 +29,9 @@
 //! | to combine verifiers, or to cache one | [`any_of`], [`VerifyExt`] |
 //! | to choose where credentials may ride | [`Profile`], [`carrier`] |
 //! | a link with `?token=` that logs a browser in | [`PersistTokenLayer`], [`seal`] |
+//! | to list, renew, revoke and limit open sockets | [`Sessions`], [`session`] |
+//! | a credential for the next handshake alone | [`Tickets`], [`ticket`] |
+//! | credentials spoken in messages | [`dialect`] |
 //! | to ask for scopes on a route | [`RequireScopeLayer`] |
 //! | to answer refusals in your own way | [`refusal`] |
 //! | to test your routes | [`testing`] |
@@ -48,29 +51,35 @@ pub mod auth;
 #[cfg(feature = "axum")]
 mod axum;
 pub mod carrier;
+pub mod dialect;
 pub mod persist;
 mod profile;
 pub mod refusal;
 pub mod scope;
 pub mod seal;
+pub mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod ticket;
 mod trace;
 pub mod verify;
 
-#[cfg(feature = "axum")]
-pub use portcullis_core::MissingAuthLayer;
 pub use portcullis_core::{
-    Carrier, CarrierKind, Clock, Credential, Identity, IdentityBuilder, Proof, Scheme, Scopes,
-    SystemClock, Verify, VerifyError,
+    Carrier, CarrierKind, Clock, Credential, Follower, Handshake, Identity, IdentityBuilder,
+    MissingAuthLayer, Proof, Revocation, RevocationStore, Revoked, Scheme, Scopes, StoreError,
+    SystemClock, TicketKey, TicketStore, Verify, VerifyError,
 };
 
 pub use self::auth::{AllowedOrigin, AuthLayer, InvalidOrigin};
 #[cfg(feature = "axum")]
-pub use self::axum::{GuardedSocket, GuardedUpgrade, GuardedUpgradeRejection};
+pub use self::axum::{
+    GuardedSocket, GuardedUpgrade, GuardedUpgradeRejection, mint_handler, renewal_handler,
+};
 pub use self::persist::{LinkPolicy, PersistTokenLayer};
 pub use self::profile::Profile;
 pub use self::refusal::{Refusal, RefusalKind};
 pub use self::scope::RequireScopeLayer;
+pub use self::session::{CloseCodes, CloseFrame, Session, Sessions};
+pub use self::ticket::Tickets;
 pub use self::trace::redacting_span;
 pub use self::verify::{StaticToken, StaticTokens, VerifyExt, any_of};

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use crate::carrier::{Authorization, Carrier, Query, Reader, Subprotocol, SubprotocolEncoding};
 use crate::refusal::RefusalKind;
+use crate::session::CloseCodes;
 
 /// The carriers, the policy for subprotocols and the statuses of refusals of one ecosystem.
 ///
@@ -33,6 +34,7 @@ pub struct Profile {
     name: Cow<'static, str>,
     readers: Arc<[Reader]>,
     statuses: Arc<[StatusRule]>,
+    codes: CloseCodes,
     pub(crate) precedence: Precedence,
     pub(crate) same_origin: SameOrigin,
 }
@@ -44,6 +46,7 @@ impl Profile {
             name: name.into(),
             readers: Arc::default(),
             statuses: Arc::default(),
+            codes: CloseCodes::registered(),
             precedence: Precedence::OneCredential,
             same_origin: SameOrigin::Exact,
         }
@@ -151,6 +154,7 @@ impl Profile {
             Subprotocol::prefixed("base64url.bearer.phx.", SubprotocolEncoding::Base64Unpadded);
         Self::new("phoenix")
             .carrier(subprotocol.marker("phoenix").allow_alone())
+            .close_codes(CloseCodes::phoenix())
             .status(RefusalKind::MissingCredential, StatusCode::FORBIDDEN)
             .status(RefusalKind::InvalidCredential, StatusCode::FORBIDDEN)
             .status(RefusalKind::ExpiredCredential, StatusCode::FORBIDDEN)
@@ -195,6 +199,18 @@ impl Profile {
             carrier: Some(carrier),
             status,
         })
+    }
+
+    /// Closes the sockets that it admits with these codes; [`CloseCodes::registered`] unless set.
+    #[must_use]
+    pub fn close_codes(mut self, codes: CloseCodes) -> Self {
+        self.codes = codes;
+        self
+    }
+
+    /// Its close codes.
+    pub fn codes(&self) -> CloseCodes {
+        self.codes
     }
 
     /// Its name, for logs.

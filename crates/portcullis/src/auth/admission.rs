@@ -6,15 +6,19 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::upgrade::OnUpgrade;
-use portcullis_core::{CarrierKind, Clock, Credential, Identity, Scheme, Verify, VerifyError};
+use portcullis_core::{
+    CarrierKind, Clock, Credential, Handshake, Identity, Scheme, Verify, VerifyError,
+};
 
 use super::echo::Echo;
 use super::extract::{Extracted, extract};
 use super::handshake::{self, Lines};
+use super::in_band;
 use super::origin::OriginPolicy;
 use crate::carrier::{Carrier, Reader};
 use crate::profile::Profile;
 use crate::refusal::{Refusal, RefusalKind, Respond};
+use crate::session::{CloseCodes, Revocations};
 
 /// What an [`AuthLayer`](super::AuthLayer) was told, shared by all services it makes.
 #[derive(Clone, Debug)]
@@ -24,6 +28,13 @@ pub(crate) struct Settings {
     pub(crate) anonymous: bool,
     pub(crate) verify_timeout: Duration,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) revocations: Arc<Revocations>,
+    /// A dialect of the route lets an upgrade in that bears no credential.
+    pub(crate) pending: bool,
+    /// The close codes of that dialect.
+    pub(crate) dialect_codes: Option<CloseCodes>,
+    /// A refused upgrade is accepted and closed at once.
+    pub(crate) in_band: bool,
 }
 
 /// Decides about requests.
@@ -81,10 +92,28 @@ impl<V: Verify, R> Gate<V, R> {
 
         match &credential {
             None if self.settings.anonymous => {}
+            None if upgrade && self.settings.pending => {
+                if origins.for_all {
+                    origins.check_origin(request, profile.same_origin, false)?;
+                }
+            }
             None => return Err(Refusal::new(RefusalKind::MissingCredential)),
             Some(credential) => self.check_origin(request, upgrade, credential)?,
         }
         rescue = rescue.filter(|rescue| self.check_origin(request, upgrade, rescue).is_ok());
+        let present = |credential: Credential, handshake: &Arc<Handshake>| {
+            credential.presented_with(Arc::clone(handshake))
+        };
+        let (credential, rescue) = match self.verifier.needs_handshake() {
+            true => {
+                let handshake = Arc::new(handshake_of(request, upgrade));
+                (
+                    credential.map(|credential| present(credential, &handshake)),
+                    rescue.map(|rescue| present(rescue, &handshake)),
+                )
+            }
+            false => (credential, rescue),
+        };
         let echo = match upgrade {
             true if !carriers.subprotocol => Some(Echo::default()),
             true => Some(self.negotiate(request, bearer)?),
@@ -139,7 +168,14 @@ impl<V: Verify, R> Gate<V, R> {
     {
         let (mut parts, _) = request.into_parts();
         // Whoever holds it may get the socket, whatever the response says.
-        parts.extensions.remove::<OnUpgrade>();
+        let on_upgrade = parts.extensions.remove::<OnUpgrade>();
+        if upgrade
+            && self.settings.in_band
+            && let Some(on_upgrade) = on_upgrade
+            && let Some(response) = in_band::refuse(self, &refusal, &mut parts, on_upgrade)
+        {
+            return response;
+        }
         refusal.answer(&self.settings.profile, &self.responder, &parts, upgrade)
     }
 
@@ -212,12 +248,27 @@ impl<V, R> fmt::Debug for Gate<V, R> {
 }
 
 impl Candidate {
+    /// The credentials that an identity may come from.
+    pub(super) fn credentials(&self) -> impl Iterator<Item = &Credential> {
+        self.credential.iter().chain(&self.rescue)
+    }
+
+    /// Whether it bears none.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.credential.is_none()
+    }
+
     pub(super) fn into_echo(self) -> Option<Echo> {
         self.echo
     }
 }
 
 impl Settings {
+    /// The dialect's, if it has its own, else the profile's.
+    pub(crate) fn codes(&self) -> CloseCodes {
+        self.dialect_codes.unwrap_or(self.profile.codes())
+    }
+
     /// Waits for a verifier, but not for ever, and survives its panic.
     pub(crate) async fn wait_for<V: Verify>(
         &self,
@@ -265,8 +316,35 @@ impl Settings {
                 true => Err(VerifyError::Expired),
                 false => Ok(identity.proven_by(credential, now)),
             })
+            .and_then(|identity| match self.revocations.cover(&identity) {
+                // Whatever cache it came from.
+                true => Err(VerifyError::Invalid),
+                false if self.revocations.are_stale() => Err(VerifyError::unavailable()),
+                false => Ok(identity),
+            })
             .map_err(|error| Refusal::unverified(error, credential.carrier()))
     }
+}
+
+/// What a verifier may see of a request, for one that has to.
+pub(super) fn handshake_of<B>(request: &Request<B>, upgrade: bool) -> Handshake {
+    let origin = request.headers().get(http::header::ORIGIN);
+    Handshake {
+        origin: origin
+            .and_then(|origin| origin.to_str().ok())
+            .map(Into::into),
+        peer: peer_of(request.extensions()),
+        upgrade,
+        ..Handshake::new(request.uri().path())
+    }
+}
+
+/// The address of the client, if the server has put it into the request.
+pub(crate) fn peer_of(extensions: &http::Extensions) -> Option<std::net::SocketAddr> {
+    #[cfg(feature = "axum")]
+    return crate::axum::peer_of(extensions);
+    #[cfg(not(feature = "axum"))]
+    return extensions.get::<std::net::SocketAddr>().copied();
 }
 
 /// How long after its end a verifier may still accept a credential.

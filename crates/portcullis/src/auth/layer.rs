@@ -6,10 +6,13 @@ use portcullis_core::{Clock, SystemClock, Verify};
 use tower_layer::Layer;
 
 use super::admission::{Gate, Settings};
+use super::granting::{Asker, Granting};
 use super::origin::OriginPolicy;
 use super::{AllowedOrigin, Auth, InvalidOrigin};
+use crate::dialect::{Dialect, Pending};
 use crate::profile::Profile;
 use crate::refusal::Problem;
+use crate::session::{Policy, Sessions};
 
 /// Lets a request through to the inner service only with a good credential.
 ///
@@ -54,17 +57,27 @@ use crate::refusal::Problem;
 /// A layer *outside* of this one cannot take an admission back: hyper hands the socket to a handler
 /// that asked for it, even if somebody turns its 101 into a 403 on the way out.
 #[must_use = "a layer protects nothing before it is put on a route"]
-pub struct AuthLayer<V, R = Problem> {
+pub struct AuthLayer<V: Verify, R = Problem> {
     pub(crate) gate: Gate<V, R>,
+    sessions: Sessions<V::Claims>,
+    /// Whether the sessions are those of the user's own handle.
+    shared: bool,
+    dialect: Option<Arc<dyn Dialect>>,
+    pending: Arc<Pending>,
 }
 
 impl<V: Verify> AuthLayer<V> {
     /// A layer that admits whom `verifier` knows.
     pub fn new(verifier: V) -> Self {
+        let sessions = Sessions::default();
         Self {
             gate: Gate {
                 verifier: Arc::new(verifier),
                 settings: Arc::new(Settings {
+                    revocations: sessions.revocations(),
+                    pending: false,
+                    dialect_codes: None,
+                    in_band: false,
                     profile: Profile::default(),
                     origins: OriginPolicy::default(),
                     anonymous: false,
@@ -73,11 +86,15 @@ impl<V: Verify> AuthLayer<V> {
                 }),
                 responder: Problem,
             },
+            sessions,
+            shared: false,
+            dialect: None,
+            pending: Arc::default(),
         }
     }
 }
 
-impl<V, R> AuthLayer<V, R> {
+impl<V: Verify, R> AuthLayer<V, R> {
     /// Reads the carriers of this profile, and answers as it says. [`Profile::default`] unless set.
     pub fn profile(self, profile: Profile) -> Self {
         self.with(|settings| settings.profile = profile)
@@ -164,9 +181,69 @@ impl<V, R> AuthLayer<V, R> {
         self.with(|settings| settings.verify_timeout = limit)
     }
 
-    /// Takes the time from `clock` instead of the machine.
-    pub fn clock(self, clock: impl Clock) -> Self {
-        self.with(|settings| settings.clock = Arc::new(clock))
+    /// Takes the time from `clock` instead of the machine. Sessions of a handle of your own have a
+    /// [clock of their own](crate::session::SessionsBuilder::clock).
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(clock);
+        if !self.shared {
+            self.sessions = Sessions::builder().clock(Arc::clone(&clock)).build();
+        }
+        let revocations = self.sessions.revocations();
+        self.with(|settings| {
+            settings.clock = clock;
+            settings.revocations = revocations;
+        })
+    }
+
+    /// Opens its sockets as sessions of this handle, by which they can be listed, renewed and
+    /// revoked. What is revoked there is refused here.
+    ///
+    /// Without it the sockets are guarded all the same, with the defaults of
+    /// [`Sessions::builder`], and nobody has a handle.
+    pub fn sessions(mut self, sessions: &Sessions<V::Claims>) -> Self {
+        self.sessions = sessions.clone();
+        self.shared = true;
+        let revocations = sessions.revocations();
+        self.with(|settings| settings.revocations = revocations)
+    }
+
+    /// Lets the clients of its sockets say in messages who they are, and renew it; see
+    /// [`dialect`](crate::dialect).
+    ///
+    /// An upgrade without a credential is then admitted as *pending*; only
+    /// [`GuardedUpgrade`](crate::GuardedUpgrade) can open it. A bad credential in the handshake is
+    /// refused as ever.
+    pub fn dialect(mut self, dialect: impl Dialect) -> Self {
+        let (pending, codes) = (dialect.admits_pending(), dialect.close_codes());
+        self.dialect = Some(Arc::new(dialect));
+        self.with(|settings| {
+            settings.pending = pending;
+            settings.dialect_codes = codes;
+        })
+    }
+
+    /// How many sockets may wait for their client to say who it is: in all, and of one address
+    /// where the server knows addresses. 4,096 and 256 by default. One more is refused with 503 or
+    /// 429.
+    ///
+    /// axum knows the addresses with `into_make_service_with_connect_info::<SocketAddr>()`. Behind
+    /// a proxy every client has the proxy's address.
+    pub fn pending_limits(mut self, limit: usize, limit_per_address: usize) -> Self {
+        self.pending = Arc::new(Pending::new(limit, limit_per_address));
+        self
+    }
+
+    /// Answers a refused upgrade by opening the socket and closing it at once, with the close code
+    /// of the profile or dialect.
+    ///
+    /// A script in a browser cannot read the status of a refused handshake: it sees code 1006 for
+    /// "wrong token" and for "no network" alike. With this it sees 3000 or 4401.
+    ///
+    /// Nothing reaches the handler, and nothing is read but the client's answer to the close. An
+    /// upgrade that is no proper one, or that comes from a foreign origin, is refused with its
+    /// status all the same; so is everybody while 1,024 such sockets wait for that answer.
+    pub fn refuse_in_band(self) -> Self {
+        self.with(|settings| settings.in_band = true)
     }
 
     /// Answers refusals with `responder`, a [`Respond`](crate::refusal::Respond) such as a closure.
@@ -182,6 +259,10 @@ impl<V, R> AuthLayer<V, R> {
                 settings,
                 responder,
             },
+            sessions: self.sessions,
+            shared: self.shared,
+            dialect: self.dialect,
+            pending: self.pending,
         }
     }
 
@@ -191,23 +272,42 @@ impl<V, R> AuthLayer<V, R> {
     }
 }
 
-impl<S, V, R: Clone> Layer<S> for AuthLayer<V, R> {
+impl<S, V: Verify, R: Clone> Layer<S> for AuthLayer<V, R> {
     type Service = Auth<S, V, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Auth::new(inner, self.gate.clone())
+        let dialect = self.dialect.clone();
+        let verifier = Asker {
+            verifier: Arc::clone(&self.gate.verifier),
+            settings: Arc::clone(&self.gate.settings),
+        };
+        let granting = Granting {
+            policy: Arc::new(Policy {
+                sessions: self.sessions.clone(),
+                codes: self.gate.settings.codes(),
+                verifier: Arc::new(verifier),
+            }),
+            dialect,
+            pending: Arc::clone(&self.pending),
+            needs_handshake: self.gate.verifier.needs_handshake(),
+        };
+        Auth::new(inner, self.gate.clone(), granting)
     }
 }
 
-impl<V, R: Clone> Clone for AuthLayer<V, R> {
+impl<V: Verify, R: Clone> Clone for AuthLayer<V, R> {
     fn clone(&self) -> Self {
         Self {
             gate: self.gate.clone(),
+            sessions: self.sessions.clone(),
+            shared: self.shared,
+            dialect: self.dialect.clone(),
+            pending: Arc::clone(&self.pending),
         }
     }
 }
 
-impl<V, R> fmt::Debug for AuthLayer<V, R> {
+impl<V: Verify, R> fmt::Debug for AuthLayer<V, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthLayer")
             .field("gate", &self.gate)

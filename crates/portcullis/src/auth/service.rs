@@ -10,17 +10,23 @@ use super::ResponseFuture;
 use super::admission::{Gate, Verdict};
 use super::detect::is_upgrade;
 use super::future::Pending;
+use super::granting::Granting;
 use crate::refusal::{Problem, Respond};
 
 /// The service that [`AuthLayer`](super::AuthLayer) makes. See the [module docs](super).
-pub struct Auth<S, V, R = Problem> {
+pub struct Auth<S, V: Verify, R = Problem> {
     inner: S,
     gate: Gate<V, R>,
+    granting: Granting<V::Claims>,
 }
 
-impl<S, V, R> Auth<S, V, R> {
-    pub(super) fn new(inner: S, gate: Gate<V, R>) -> Self {
-        Self { inner, gate }
+impl<S, V: Verify, R> Auth<S, V, R> {
+    pub(super) fn new(inner: S, gate: Gate<V, R>, granting: Granting<V::Claims>) -> Self {
+        Self {
+            inner,
+            gate,
+            granting,
+        }
     }
 }
 
@@ -40,7 +46,14 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let upgrade = is_upgrade(&request);
-        let mut candidate = match self.gate.examine(&mut request, upgrade) {
+        let examined = self.gate.examine(&mut request, upgrade);
+        let granted = examined.and_then(|candidate| {
+            if upgrade {
+                self.granting.grant(&mut request, &candidate)?;
+            }
+            Ok(candidate)
+        });
+        let mut candidate = match granted {
             Ok(candidate) => candidate,
             Err(refusal) => {
                 return ResponseFuture::refused(self.gate.refuse(refusal, request, upgrade));
@@ -74,16 +87,17 @@ where
     }
 }
 
-impl<S: Clone, V, R: Clone> Clone for Auth<S, V, R> {
+impl<S: Clone, V: Verify, R: Clone> Clone for Auth<S, V, R> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),
             gate: self.gate.clone(),
+            granting: self.granting.clone(),
         }
     }
 }
 
-impl<S: fmt::Debug, V, R> fmt::Debug for Auth<S, V, R> {
+impl<S: fmt::Debug, V: Verify, R> fmt::Debug for Auth<S, V, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Auth")
             .field("inner", &self.inner)

@@ -1,17 +1,25 @@
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::Error;
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::Message;
 use futures_core::Stream;
 use futures_sink::Sink;
+use futures_util::{SinkExt, StreamExt};
 use http::HeaderValue;
 use portcullis_core::Identity;
+use tokio_tungstenite::tungstenite::{Error as WireError, Message as WireMessage};
 
-/// The socket of an admitted request: axum's `WebSocket`, and who is at its other end.
+use super::talk::Talk;
+use super::wire::{Wire, from_wire, to_wire};
+use crate::session::{Guarded, GuardedError, Session};
+
+/// The socket of an admitted request, for as long as its session lasts.
 ///
-/// It is a `Stream` and a `Sink` of axum's `Message`, so `StreamExt::split` and the like work.
+/// It has the methods of axum's `WebSocket`, and is a `Stream` and a `Sink` of axum's `Message`, so
+/// `StreamExt::split` and the like work. It ends by itself when the credential does: reading then
+/// ends with `None`, writing fails, and the client gets a close frame that says why.
 ///
 /// ```
 /// use portcullis::GuardedSocket;
@@ -25,73 +33,124 @@ use portcullis_core::Identity;
 /// }
 /// ```
 pub struct GuardedSocket<C = ()> {
-    socket: WebSocket,
-    identity: Identity<C>,
+    guarded: Guarded<Wire, WireMessage, C>,
+    protocol: Option<Box<HeaderValue>>,
+    talk: Option<Box<Talk<C>>>,
 }
 
 impl<C> GuardedSocket<C> {
-    pub(super) fn new(socket: WebSocket, identity: Identity<C>) -> Self {
-        Self { socket, identity }
+    pub(super) fn new(
+        guarded: Guarded<Wire, WireMessage, C>,
+        protocol: Option<HeaderValue>,
+        talk: Option<Talk<C>>,
+    ) -> Self {
+        Self {
+            guarded,
+            protocol: protocol.map(Box::new),
+            talk: talk.map(Box::new),
+        }
     }
 
-    /// Who is at the other end.
-    pub fn identity(&self) -> &Identity<C> {
-        &self.identity
+    /// Who is at the other end, as of the last renewal.
+    ///
+    /// [`session`](Self::session)`().changed()` tells when that changes.
+    pub fn identity(&self) -> Identity<C> {
+        self.guarded.identity()
     }
 
-    /// The next message; `None` once the socket is closed.
+    /// The session: its id, its deadline, and word of its end for tasks that do not read.
+    pub fn session(&self) -> Session<C> {
+        self.guarded.session()
+    }
+
+    /// The subprotocol that was selected by the application.
+    pub fn protocol(&self) -> Option<&HeaderValue> {
+        self.protocol.as_deref()
+    }
+}
+
+impl<C: Send + Sync + 'static> GuardedSocket<C> {
+    /// The next message; `None` once the socket is closed or the session has ended.
     pub async fn recv(&mut self) -> Option<Result<Message, Error>> {
-        self.socket.recv().await
+        self.next().await
     }
 
     /// Sends a message.
     ///
     /// # Errors
     ///
-    /// If the socket is closed, or the client reads too slowly; see
+    /// If the socket is closed, the session has ended, or the client reads too slowly; see
     /// [`GuardedUpgrade::max_write_buffer_size`](crate::GuardedUpgrade::max_write_buffer_size).
     pub async fn send(&mut self, message: Message) -> Result<(), Error> {
-        self.socket.send(message).await
-    }
-
-    /// The subprotocol that was selected by the application.
-    pub fn protocol(&self) -> Option<&HeaderValue> {
-        self.socket.protocol()
+        SinkExt::send(self, message).await
     }
 }
 
-impl<C> Stream for GuardedSocket<C> {
+impl<C: Send + Sync + 'static> Stream for GuardedSocket<C> {
     type Item = Result<Message, Error>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.socket).poll_next(context)
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(talk) = &mut this.talk
+                && let Some(message) = ready!(talk.poll_before(&this.guarded, context))
+                && let Some(message) = from_wire(message)
+            {
+                return Poll::Ready(Some(Ok(message)));
+            }
+            let mut message = match ready!(this.guarded.poll_next_unpin(context)) {
+                Some(Ok(message)) => message,
+                Some(Err(WireError::ConnectionClosed | WireError::AlreadyClosed)) | None => {
+                    return Poll::Ready(None);
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(Error::new(error)))),
+            };
+            if let Some(talk) = &mut this.talk {
+                match talk.hear(&this.guarded, context, message) {
+                    Some(heard) => message = heard,
+                    None => continue,
+                }
+            }
+            if let Some(message) = from_wire(message) {
+                return Poll::Ready(Some(Ok(message)));
+            }
+        }
     }
 }
 
-impl<C> Sink<Message> for GuardedSocket<C> {
+impl<C: Send + Sync + 'static> Sink<Message> for GuardedSocket<C> {
     type Error = Error;
 
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Pin::new(&mut self.socket).poll_ready(context)
+        self.guarded.poll_ready_unpin(context).map_err(failed)
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-        Pin::new(&mut self.socket).start_send(message)
+        self.guarded
+            .start_send_unpin(to_wire(message))
+            .map_err(failed)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Pin::new(&mut self.socket).poll_flush(context)
+        self.guarded.poll_flush_unpin(context).map_err(failed)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        Pin::new(&mut self.socket).poll_close(context)
+        self.guarded.poll_close_unpin(context).map_err(failed)
+    }
+}
+
+fn failed(error: GuardedError<WireError>) -> Error {
+    match error {
+        GuardedError::Socket(error) => Error::new(error),
+        ended @ GuardedError::Ended(_) => Error::new(ended),
     }
 }
 
 impl<C> fmt::Debug for GuardedSocket<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardedSocket")
-            .field("identity", &self.identity)
+            .field("identity", &self.identity())
             .field("protocol", &self.protocol())
             .finish_non_exhaustive()
     }

@@ -2,13 +2,46 @@
 
 mod guarded_socket;
 mod guarded_upgrade;
+mod handlers;
+mod identify;
+mod session;
+mod talk;
+mod wire;
 
-use axum::extract::OriginalUri;
-use http::{Extensions, Uri};
+use std::net::SocketAddr;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, OriginalUri};
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{Extensions, HeaderValue, Uri};
 
 pub use self::guarded_socket::GuardedSocket;
 pub use self::guarded_upgrade::{GuardedUpgrade, GuardedUpgradeRejection};
+pub use self::handlers::{mint_handler, renewal_handler};
 use crate::carrier::remove_parameter;
+use crate::refusal::{Refusal, problem};
+
+/// The client's address, as `into_make_service_with_connect_info` tells it.
+pub(crate) fn peer_of(extensions: &Extensions) -> Option<SocketAddr> {
+    let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(*peer)
+}
+
+/// The response to a request that was admitted, and for which there is no room.
+fn refused(refusal: &Refusal) -> Response {
+    let mut response = Response::new(Body::from(problem(refusal)));
+    *response.status_mut() = refusal.status();
+    let headers = response.headers_mut();
+    let problem = HeaderValue::from_static("application/problem+json");
+    headers.insert(CONTENT_TYPE, problem);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    if let Some(delay) = refusal.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(delay.as_secs().max(1)));
+    }
+    response
+}
 
 /// Takes a query parameter out of the copy of the address that axum's router keeps.
 ///

@@ -40,8 +40,14 @@ pub enum RefusalKind {
     /// The entry with the token is the only subprotocol offered, so none could be echoed: 400.
     MissingProtocol,
 
+    /// There is no room for another socket, or the server is about to stop: 503.
+    ServerFull,
+
     /// A credential, the cookies or a list are beyond a limit: 431.
     TooLarge,
+
+    /// This subject, or this address, has as many sockets as it may: 429.
+    TooManySessions,
 
     /// The request is for a host that is not on the list: 421.
     UnknownHost,
@@ -141,6 +147,16 @@ impl RefusalKind {
                 "missing-protocol",
                 S::BAD_REQUEST,
                 "Offer a second subprotocol beside the token: only that one can be echoed.",
+            ),
+            Self::ServerFull => (
+                "server-full",
+                S::SERVICE_UNAVAILABLE,
+                "There is no room for another socket at the moment.",
+            ),
+            Self::TooManySessions => (
+                "too-many-sessions",
+                S::TOO_MANY_REQUESTS,
+                "Close a socket before you open another one.",
             ),
             Self::TooLarge => (
                 "too-large",

@@ -25,6 +25,8 @@ use http::response::Response;
 use portcullis_core::{Carrier, Scheme, VerifyError};
 
 pub use self::kind::RefusalKind;
+#[cfg(feature = "axum")]
+pub(crate) use self::respond::problem;
 pub use self::respond::{Problem, Respond};
 use crate::Profile;
 use crate::carrier::{Reader, Unreadable};
@@ -49,7 +51,10 @@ impl Refusal {
             carrier: None,
             detail: Cow::Borrowed(kind.default_detail()),
             status: kind.default_status(),
-            retry_after: None,
+            retry_after: match kind {
+                RefusalKind::ServerFull | RefusalKind::TooManySessions => Some(DEFAULT_RETRY_AFTER),
+                _ => None,
+            },
         }
     }
 

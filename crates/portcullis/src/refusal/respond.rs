@@ -67,7 +67,7 @@ impl<B: From<Bytes>> Respond<B> for Problem {
     }
 }
 
-fn problem(refusal: &Refusal) -> String {
+pub(crate) fn problem(refusal: &Refusal) -> String {
     let status = refusal.status();
     let title = status.canonical_reason().unwrap_or("Refused");
     // Every text below is ours and has nothing that JSON escapes.

@@ -30,6 +30,10 @@ where
         let identity = self.verifier.verify(credential).await?;
         (self.ask)(identity).await
     }
+
+    fn needs_handshake(&self) -> bool {
+        self.verifier.needs_handshake()
+    }
 }
 
 impl<V: fmt::Debug, F> fmt::Debug for AndThen<V, F> {

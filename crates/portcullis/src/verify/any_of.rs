@@ -79,6 +79,11 @@ macro_rules! any_of_tuple {
                 )+
                 Some(Err(undecided))
             }
+
+            fn needs_handshake(&self) -> bool {
+                let ($($verifier,)+) = &self.0;
+                false $(|| $verifier.needs_handshake())+
+            }
         }
     };
 }

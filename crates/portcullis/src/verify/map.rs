@@ -35,6 +35,10 @@ where
         let answer = self.verifier.verify_now(credential)?;
         Some(answer.map(&self.translate))
     }
+
+    fn needs_handshake(&self) -> bool {
+        self.verifier.needs_handshake()
+    }
 }
 
 impl<V: fmt::Debug, F> fmt::Debug for Map<V, F> {

@@ -1,0 +1,160 @@
+//! The time between the upgrade and the identity: a client says in a message who it is.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_core::Stream;
+use futures_util::{SinkExt, StreamExt};
+use tokio_tungstenite::tungstenite::Message as WireMessage;
+
+use super::wire::{Wire, close_message};
+use crate::dialect::{
+    Accepted, Conversation, Denied, Dialect, Heard, LONGEST_MESSAGE, Next, Reaction,
+};
+use crate::session::{CloseFrame, Grant, Session};
+
+/// What a pending socket has become.
+pub(super) struct Identified<C> {
+    pub(super) session: Session<C>,
+    /// What the application gets as the first message.
+    pub(super) deliver: Option<String>,
+}
+
+/// Reads until the client has said who it is. Else the client is told why not, and the socket is
+/// closed.
+///
+/// No message of the application can be sent or delivered in here, since the handler has not been
+/// called.
+pub(super) async fn identify<C: Send + Sync + 'static>(
+    socket: &mut Wire,
+    grant: &Grant<C>,
+    dialect: &dyn Dialect,
+    conversation: &mut dyn Conversation,
+) -> Option<Identified<C>> {
+    let codes = grant.policy.codes;
+    let conversation = converse(socket, grant, conversation);
+    let ended = match tokio::time::timeout(dialect.time_limit(), conversation).await {
+        Ok(Ok(identified)) => return Some(identified),
+        Ok(Err(ended)) => ended,
+        Err(_) => Ended::With(CloseFrame::new(codes.timeout, "no credential in time")),
+    };
+    if let Ended::With(frame) = ended {
+        let close = async {
+            socket.send(close_message(frame)).await.ok()?;
+            while let Some(Ok(_)) = socket.next().await {}
+            Some(())
+        };
+        let _ = tokio::time::timeout(GRACE, close).await;
+    }
+    None
+}
+
+enum Ended {
+    /// With this frame, from our side.
+    With(CloseFrame),
+    /// The client has gone.
+    Gone,
+}
+
+async fn converse<C: Send + Sync + 'static>(
+    socket: &mut Wire,
+    grant: &Grant<C>,
+    conversation: &mut dyn Conversation,
+) -> Result<Identified<C>, Ended> {
+    let codes = grant.policy.codes;
+    let mut attempts = 0;
+    loop {
+        let message = next_message(socket).await?;
+        let heard = match &message {
+            WireMessage::Text(text) => Heard::Text(text),
+            WireMessage::Binary(bytes) => Heard::Binary(bytes),
+            WireMessage::Close(_) => return Err(Ended::Gone),
+            // tungstenite has answered a ping. It buys no time.
+            _ => continue,
+        };
+        let reaction = conversation.hear(heard);
+        let credential = match send_replies(socket, reaction).await? {
+            Next::Wait => continue,
+            Next::Close(frame) => return Err(Ended::With(frame)),
+            Next::Verify(credential) => credential,
+            Next::Pass | Next::Deliver(_) => {
+                let reason = "say who you are first";
+                return Err(Ended::With(CloseFrame::new(codes.unauthorized, reason)));
+            }
+        };
+        drop(message);
+        attempts += 1;
+        let credential = match &grant.handshake {
+            Some(handshake) => credential.presented_with(std::sync::Arc::clone(handshake)),
+            None => credential,
+        };
+        let denied = match grant.policy.verifier.ask(&credential).await {
+            Ok(identity) => match grant.open_with(identity, credential) {
+                Ok(session) => {
+                    let identity = session.identity();
+                    let accepted = Accepted {
+                        subject: identity.subject().into(),
+                        token_id: identity.token_id().map(Into::into),
+                        session: session.id(),
+                        expires_in: session.expires_in(),
+                        first: true,
+                        later: true,
+                    };
+                    let reaction = conversation.judged(Ok(&accepted));
+                    let deliver = match send_replies(socket, reaction).await? {
+                        Next::Deliver(text) => Some(text),
+                        Next::Close(frame) => return Err(Ended::With(frame)),
+                        _ => None,
+                    };
+                    return Ok(Identified { session, deliver });
+                }
+                Err(refusal) => {
+                    let reason = refusal.explain().to_owned();
+                    return Err(Ended::With(CloseFrame::new(codes.unavailable, reason)));
+                }
+            },
+            Err(error) => Denied::Unverified(error),
+        };
+        let reaction = conversation.judged(Err(&denied));
+        match send_replies(socket, reaction).await? {
+            Next::Wait if attempts < MOST_ATTEMPTS => {}
+            Next::Close(frame) => return Err(Ended::With(frame)),
+            _ => return Err(Ended::With(denied.frame(&codes))),
+        }
+    }
+}
+
+async fn next_message(socket: &mut Wire) -> Result<WireMessage, Ended> {
+    let too_big = || Ended::With(CloseFrame::new(1009, "message too big"));
+    let next = poll_fn(|context| match Pin::new(&mut *socket).poll_next(context) {
+        Poll::Pending if socket.get_ref().is_exhausted() => Poll::Ready(Err(too_big())),
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(Some(Ok(message))) => Poll::Ready(Ok(message)),
+        Poll::Ready(_) => Poll::Ready(Err(Ended::Gone)),
+    });
+    match next.await? {
+        WireMessage::Text(text) if text.len() > LONGEST_MESSAGE => Err(too_big()),
+        WireMessage::Binary(bytes) if bytes.len() > LONGEST_MESSAGE => Err(too_big()),
+        message => Ok(message),
+    }
+}
+
+async fn send_replies(socket: &mut Wire, reaction: Reaction) -> Result<Next, Ended> {
+    for reply in reaction.replies {
+        let sent = socket.send(WireMessage::Text(reply.into())).await;
+        sent.map_err(|_| Ended::Gone)?;
+    }
+    Ok(reaction.next)
+}
+
+/// How long a client may take to answer a close frame.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How many credentials a client may try, where its dialect lets it try again.
+const MOST_ATTEMPTS: usize = 3;
+
+/// What is read of a pending socket: a message of the greatest size, what frames it, and a few
+/// small ones beside it.
+pub(super) const MOST_READ: usize = LONGEST_MESSAGE + 4 * 1024;

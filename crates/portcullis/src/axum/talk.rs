@@ -1,0 +1,143 @@
+//! A dialect on a socket that is open: renewals, and what else is said about identity.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio_tungstenite::tungstenite::Message as WireMessage;
+
+use super::wire::Wire;
+use crate::dialect::{Accepted, Conversation, Denied, Heard, Next, Reaction};
+use crate::session::{Grant, Guarded, RenewError, Session};
+
+/// The conversation of one open socket.
+pub(super) struct Talk<C> {
+    pub(super) conversation: Box<dyn Conversation>,
+    pub(super) grant: Grant<C>,
+    /// What the application gets next.
+    pub(super) deliver: Option<WireMessage>,
+    pub(super) verifying: Option<Verifying>,
+    pub(super) warned: bool,
+}
+
+type Verifying = Pin<Box<dyn Future<Output = Result<Accepted, Denied>> + Send>>;
+
+type Socket<C> = Guarded<Wire, WireMessage, C>;
+
+impl<C: Send + Sync + 'static> Talk<C> {
+    pub(super) fn new(
+        conversation: Box<dyn Conversation>,
+        grant: Grant<C>,
+        deliver: Option<String>,
+    ) -> Self {
+        Self {
+            conversation,
+            grant,
+            deliver: deliver.map(|text| WireMessage::Text(text.into())),
+            verifying: None,
+            warned: false,
+        }
+    }
+
+    /// What is to be done before the next message is read. The message that takes its place, if
+    /// there is one; pending while a credential is being verified, so that what the client sends
+    /// behind it is judged behind it.
+    pub(super) fn poll_before(
+        &mut self,
+        socket: &Socket<C>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<WireMessage>> {
+        // Parked here or in the verifier, the reader hears of the warning and of the end.
+        let session = socket.session();
+        let ended = session.watch_with(context.waker(), self.warned);
+        if ended {
+            return Poll::Ready(None);
+        }
+        if session.is_warned() && !self.warned {
+            self.warned = true;
+            if let Some(text) = self.conversation.expiring(session.expires_in()) {
+                socket.send_beside(context, WireMessage::Text(text.into()));
+            }
+        } else if !session.is_warned() {
+            self.warned = false;
+        }
+        if let Some(message) = self.deliver.take() {
+            return Poll::Ready(Some(message));
+        }
+        let Some(verifying) = &mut self.verifying else {
+            return Poll::Ready(None);
+        };
+        let judgement = std::task::ready!(verifying.as_mut().poll(context));
+        self.verifying = None;
+        let reaction = self.conversation.judged(judgement.as_ref());
+        Poll::Ready(self.react(socket, context, reaction, None))
+    }
+
+    /// What the application gets of a message; `None` if it was for the dialect.
+    pub(super) fn hear(
+        &mut self,
+        socket: &Socket<C>,
+        context: &mut Context<'_>,
+        message: WireMessage,
+    ) -> Option<WireMessage> {
+        let heard = match &message {
+            WireMessage::Text(text) => Heard::Text(text),
+            WireMessage::Binary(bytes) => Heard::Binary(bytes),
+            _ => return Some(message),
+        };
+        let reaction = self.conversation.hear(heard);
+        self.react(socket, context, reaction, Some(message))
+    }
+
+    fn react(
+        &mut self,
+        socket: &Socket<C>,
+        context: &mut Context<'_>,
+        reaction: Reaction,
+        message: Option<WireMessage>,
+    ) -> Option<WireMessage> {
+        for reply in reaction.replies {
+            socket.send_beside(context, WireMessage::Text(reply.into()));
+        }
+        match reaction.next {
+            Next::Pass => message,
+            Next::Deliver(text) => Some(WireMessage::Text(text.into())),
+            Next::Wait => None,
+            Next::Close(frame) => {
+                socket.session().close(frame);
+                None
+            }
+            Next::Verify(credential) => {
+                let credential = match &self.grant.handshake {
+                    Some(handshake) => credential.presented_with(Arc::clone(handshake)),
+                    None => credential,
+                };
+                let session = socket.session();
+                self.verifying = Some(Box::pin(renew(session, credential)));
+                None
+            }
+        }
+    }
+}
+
+async fn renew<C: Send + Sync + 'static>(
+    session: Session<C>,
+    credential: portcullis_core::Credential,
+) -> Result<Accepted, Denied> {
+    let (identity, renewed) = session.bring(credential).await;
+    let later = match renewed {
+        Ok(_) => true,
+        Err(RenewError::NotLater) => false,
+        Err(RenewError::Unverified(error)) => return Err(Denied::Unverified(error)),
+        Err(why) => return Err(Denied::NotRenewed(why)),
+    };
+    let identity = identity.unwrap_or_else(|| session.identity());
+    Ok(Accepted {
+        subject: identity.subject().into(),
+        token_id: identity.token_id().map(Into::into),
+        session: session.id(),
+        expires_in: session.expires_in(),
+        first: false,
+        later,
+    })
+}

@@ -1,0 +1,210 @@
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::first_message::is_credential;
+use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, spoken};
+
+/// Meteor's DDP: `connect`, then the method `login` with `{"resume":"<token>"}`.
+///
+/// The dialect answers `connect` with `connected`, and `login` with Meteor's result
+/// `{id, tokenExpires}`. A token that is not good gets Meteor's own error, "You've been logged out
+/// by the server. Please log in again.", and the client may try twice more. Before it has logged
+/// in, a client gets no further: other methods and subscriptions are answered with an error. After
+/// that they are the application's, but for a further `login`, which renews the session, and
+/// `ping`.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Ddp;
+
+impl Ddp {
+    /// Version 1 of the protocol, and its two drafts that real clients still name.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Dialect for Ddp {
+    fn begin(&self, admitted: bool) -> Box<dyn Conversation> {
+        Box::new(Meteor {
+            is_connected: false,
+            is_known: admitted,
+            login: None,
+        })
+    }
+}
+
+struct Meteor {
+    is_connected: bool,
+    is_known: bool,
+    /// The id of the method call that the verifier is asked for.
+    login: Option<Value>,
+}
+
+impl Conversation for Meteor {
+    fn hear(&mut self, message: Heard<'_>) -> Reaction {
+        let parsed = match message {
+            Heard::Text(text) => serde_json::from_str(text).ok(),
+            Heard::Binary(_) => None,
+        };
+        let Some(Value::Object(message)) = parsed else {
+            return error("Parse error");
+        };
+        let text = |name: &str| message.get(name).and_then(Value::as_str);
+        match (text("msg"), self.is_connected) {
+            (Some("connect"), false) => self.connect(text("version")),
+            (Some("connect"), true) => error("Already connected"),
+            (Some("ping"), _) => {
+                let mut pong = json!({ "msg": "pong" });
+                if let Some(id) = message.get("id") {
+                    pong["id"] = id.clone();
+                }
+                reply(&pong)
+            }
+            (Some("pong"), _) => Next::Wait.into(),
+            (Some(_), false) => error("Must connect first"),
+            (Some("method"), true) if text("method") == Some("login") => {
+                let id = message.get("id").cloned().unwrap_or_default();
+                let token = message.get("params").and_then(|it| it.pointer("/0/resume"));
+                match token.and_then(Value::as_str) {
+                    Some(token) if is_credential(token) => {
+                        self.login = Some(id);
+                        Next::Verify(spoken(token)).into()
+                    }
+                    _ => failed(&id, 400, "Unrecognized options for login request"),
+                }
+            }
+            (Some(_), true) if self.is_known => Next::Pass.into(),
+            (Some("method"), true) => {
+                let id = message.get("id").cloned().unwrap_or_default();
+                failed(&id, 403, "Log in first")
+            }
+            (Some("sub"), true) => {
+                let id = message.get("id").cloned().unwrap_or_default();
+                let why = meteor_error(403, "Log in first");
+                reply(&json!({ "msg": "nosub", "id": id, "error": why }))
+            }
+            (Some("unsub"), true) => Next::Wait.into(),
+            _ => error("Bad request"),
+        }
+    }
+
+    fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
+        let id = self.login.take().unwrap_or_default();
+        match judgement {
+            Ok(accepted) => {
+                self.is_known = true;
+                let end = SystemTime::now() + accepted.expires_in.min(CENTURY);
+                let end = end
+                    .duration_since(SystemTime::UNIX_EPOCH)
+                    .unwrap_or_default();
+                let result = json!({
+                    "msg": "result",
+                    "id": id,
+                    "result": {
+                        "id": &*accepted.subject,
+                        "tokenExpires": { "$date": end.as_millis() as u64 },
+                        "type": "resume",
+                    },
+                });
+                reply(&result).reply(json!({ "msg": "updated", "methods": [id] }).to_string())
+            }
+            Err(_) => failed(
+                &id,
+                403,
+                "You've been logged out by the server. Please log in again.",
+            ),
+        }
+    }
+}
+
+impl Meteor {
+    fn connect(&mut self, version: Option<&str>) -> Reaction {
+        if !version.is_some_and(|version| VERSIONS.contains(&version)) {
+            return reply(&json!({ "msg": "failed", "version": VERSIONS[0] }));
+        }
+        self.is_connected = true;
+        let mut id = [0; 9];
+        // It names the connection for the client's own use and protects nothing.
+        let _ = getrandom::fill(&mut id);
+        let id = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, id);
+        reply(&json!({ "msg": "connected", "session": id }))
+    }
+}
+
+fn reply(message: &Value) -> Reaction {
+    Reaction::from(Next::Wait).reply(message.to_string())
+}
+
+fn error(reason: &str) -> Reaction {
+    reply(&json!({ "msg": "error", "reason": reason }))
+}
+
+/// Meteor answers a method with its result, and then says that its writes are done.
+fn failed(id: &Value, code: u16, reason: &str) -> Reaction {
+    let result = json!({ "msg": "result", "id": id, "error": meteor_error(code, reason) });
+    reply(&result).reply(json!({ "msg": "updated", "methods": [id] }).to_string())
+}
+
+fn meteor_error(code: u16, reason: &str) -> Value {
+    json!({
+        "isClientSafe": true,
+        "error": code,
+        "reason": reason,
+        "message": format!("{reason} [{code}]"),
+        "errorType": "Meteor.Error",
+    })
+}
+
+/// What we speak, the best first.
+const VERSIONS: [&str; 3] = ["1", "pre2", "pre1"];
+
+/// Further than any date that a client can show.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(conversation: &mut dyn Conversation, text: &str) -> String {
+        let reaction = conversation.hear(Heard::Text(text));
+        match reaction.next {
+            Next::Verify(credential) => format!("verify {}", credential.expose_secret()),
+            Next::Pass => "pass".into(),
+            Next::Wait => reaction.replies.join(" "),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_way_in() {
+        let mut conversation = Ddp::new().begin(false);
+        let login = r#"{"msg":"method","method":"login","id":"1","params":[{"resume":"t"}]}"#;
+        let connect = r#"{"msg":"connect","version":"1","support":["1"]}"#;
+        let rows = [
+            ("{", "Parse error"),
+            (login, "Must connect first"),
+            (r#"{"msg":"connect","version":"9"}"#, r#""msg":"failed""#),
+            (connect, r#""msg":"connected""#),
+            (connect, "Already connected"),
+            (r#"{"msg":"ping","id":"7"}"#, r#""id":"7""#),
+            (r#"{"msg":"sub","id":"2","name":"x"}"#, "nosub"),
+            (r#"{"msg":"method","method":"x","id":"3"}"#, "Log in first"),
+            (
+                r#"{"msg":"method","method":"login","id":"4","params":[{}]}"#,
+                "Unrecognized options",
+            ),
+            ("{}", "Bad request"),
+            (login, "verify t"),
+        ];
+        for (text, expected) in rows {
+            let answer = said(&mut *conversation, text);
+            assert!(answer.contains(expected), "{text}: {answer}");
+        }
+        let denied = Denied::Unverified(portcullis_core::VerifyError::Invalid);
+        let reaction = conversation.judged(Err(&denied));
+        assert!(reaction.replies[0].contains("You've been logged out by the server"));
+        assert!(reaction.replies[0].contains(r#""id":"1""#));
+        assert!(matches!(reaction.next, Next::Wait));
+    }
+}

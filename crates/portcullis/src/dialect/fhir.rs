@@ -1,0 +1,153 @@
+use serde_json::{Value, json};
+
+use super::first_message::is_credential;
+use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, spoken};
+use crate::session::{CloseCodes, CloseFrame};
+
+/// FHIR's WebSocket channel of subscriptions.
+///
+/// | the client says | |
+/// |---|---|
+/// | `bind-with-token <token>`, with a colon or without | R5 and the Backport guide |
+/// | `{"type":"bind-with-token","payload":{"token":…}}` | the same, as Medplum writes it |
+/// | `bind <id>` | STU3 and R4: passed on, on a socket that says who it is by now |
+///
+/// For each binding whose token is good the application gets `bind-with-token <name>`: the token's
+/// [name](crate::Identity::token_id) in the place of the token, or the subject if it has none. So
+/// it learns what is bound, and answers with the handshake bundles; to `bind <id>` it answers
+/// `bound <id>`.
+///
+/// A socket bears several bindings at a time. Each further one that ends later renews the session,
+/// which lasts as long as the longest of them. A token that is not good is answered with an
+/// `OperationOutcome` and changes nothing; as the first one it closes the socket with 1002 and a
+/// reason. One of another subject closes it, too.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Fhir;
+
+impl Fhir {
+    /// All of the forms above.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Dialect for Fhir {
+    fn begin(&self, admitted: bool) -> Box<dyn Conversation> {
+        Box::new(Binding { is_bound: admitted })
+    }
+
+    fn close_codes(&self) -> Option<CloseCodes> {
+        Some(CloseCodes::fhir())
+    }
+}
+
+struct Binding {
+    /// Somebody is at the other end.
+    is_bound: bool,
+}
+
+impl Conversation for Binding {
+    fn hear(&mut self, message: Heard<'_>) -> Reaction {
+        let Heard::Text(text) = message else {
+            return match self.is_bound {
+                true => Next::Pass.into(),
+                false => refuse("Invalid bind request - Not a text message"),
+            };
+        };
+        match (bound_token(text), self.is_bound) {
+            (Some(token), _) if is_credential(&token) => Next::Verify(spoken(token)).into(),
+            (Some(_), true) => outcome("The binding has no token."),
+            (Some(_), false) => refuse("Invalid bind request - No token included"),
+            (None, true) => Next::Pass.into(),
+            (None, false) if text.trim_start().starts_with("bind") => {
+                refuse("Invalid bind request - This socket needs bind-with-token")
+            }
+            (None, false) => refuse("Unexpected client message"),
+        }
+    }
+
+    fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
+        match judgement {
+            Ok(accepted) => {
+                self.is_bound = true;
+                let name = accepted.token_id.as_ref().unwrap_or(&accepted.subject);
+                Next::Deliver(format!("bind-with-token {name}")).into()
+            }
+            Err(_) if self.is_bound => outcome("Token failed to validate. Check token expiry."),
+            Err(denied) => match denied.frame(&CloseCodes::fhir()) {
+                frame if frame.code() == CloseCodes::fhir().unavailable => {
+                    Next::Close(frame).into()
+                }
+                _ => refuse("Invalid bind request - The token is not accepted"),
+            },
+        }
+    }
+}
+
+/// The token of a binding, in any of the forms.
+fn bound_token(text: &str) -> Option<String> {
+    let text = text.trim();
+    if let Some(rest) = text.strip_prefix("bind-with-token") {
+        let ends = rest.is_empty() || rest.starts_with([':', ' ', '\t', '\r', '\n']);
+        let token = rest.trim_start().trim_start_matches(':').trim();
+        return ends.then(|| token.to_owned());
+    }
+    if !text.starts_with('{') {
+        return None;
+    }
+    let message: Value = serde_json::from_str(text).ok()?;
+    if message.get("type")?.as_str()? != "bind-with-token" {
+        return None;
+    }
+    let token = message.pointer("/payload/token").and_then(Value::as_str);
+    Some(token.unwrap_or_default().to_owned())
+}
+
+fn refuse(reason: &'static str) -> Reaction {
+    Next::Close(CloseFrame::new(CloseCodes::fhir().unauthorized, reason)).into()
+}
+
+fn outcome(text: &str) -> Reaction {
+    let outcome = json!({
+        "resourceType": "OperationOutcome",
+        "issue": [{ "severity": "error", "code": "login", "details": { "text": text } }],
+    });
+    Reaction::from(Next::Wait).reply(outcome.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forms_of_a_binding() {
+        let rows = [
+            ("bind-with-token abc", Some("abc")),
+            ("bind-with-token: abc", Some("abc")),
+            ("bind-with-token:abc", Some("abc")),
+            ("  bind-with-token \t abc \r\n", Some("abc")),
+            (
+                r#"{"type":"bind-with-token","payload":{"token":"abc"}}"#,
+                Some("abc"),
+            ),
+            (r#"{"type":"bind-with-token","payload":{}}"#, Some("")),
+            ("bind-with-token", Some("")),
+            ("bind-with-tokenabc", None),
+            ("bind 123", None),
+            (r#"{"type":"ping"}"#, None),
+            ("{", None),
+        ];
+        for (text, token) in rows {
+            assert_eq!(bound_token(text).as_deref(), token, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_no_credential() {
+        let alone = Fhir::new().begin(false).hear(Heard::Text("bind 123"));
+        assert!(matches!(alone.next, Next::Close(frame) if frame.code() == 1002));
+        let admitted = Fhir::new().begin(true).hear(Heard::Text("bind 123"));
+        assert!(matches!(admitted.next, Next::Pass));
+    }
+}

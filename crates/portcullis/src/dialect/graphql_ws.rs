@@ -1,0 +1,274 @@
+use std::time::Duration;
+
+use portcullis_core::VerifyError;
+use serde_json::{Map, Value, json};
+
+use super::first_message::is_credential;
+use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, spoken};
+use crate::session::{CloseCodes, CloseFrame};
+
+/// GraphQL over WebSocket, `graphql-transport-ws`: the credential is in the payload of
+/// `connection_init`.
+///
+/// The payload has `{"token":"…"}`, `{"authToken":"…"}` or a header of HTTP in any case,
+/// `{"Authorization":"Bearer …"}`, also within `{"headers":{…}}`.
+///
+/// By default the application acknowledges: it gets a `connection_init` without the payload's
+/// credential as its first message, once the identity stands, and answers `connection_ack`. So does
+/// `async-graphql`. For an application that knows nothing of it, say
+/// [`acknowledge`](Self::acknowledge).
+///
+/// | what | close code |
+/// |---|---|
+/// | no `connection_init` within three seconds | 4408 |
+/// | a second one | 4429 |
+/// | another message before it | 4401 |
+/// | something that is no message of the protocol | 4400 |
+/// | a credential that is not good, or none | 4401 |
+/// | one that has ended, or is not good for this | 4403 |
+///
+/// Its client takes 4401 for final, and comes again after 4403 with what `connectionParams` says
+/// then. That is also what it gets when the credential ends while the socket is open.
+#[derive(Clone, Debug, Default)]
+pub struct GraphqlWs {
+    acknowledges: bool,
+}
+
+impl GraphqlWs {
+    /// The application acknowledges.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sends `connection_ack` itself, and the application sees no `connection_init`.
+    #[must_use]
+    pub fn acknowledge(mut self) -> Self {
+        self.acknowledges = true;
+        self
+    }
+}
+
+impl Dialect for GraphqlWs {
+    fn begin(&self, admitted: bool) -> Box<dyn Conversation> {
+        Box::new(Graphql {
+            acknowledges: self.acknowledges,
+            admitted,
+            initialized: false,
+            payload: None,
+        })
+    }
+
+    fn time_limit(&self) -> Duration {
+        Duration::from_secs(3)
+    }
+
+    fn close_codes(&self) -> Option<CloseCodes> {
+        Some(CloseCodes::graphql())
+    }
+}
+
+struct Graphql {
+    acknowledges: bool,
+    /// The handshake bore a credential.
+    admitted: bool,
+    initialized: bool,
+    /// What is left of the payload of `connection_init`.
+    payload: Option<Map<String, Value>>,
+}
+
+impl Conversation for Graphql {
+    fn hear(&mut self, message: Heard<'_>) -> Reaction {
+        let Heard::Text(text) = message else {
+            return close(4400, "Invalid message");
+        };
+        if self.initialized {
+            // Only one message matters by now, and it has this word.
+            let is_init = text.contains("connection_init")
+                && kind_of(text).is_some_and(|(kind, _)| kind == "connection_init");
+            return match is_init {
+                true => close(4429, "Too many initialisation requests"),
+                false => Next::Pass.into(),
+            };
+        }
+        let Some((kind, payload)) = kind_of(text) else {
+            return close(4400, "Invalid message");
+        };
+        match &*kind {
+            "connection_init" => self.initialize(payload),
+            "ping" => Reaction::from(Next::Wait).reply(r#"{"type":"pong"}"#),
+            "pong" => Next::Wait.into(),
+            "subscribe" | "complete" => close(4401, "Unauthorized"),
+            _ => close(4400, "Invalid message"),
+        }
+    }
+
+    fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
+        match judgement {
+            Ok(_) => self.acknowledge(),
+            Err(denied) => {
+                let frame = denied.frame(&CloseCodes::graphql());
+                let reason = match denied.verify_error() {
+                    VerifyError::Expired | VerifyError::Forbidden => "Forbidden",
+                    VerifyError::Invalid => "Unauthorized",
+                    _ => return Next::Close(frame).into(),
+                };
+                close(frame.code(), reason)
+            }
+        }
+    }
+}
+
+impl Graphql {
+    fn initialize(&mut self, payload: Option<Value>) -> Reaction {
+        self.initialized = true;
+        let mut payload = match payload {
+            Some(Value::Object(payload)) => payload,
+            Some(Value::Null) | None => Map::new(),
+            Some(_) => return close(4400, "Invalid message"),
+        };
+        let token = take_token(&mut payload);
+        self.payload = Some(payload);
+        match token {
+            Some(token) if is_credential(&token) => Next::Verify(spoken(token)).into(),
+            // The handshake has said who it is.
+            None if self.admitted => self.acknowledge(),
+            _ => close(4401, "Unauthorized"),
+        }
+    }
+
+    fn acknowledge(&mut self) -> Reaction {
+        let payload = self.payload.take().unwrap_or_default();
+        match self.acknowledges {
+            true => Reaction::from(Next::Wait).reply(r#"{"type":"connection_ack"}"#),
+            false => {
+                let init = json!({ "type": "connection_init", "payload": payload });
+                Next::Deliver(init.to_string()).into()
+            }
+        }
+    }
+}
+
+/// The type of a message, and its payload.
+fn kind_of(text: &str) -> Option<(String, Option<Value>)> {
+    let Ok(Value::Object(mut message)) = serde_json::from_str(text) else {
+        return None;
+    };
+    let Some(Value::String(kind)) = message.remove("type") else {
+        return None;
+    };
+    Some((kind, message.remove("payload")))
+}
+
+/// Takes the credential out of a payload, wherever clients put it.
+fn take_token(payload: &mut Map<String, Value>) -> Option<String> {
+    let plain = ["token", "authToken"]
+        .iter()
+        .find_map(|name| payload.remove(*name));
+    let header = take_header(payload).or_else(|| match payload.get_mut("headers") {
+        Some(Value::Object(headers)) => take_header(headers),
+        _ => None,
+    });
+    match plain.or(header) {
+        Some(Value::String(token)) => Some(without_scheme(token)),
+        _ => None,
+    }
+}
+
+fn take_header(headers: &mut Map<String, Value>) -> Option<Value> {
+    let is_authorization = |name: &&String| name.eq_ignore_ascii_case("authorization");
+    let name = headers.keys().find(is_authorization)?.clone();
+    headers.remove(&name)
+}
+
+fn without_scheme(token: String) -> String {
+    match token.split_once(' ') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim().to_owned(),
+        _ => token,
+    }
+}
+
+fn close(code: u16, reason: &'static str) -> Reaction {
+    Next::Close(CloseFrame::new(code, reason)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of messages, one after the other, on a socket without a credential.
+    fn converse(messages: &[&str]) -> String {
+        let mut conversation = GraphqlWs::new().begin(false);
+        let mut said = Vec::new();
+        for message in messages {
+            let reaction = conversation.hear(Heard::Text(message));
+            said.extend(reaction.replies);
+            said.push(match reaction.next {
+                Next::Verify(credential) => format!("verify {}", credential.expose_secret()),
+                Next::Close(frame) => frame.code().to_string(),
+                Next::Wait => "wait".into(),
+                Next::Pass => "pass".into(),
+                Next::Deliver(text) => text,
+            });
+        }
+        said.join(" ")
+    }
+
+    #[test]
+    fn the_rows_of_the_protocol() {
+        let init = r#"{"type":"connection_init","payload":{"token":"t"}}"#;
+        let rows: [(&[&str], &str); 14] = [
+            (&[init], "verify t"),
+            (&[init, init], "verify t 4429"),
+            (&[r#"{"type":"subscribe","id":"1","payload":{}}"#], "4401"),
+            (&[r#"{"type":"complete","id":"1"}"#], "4401"),
+            (&["{"], "4400"),
+            (&["[]"], "4400"),
+            (&[r#"{"type":"start"}"#], "4400"),
+            (&[r#"{"type":"connection_init"}"#], "4401"),
+            (&[r#"{"type":"connection_init","payload":7}"#], "4400"),
+            (
+                &[r#"{"type":"connection_init","payload":{"authToken":"t"}}"#],
+                "verify t",
+            ),
+            (
+                &[r#"{"type":"connection_init","payload":{"AUTHORIZATION":"bearer t"}}"#],
+                "verify t",
+            ),
+            (
+                &[
+                    r#"{"type":"connection_init","payload":{"headers":{"Authorization":"Bearer t"}}}"#,
+                ],
+                "verify t",
+            ),
+            (
+                &[r#"{"type":"ping"}"#, init],
+                r#"{"type":"pong"} wait verify t"#,
+            ),
+            (&[init, r#"{"type":"subscribe","id":"1"}"#], "verify t pass"),
+        ];
+        for (messages, expected) in rows {
+            assert_eq!(converse(messages), expected, "{messages:?}");
+        }
+    }
+
+    #[test]
+    fn the_application_gets_the_payload_without_the_credential() {
+        let mut conversation = GraphqlWs::new().begin(true);
+        let init = r#"{"type":"connection_init","payload":{"room":7,"headers":{"a":"b"}}}"#;
+        match conversation.hear(Heard::Text(init)).next {
+            Next::Deliver(text) => {
+                assert!(
+                    text.contains(r#""room":7"#) && text.contains(r#""a":"b""#),
+                    "{text}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        let mut payload = json!({ "token": "s3cret", "headers": { "authorization": "s3cret" } });
+        let Value::Object(object) = &mut payload else {
+            unreachable!()
+        };
+        assert_eq!(take_token(object).as_deref(), Some("s3cret"));
+        assert!(!payload.to_string().contains("s3cret"));
+    }
+}

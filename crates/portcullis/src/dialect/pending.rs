@@ -1,0 +1,121 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Counts the sockets whose client has not said who it is.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    counts: Mutex<Counts>,
+    limit: usize,
+    limit_per_peer: usize,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    total: usize,
+    peers: HashMap<IpAddr, usize>,
+}
+
+/// There is no room for another one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum PendingRefused {
+    Full,
+    PeerFull,
+}
+
+impl Pending {
+    pub(crate) fn new(limit: usize, limit_per_peer: usize) -> Self {
+        Self {
+            counts: Mutex::default(),
+            limit,
+            limit_per_peer,
+        }
+    }
+
+    /// A place, which is given back when the last clone of the permit is dropped.
+    pub(crate) fn acquire(
+        self: &Arc<Self>,
+        peer: Option<IpAddr>,
+    ) -> Result<PendingPermit, PendingRefused> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.total >= self.limit {
+            return Err(PendingRefused::Full);
+        }
+        if let Some(peer) = peer {
+            let count = counts.peers.entry(peer).or_default();
+            if *count >= self.limit_per_peer {
+                return Err(PendingRefused::PeerFull);
+            }
+            *count += 1;
+        }
+        counts.total += 1;
+        Ok(PendingPermit(Arc::new(Place {
+            pending: Arc::clone(self),
+            peer,
+        })))
+    }
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self::new(4096, 256)
+    }
+}
+
+/// The place of one pending socket.
+#[derive(Clone)]
+pub(crate) struct PendingPermit(#[expect(dead_code, reason = "held for its drop")] Arc<Place>);
+
+struct Place {
+    pending: Arc<Pending>,
+    peer: Option<IpAddr>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self
+            .pending
+            .counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        counts.total -= 1;
+        let Some(peer) = self.peer else { return };
+        if let Some(count) = counts.peers.get_mut(&peer) {
+            *count -= 1;
+            if *count == 0 {
+                counts.peers.remove(&peer);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for PendingPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PendingPermit")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_come_back() {
+        let pending = Arc::new(Pending::new(3, 2));
+        let peer = |last| Some(IpAddr::from([127, 0, 0, last]));
+        let first = pending.acquire(peer(1)).unwrap();
+        let _second = pending.acquire(peer(1)).unwrap();
+        assert_eq!(
+            pending.acquire(peer(1)).err(),
+            Some(PendingRefused::PeerFull)
+        );
+        let _third = pending.acquire(peer(2)).unwrap();
+        assert_eq!(pending.acquire(None).err(), Some(PendingRefused::Full));
+        let clone = first.clone();
+        drop(first);
+        assert_eq!(pending.acquire(None).err(), Some(PendingRefused::Full));
+        drop(clone);
+        let _fourth = pending.acquire(peer(1)).unwrap();
+    }
+}

@@ -1,0 +1,212 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_core::{Clock, Revocation, RevocationStore, StoreError, SystemClock};
+
+use super::feed::Feed;
+use super::registry::Limits;
+use super::{SessionEvent, Sessions};
+
+/// Builds [`Sessions`]; see [`Sessions::builder`].
+#[must_use = "nothing is built before `build`"]
+pub struct SessionsBuilder<C = ()> {
+    pub(super) settings: Settings<C>,
+    pub(super) limits: Limits,
+    pub(super) store: Option<Box<dyn ErasedStore>>,
+}
+
+/// What sessions were told once and for all.
+pub(super) struct Settings<C> {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) leeway: Duration,
+    pub(super) max_lifetime: Duration,
+    pub(super) jitter: f64,
+    pub(super) warning: Duration,
+    pub(super) recheck: Option<Duration>,
+    pub(super) recheck_grace: Duration,
+    pub(super) longest_credential: Duration,
+    pub(super) max_lag: Duration,
+    pub(super) lag_policy: LagPolicy,
+    pub(super) observer: Option<Observer<C>>,
+}
+
+pub(super) type Observer<C> = Box<dyn Fn(&SessionEvent<C>) + Send + Sync>;
+
+/// What becomes of open sessions when the store of revocations has been away for too long.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LagPolicy {
+    /// They stay, and new ones are let in. A revocation of another machine comes late; one of this
+    /// machine works as ever.
+    #[default]
+    Stay,
+
+    /// They are closed with 1013, and nobody is let in before the store is back.
+    Close,
+}
+
+impl<C: Send + Sync + 'static> SessionsBuilder<C> {
+    pub(super) fn new() -> Self {
+        Self {
+            settings: Settings {
+                clock: Arc::new(SystemClock),
+                leeway: Duration::ZERO,
+                max_lifetime: DAY,
+                jitter: 0.0,
+                warning: Duration::ZERO,
+                recheck: None,
+                recheck_grace: Duration::from_secs(300),
+                longest_credential: 30 * DAY,
+                max_lag: Duration::from_secs(30),
+                lag_policy: LagPolicy::default(),
+                observer: None,
+            },
+            limits: Limits {
+                total: 100_000,
+                per_subject: None,
+            },
+            store: None,
+        }
+    }
+
+    /// How long a session outlives its credential, for clocks that differ; not at all by default.
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.settings.leeway = leeway;
+        self
+    }
+
+    /// How long a session lasts at most, renewed or not, and whatever its credential says; a day by
+    /// default.
+    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.max_lifetime = lifetime;
+        self
+    }
+
+    /// Shortens each lifetime by a random part of it, up to this one: with 0.1, a session of an
+    /// hour lasts 54 to 60 minutes. So sockets that were opened together do not all come again
+    /// together. None by default.
+    ///
+    /// # Panics
+    ///
+    /// If it is not between 0 and 1.
+    pub fn jitter(mut self, part: f64) -> Self {
+        assert!((0.0..1.0).contains(&part), "jitter is a part of a lifetime");
+        self.settings.jitter = part;
+        self
+    }
+
+    /// Tells the handler and the reader of events this long before a session ends; see
+    /// [`Session::changed`](super::Session::changed). Not by default.
+    pub fn warn_before(mut self, time: Duration) -> Self {
+        self.settings.warning = time;
+        self
+    }
+
+    /// Asks the verifier again about every session, this often, and closes those that it no longer
+    /// knows. Not by default, and never about a ticket, which is good for one time.
+    ///
+    /// It is for verifiers that learn of a log-out and cannot tell; a verifier that decides by the
+    /// token alone says the same again.
+    ///
+    /// # Security
+    ///
+    /// The credential is kept in memory for as long as the session is open.
+    pub fn recheck_every(mut self, time: Duration) -> Self {
+        self.settings.recheck = Some(time.max(Duration::from_millis(100)));
+        self
+    }
+
+    /// How long a session goes on while the verifier cannot tell; five minutes by default, counted
+    /// from the last answer.
+    pub fn recheck_grace(mut self, time: Duration) -> Self {
+        self.settings.recheck_grace = time;
+        self
+    }
+
+    /// How many sessions there may be; 100,000 by default. One more is refused with 503.
+    pub fn max_sessions(mut self, limit: usize) -> Self {
+        self.limits.total = limit;
+        self
+    }
+
+    /// How many sessions one subject may have; any number by default. One more is refused with 429.
+    pub fn max_sessions_per_subject(mut self, limit: usize) -> Self {
+        self.limits.per_subject = Some(limit);
+        self
+    }
+
+    /// Shares revocations with other machines through `store`.
+    pub fn revocations(mut self, store: impl RevocationStore) -> Self {
+        self.store = Some(Box::new(store));
+        self
+    }
+
+    /// How long a revocation is kept that does not say: no credential may be good for longer than
+    /// this. 30 days by default.
+    pub fn longest_credential(mut self, lifetime: Duration) -> Self {
+        self.settings.longest_credential = lifetime;
+        self
+    }
+
+    /// For how long the store of revocations may be silent before `policy` decides; 30 seconds and
+    /// [`LagPolicy::Stay`] by default.
+    pub fn revocation_lag(mut self, lag: Duration, policy: LagPolicy) -> Self {
+        self.settings.max_lag = lag;
+        self.settings.lag_policy = policy;
+        self
+    }
+
+    /// Calls `observer` with every event, as it happens and without a loss: for audit records and
+    /// metrics. It is called on the path of admission and of closing, so it should be quick and
+    /// must not block.
+    pub fn observe(mut self, observer: impl Fn(&SessionEvent<C>) + Send + Sync + 'static) -> Self {
+        self.settings.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// Takes the time from `clock` instead of the machine.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.settings.clock = Arc::new(clock);
+        self
+    }
+
+    /// Done. With a store, call it inside a tokio runtime: it begins to follow the store at once.
+    pub fn build(self) -> Sessions<C> {
+        Sessions::new(self)
+    }
+}
+
+impl<C> fmt::Debug for SessionsBuilder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionsBuilder")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A store of revocations without its type.
+pub(super) trait ErasedStore: Send + Sync {
+    fn revoke<'a>(
+        &'a self,
+        revocation: &'a Revocation,
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
+
+    fn follow<'a>(&'a self, feed: Feed) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+}
+
+impl<S: RevocationStore> ErasedStore for S {
+    fn revoke<'a>(
+        &'a self,
+        revocation: &'a Revocation,
+    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>> {
+        Box::pin(RevocationStore::revoke(self, revocation))
+    }
+
+    fn follow<'a>(&'a self, feed: Feed) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(RevocationStore::follow(self, feed))
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);

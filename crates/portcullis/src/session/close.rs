@@ -1,0 +1,223 @@
+use std::borrow::Cow;
+use std::fmt;
+
+/// What a close frame says (RFC 6455 §5.5.1): a code, and a reason of at most 123 bytes.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CloseFrame {
+    code: u16,
+    reason: Cow<'static, str>,
+}
+
+impl CloseFrame {
+    /// A frame with this code and reason. What is beyond 123 bytes of the reason is cut off.
+    ///
+    /// # Panics
+    ///
+    /// If no frame may bear the code: below 1000, above 4999, or one of 1004, 1005, 1006 and 1015
+    /// (RFC 6455 §7.4.2).
+    pub fn new(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
+        let sendable = (1000..5000).contains(&code) && !matches!(code, 1004..=1006 | 1015);
+        assert!(sendable, "a close frame cannot bear the code {code}");
+        let mut reason = reason.into();
+        if reason.len() > LONGEST_REASON {
+            let end = reason.floor_char_boundary(LONGEST_REASON);
+            reason = Cow::Owned(reason[..end].to_owned());
+        }
+        Self { code, reason }
+    }
+
+    /// The code.
+    pub fn code(&self) -> u16 {
+        self.code
+    }
+
+    /// The reason.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    pub(crate) fn into_reason(self) -> Cow<'static, str> {
+        self.reason
+    }
+}
+
+/// Why a session ended.
+#[non_exhaustive]
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CloseCause {
+    /// The client closed it, or its connection is gone.
+    Client,
+
+    /// The handler is done with it.
+    Handler,
+
+    /// The credential has ended, or the session has lasted as long as one may.
+    Expired,
+
+    /// The credential was taken back.
+    Revoked,
+
+    /// The verifier, asked again, no longer knows the credential.
+    Refused,
+
+    /// A renewal came with a credential of somebody else.
+    OtherSubject,
+
+    /// The verifier or the store of revocations was away for longer than is tolerated.
+    Unavailable,
+
+    /// The server shuts down.
+    Shutdown,
+
+    /// The application closed it, with this frame.
+    Application(CloseFrame),
+}
+
+impl CloseCause {
+    /// The name that logs, metrics and audit records use.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Handler => "handler",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Refused => "refused",
+            Self::OtherSubject => "other-subject",
+            Self::Unavailable => "unavailable",
+            Self::Shutdown => "shutdown",
+            Self::Application(_) => "application",
+        }
+    }
+}
+
+impl fmt::Display for CloseCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The close codes of one ecosystem, as plain data.
+///
+/// The default is the IANA registry's: 3000 for a credential that is missing, bad or at its end,
+/// 3003 for one that was taken back or is not good for this, 3008 for one that did not come in
+/// time. RFC 6455 §7.4.1 has 1001 (going away); the registry has 1013 (try again later).
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CloseCodes {
+    /// The credential is missing or bad: 3000.
+    pub unauthorized: u16,
+
+    /// The credential is not good for this: 3003.
+    pub forbidden: u16,
+
+    /// No credential came in time: 3008.
+    pub timeout: u16,
+
+    /// The credential has ended: 3000.
+    pub expired: u16,
+
+    /// The credential was taken back, and a new attempt is of no use: 3003.
+    pub revoked: u16,
+
+    /// Somebody cannot tell at the moment: 1013.
+    pub unavailable: u16,
+
+    /// The server shuts down: 1001.
+    pub shutdown: u16,
+}
+
+impl CloseCodes {
+    /// The registry's codes; see the type.
+    pub const fn registered() -> Self {
+        Self {
+            unauthorized: 3000,
+            forbidden: 3003,
+            timeout: 3008,
+            expired: 3000,
+            revoked: 3003,
+            unavailable: 1013,
+            shutdown: 1001,
+        }
+    }
+
+    /// graphql-ws (`graphql-transport-ws`): 4401, which its client takes for final, and 4403, after
+    /// which it fetches a new token and comes again.
+    pub const fn graphql() -> Self {
+        Self {
+            unauthorized: 4401,
+            forbidden: 4403,
+            timeout: 4408,
+            expired: 4403,
+            revoked: 4401,
+            ..Self::registered()
+        }
+    }
+
+    /// Phoenix: 1001 for a socket whose user is disconnected; its client then connects again, and
+    /// is refused.
+    pub const fn phoenix() -> Self {
+        Self {
+            expired: 1001,
+            revoked: 1001,
+            ..Self::registered()
+        }
+    }
+
+    /// FHIR R4 as HAPI speaks it: 1002 with a reason for a binding that is not accepted.
+    pub const fn fhir() -> Self {
+        Self {
+            unauthorized: 1002,
+            forbidden: 1002,
+            ..Self::registered()
+        }
+    }
+
+    /// The frame for a cause; `None` where the other side has ended it.
+    pub(crate) fn frame(&self, cause: &CloseCause) -> Option<CloseFrame> {
+        let (code, reason) = match cause {
+            CloseCause::Client | CloseCause::Handler => return None,
+            CloseCause::Application(frame) => return Some(frame.clone()),
+            CloseCause::Expired => (self.expired, "credential expired"),
+            CloseCause::Revoked => (self.revoked, "credential revoked"),
+            CloseCause::Refused => (self.unauthorized, "credential not accepted"),
+            CloseCause::OtherSubject => (self.forbidden, "credential of another subject"),
+            CloseCause::Unavailable => (self.unavailable, "cannot be verified at the moment"),
+            CloseCause::Shutdown => (self.shutdown, "server shuts down"),
+        };
+        Some(CloseFrame::new(code, reason))
+    }
+}
+
+impl Default for CloseCodes {
+    fn default() -> Self {
+        Self::registered()
+    }
+}
+
+/// A control frame holds 125 bytes, and the code takes two.
+const LONGEST_REASON: usize = 123;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_is_cut_between_letters() {
+        let frame = CloseFrame::new(3000, "ä".repeat(62));
+        assert_eq!(frame.reason().len(), 122);
+        assert_eq!(CloseFrame::new(3000, "a".repeat(200)).reason().len(), 123);
+    }
+
+    #[test]
+    fn codes_that_no_frame_bears() {
+        for code in [0, 999, 1004, 1005, 1006, 1015, 5000] {
+            assert!(
+                std::panic::catch_unwind(|| CloseFrame::new(code, "")).is_err(),
+                "{code}"
+            );
+        }
+        for code in [1000, 1001, 1014, 3000, 4999] {
+            assert_eq!(CloseFrame::new(code, "").code(), code);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::entry::Entry;
+use super::sessions::Inner;
+
+/// A socket that was taken out, on its way to its close.
+pub(super) struct Closing<C> {
+    pub(super) entry: Arc<Entry<C>>,
+    pub(super) closing: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Closes sockets in tasks of a few hundred: one after the other takes seconds for thousands, and a
+/// task for each is as much memory as the sockets.
+pub(super) fn close_all<C: Send + Sync + 'static>(
+    inner: &Arc<Inner<C>>,
+    mut closing: Vec<Closing<C>>,
+) {
+    while !closing.is_empty() {
+        let rest = closing.split_off(closing.len().min(AT_ONCE));
+        let some = std::mem::replace(&mut closing, rest);
+        tokio::spawn(close_some(Arc::clone(inner), some));
+    }
+}
+
+async fn close_some<C>(inner: Arc<Inner<C>>, some: Vec<Closing<C>>) {
+    let entries: Vec<_> = some.iter().map(|one| Arc::clone(&one.entry)).collect();
+    let mut closing: FuturesUnordered<_> = some
+        .into_iter()
+        .map(async |Closing { entry, closing }| {
+            closing.await;
+            entry
+        })
+        .collect();
+    let all = async {
+        while let Some(entry) = closing.next().await {
+            inner.finished(&entry);
+        }
+    };
+    let in_time = tokio::time::timeout(GRACE, all).await.is_ok();
+    // The sockets go first, so that a session that is not counted any more has none.
+    drop(closing);
+    if !in_time {
+        for entry in entries {
+            inner.finished(&entry);
+        }
+    }
+}
+
+/// How long a client may take to answer a close frame.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How many sockets one task closes.
+const AT_ONCE: usize = 256;

@@ -1,0 +1,345 @@
+use std::fmt;
+use std::mem;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::SystemTime;
+
+use portcullis_core::{Credential, Identity};
+
+use super::close::{CloseCause, CloseFrame};
+use super::sync::{Mutex, lock};
+use super::{Policy, SessionId};
+
+/// One session, as the registry knows it.
+pub(crate) struct Entry<C> {
+    pub(super) id: SessionId,
+    pub(super) since: SystemTime,
+    pub(super) policy: Arc<Policy<C>>,
+    pub(super) peer: Option<Box<SocketAddr>>,
+    life: Mutex<Life<C>>,
+}
+
+/// What changes in a session, under one lock: whoever sees a part sees the rest beside it.
+struct Life<C> {
+    identity: Identity<C>,
+    state: State,
+    /// Milliseconds since 1970.
+    deadline: u64,
+    warned: bool,
+    recheck: Option<Box<Recheck>>,
+    socket: Option<Arc<dyn Evict>>,
+    watchers: Vec<Waker>,
+    renewals: u32,
+}
+
+/// Where a session is in its life.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum State {
+    /// Admitted; the socket is not there yet.
+    Opening,
+
+    /// The socket is in its slot.
+    Open,
+
+    /// It has to end, and the socket is on its way out.
+    Closing(CloseCause),
+
+    /// The socket is gone.
+    Closed(CloseCause),
+}
+
+/// What is needed to ask a verifier again.
+pub(crate) struct Recheck {
+    pub(crate) credential: Credential,
+    /// When to ask, in milliseconds since 1970.
+    pub(crate) due: u64,
+    /// Until when an answer may fail to come, in milliseconds since 1970.
+    pub(crate) good_until: u64,
+}
+
+/// A socket that can be taken out of the hands of its handler.
+pub(crate) trait Evict: Send + Sync {
+    /// Takes the socket out, at once. The future sends the frame, waits for the client to answer
+    /// and lets the socket go; dropped, it lets it go without.
+    fn evict(&self, frame: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// Why an identity does not renew a session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NotRenewed {
+    Ended,
+    NotLater,
+    OtherAudience,
+    OtherSubject,
+}
+
+impl<C> Entry<C> {
+    pub(super) fn new(
+        policy: Arc<Policy<C>>,
+        identity: Identity<C>,
+        since: SystemTime,
+        deadline: u64,
+        peer: Option<SocketAddr>,
+    ) -> Self {
+        Self {
+            id: SessionId::random(),
+            since,
+            policy,
+            peer: peer.map(Box::new),
+            life: Mutex::new(Life {
+                identity,
+                state: State::Opening,
+                deadline,
+                warned: false,
+                recheck: None,
+                socket: None,
+                watchers: Vec::new(),
+                renewals: 0,
+            }),
+        }
+    }
+
+    pub(crate) fn identity(&self) -> Identity<C> {
+        lock(&self.life).identity.clone()
+    }
+
+    pub(crate) fn deadline(&self) -> u64 {
+        lock(&self.life).deadline
+    }
+
+    pub(crate) fn state(&self) -> State {
+        lock(&self.life).state.clone()
+    }
+
+    /// The number of renewals so far.
+    pub(crate) fn renewals(&self) -> u32 {
+        lock(&self.life).renewals
+    }
+
+    /// How many times it is notified about: renewals, and the warning.
+    pub(crate) fn is_warned(&self) -> bool {
+        lock(&self.life).warned
+    }
+
+    pub(crate) fn with_identity<T>(&self, look: impl FnOnce(&Identity<C>) -> T) -> T {
+        look(&lock(&self.life).identity)
+    }
+
+    /// The socket is there. What ended the session in the meantime, if something did.
+    pub(crate) fn open(&self, socket: Arc<dyn Evict>) -> Result<(), CloseCause> {
+        let mut life = lock(&self.life);
+        match &life.state {
+            State::Opening => {
+                life.state = State::Open;
+                life.socket = Some(socket);
+                Ok(())
+            }
+            // A session has one socket.
+            State::Open => Err(CloseCause::Handler),
+            State::Closing(cause) => {
+                let cause = cause.clone();
+                // It has come, if late: whoever lets go of the session does not free its place.
+                life.socket = Some(socket);
+                Err(cause)
+            }
+            State::Closed(cause) => Err(cause.clone()),
+        }
+    }
+
+    /// It has to end. The first cause counts; only whoever brings that gets `true`, and the socket,
+    /// if it has come by now.
+    pub(crate) fn end(&self, cause: CloseCause) -> (bool, Option<Arc<dyn Evict>>) {
+        let mut life = lock(&self.life);
+        let socket = match life.state {
+            State::Opening => None,
+            State::Open => life.socket.take(),
+            State::Closing(_) | State::Closed(_) => return (false, None),
+        };
+        life.state = State::Closing(cause);
+        life.recheck = None;
+        let watchers = mem::take(&mut life.watchers);
+        drop(life);
+        watchers.into_iter().for_each(Waker::wake);
+        (true, socket)
+    }
+
+    /// The socket is gone. The cause that counts; `None` if that was known.
+    ///
+    /// `cause` is for a session that nobody has ended; what the registry takes out, the registry
+    /// finishes, and it says `None`.
+    pub(crate) fn finish(&self, cause: Option<CloseCause>) -> Option<CloseCause> {
+        let mut life = lock(&self.life);
+        let counts = match (&life.state, cause) {
+            (State::Opening | State::Open, Some(cause)) => cause,
+            (State::Closing(first), None) => first.clone(),
+            _ => return None,
+        };
+        life.state = State::Closed(counts.clone());
+        // The socket may be dropped with it, and a socket's drop is not ours.
+        let socket = life.socket.take();
+        life.recheck = None;
+        let watchers = mem::take(&mut life.watchers);
+        drop(life);
+        drop(socket);
+        watchers.into_iter().for_each(Waker::wake);
+        Some(counts)
+    }
+
+    /// Nobody holds the session any more, and its socket has never come.
+    pub(crate) fn abandon(&self) -> bool {
+        let mut life = lock(&self.life);
+        let never_opened = match &life.state {
+            State::Opening => true,
+            State::Closing(_) => life.socket.is_none(),
+            State::Open | State::Closed(_) => false,
+        };
+        if never_opened {
+            life.state = State::Closed(CloseCause::Handler);
+        }
+        never_opened
+    }
+
+    /// Swaps the identity for a later one of the same subject, in one step.
+    pub(crate) fn renew(
+        &self,
+        identity: Identity<C>,
+        deadline: impl FnOnce(&Identity<C>) -> u64,
+    ) -> Result<u64, NotRenewed> {
+        let mut life = lock(&self.life);
+        if !matches!(life.state, State::Opening | State::Open) {
+            return Err(NotRenewed::Ended);
+        }
+        let present = &life.identity;
+        if present.subject() != identity.subject() || present.issuer() != identity.issuer() {
+            return Err(NotRenewed::OtherSubject);
+        }
+        if present.audience() != identity.audience() {
+            return Err(NotRenewed::OtherAudience);
+        }
+        let later = match (present.expires_at(), identity.expires_at()) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(present), Some(new)) => new > present,
+        };
+        if !later {
+            return Err(NotRenewed::NotLater);
+        }
+        life.deadline = deadline(&identity);
+        let deadline = life.deadline;
+        // The last reference to the claims may go here, and their drop is not ours.
+        let before = mem::replace(&mut life.identity, identity);
+        life.warned = false;
+        life.renewals = life.renewals.wrapping_add(1);
+        let watchers = mem::take(&mut life.watchers);
+        drop(life);
+        drop(before);
+        watchers.into_iter().for_each(Waker::wake);
+        Ok(deadline)
+    }
+
+    /// From now on the session warns of its end. `false` if it has warned or has ended.
+    pub(crate) fn warn(&self) -> bool {
+        let mut life = lock(&self.life);
+        if life.warned || life.state != State::Open {
+            return false;
+        }
+        life.warned = true;
+        let watchers = mem::take(&mut life.watchers);
+        drop(life);
+        watchers.into_iter().for_each(Waker::wake);
+        true
+    }
+
+    /// Wakes `waker` at the next renewal, the warning and the end, unless `seen` says that one of
+    /// them is there.
+    pub(crate) fn watch(
+        &self,
+        waker: &Waker,
+        seen: impl FnOnce(&State, u32, bool) -> bool,
+    ) -> bool {
+        let mut life = lock(&self.life);
+        if seen(&life.state, life.renewals, life.warned) {
+            return true;
+        }
+        if !life.watchers.iter().any(|known| known.will_wake(waker)) {
+            life.watchers.push(waker.clone());
+        }
+        false
+    }
+
+    /// Keeps what is needed to ask the verifier again.
+    pub(crate) fn set_recheck(&self, recheck: Option<Box<Recheck>>) {
+        let mut life = lock(&self.life);
+        let old = mem::replace(&mut life.recheck, recheck);
+        drop(life);
+        drop(old);
+    }
+
+    /// When something is to be done for this session next.
+    pub(crate) fn next_wake(&self, warning: u64) -> Option<u64> {
+        let life = lock(&self.life);
+        if !matches!(life.state, State::Opening | State::Open) {
+            return None;
+        }
+        let mut next = life.deadline;
+        if !life.warned && warning > 0 {
+            next = next.min(life.deadline.saturating_sub(warning));
+        }
+        if let Some(recheck) = &life.recheck {
+            next = next.min(recheck.due);
+        }
+        Some(next)
+    }
+
+    /// The credential to be asked about, if it is time. The next time is `again`.
+    pub(crate) fn recheck_due(&self, now: u64, again: u64) -> Option<Credential> {
+        let mut life = lock(&self.life);
+        let recheck = life.recheck.as_deref_mut()?;
+        if recheck.due > now {
+            return None;
+        }
+        recheck.due = again;
+        Some(recheck.credential.clone())
+    }
+
+    /// Whether `credential` is still the one that the session rests on.
+    pub(crate) fn is_rechecked_by(&self, credential: &Credential) -> bool {
+        let life = lock(&self.life);
+        let recheck = life.recheck.as_deref();
+        recheck.is_some_and(|recheck| recheck.credential.is_same_as(credential))
+    }
+
+    /// The verifier was asked about `credential`. `false` if it has been away for too long.
+    pub(crate) fn recheck_answered(
+        &self,
+        credential: &Credential,
+        now: u64,
+        good_until: Option<u64>,
+    ) -> bool {
+        let mut life = lock(&self.life);
+        match (life.recheck.as_deref_mut(), good_until) {
+            // Renewed in the meantime: the answer is about another credential.
+            (Some(recheck), _) if !recheck.credential.is_same_as(credential) => true,
+            (Some(recheck), Some(good_until)) => {
+                recheck.good_until = good_until;
+                true
+            }
+            (Some(recheck), None) => now < recheck.good_until,
+            (None, _) => true,
+        }
+    }
+}
+
+impl<C> fmt::Debug for Entry<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let life = lock(&self.life);
+        f.debug_struct("Entry")
+            .field("id", &self.id)
+            .field("state", &life.state)
+            .field("subject", &life.identity.subject())
+            .field("deadline", &life.deadline)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,134 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::Extensions;
+use portcullis_core::{Credential, Handshake, Identity, MissingAuthLayer};
+
+use super::{NotRegistered, Policy, Session};
+use crate::dialect::{Dialect, PendingPermit};
+use crate::refusal::{Refusal, RefusalKind};
+
+/// What the layer hands to whoever opens the socket, through the request's extensions.
+pub(crate) struct Grant<C> {
+    pub(crate) policy: Arc<Policy<C>>,
+    pub(crate) peer: Option<SocketAddr>,
+    /// What the identity may rest on, if the sessions ask the verifier again.
+    pub(crate) credentials: Arc<[Credential]>,
+    /// The request, if the verifier wants to see it beside a credential that comes later.
+    pub(crate) handshake: Option<Arc<Handshake>>,
+    /// The dialect of the route.
+    pub(crate) dialect: Option<Arc<dyn Dialect>>,
+    /// The place of a socket whose client has not said who it is.
+    pub(crate) pending: Option<PendingPermit>,
+}
+
+impl<C: Send + Sync + 'static> Grant<C> {
+    /// Opens the session of an identity.
+    pub(crate) fn open(&self, identity: Identity<C>) -> Result<Session<C>, Refusal> {
+        let carrier = identity.proof().map(|proof| proof.carrier);
+        let mut credentials = self.credentials.iter();
+        let credential = credentials.find(|credential| Some(credential.carrier()) == carrier);
+        self.admit(identity, credential.cloned())
+    }
+
+    /// Opens the session of an identity that came by a message.
+    pub(crate) fn open_with(
+        &self,
+        identity: Identity<C>,
+        credential: Credential,
+    ) -> Result<Session<C>, Refusal> {
+        let kept = self.policy.sessions.needs_credential();
+        self.admit(identity, kept.then_some(credential))
+    }
+
+    fn admit(
+        &self,
+        identity: Identity<C>,
+        credential: Option<Credential>,
+    ) -> Result<Session<C>, Refusal> {
+        self.policy
+            .sessions
+            .admit(&self.policy, identity, credential, self.peer)
+            .map_err(|why| Refusal::new(why.into()))
+    }
+}
+
+impl<C: Send + Sync + 'static> Session<C> {
+    /// The session of an admitted upgrade, from the request's extensions: for WebSocket crates and
+    /// frameworks that have no extractor of ours. The first call registers it, the next ones find
+    /// it.
+    ///
+    /// With axum, take `Session<C>` as an argument of the handler.
+    ///
+    /// # Errors
+    ///
+    /// If no layer has admitted the request, if it has no identity, or if there is no room for
+    /// another session.
+    pub fn open(extensions: &mut Extensions) -> Result<Self, NotOpened> {
+        if let Some(session) = extensions.get::<Self>() {
+            return Ok(session.clone());
+        }
+        let missing = || NotOpened::MissingAuthLayer(MissingAuthLayer::of::<C>());
+        let grant: &Grant<C> = extensions.get().ok_or_else(missing)?;
+        let identity: Identity<C> = extensions.get().cloned().ok_or_else(missing)?;
+        let session = grant.open(identity).map_err(NotOpened::Refused)?;
+        extensions.insert(session.clone());
+        Ok(session)
+    }
+}
+
+/// Why a request has no session.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum NotOpened {
+    /// No layer has admitted it as an upgrade of somebody.
+    MissingAuthLayer(MissingAuthLayer),
+
+    /// There is no room, or the credential was taken back in the meantime.
+    Refused(Refusal),
+}
+
+impl fmt::Display for NotOpened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingAuthLayer(missing) => missing.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for NotOpened {}
+
+impl From<NotRegistered> for RefusalKind {
+    fn from(why: NotRegistered) -> Self {
+        match why {
+            NotRegistered::Full | NotRegistered::ShutDown => Self::ServerFull,
+            NotRegistered::Revoked => Self::InvalidCredential,
+            NotRegistered::SubjectFull => Self::TooManySessions,
+        }
+    }
+}
+
+impl<C> Clone for Grant<C> {
+    fn clone(&self) -> Self {
+        Self {
+            policy: Arc::clone(&self.policy),
+            peer: self.peer,
+            credentials: Arc::clone(&self.credentials),
+            handshake: self.handshake.clone(),
+            dialect: self.dialect.clone(),
+            pending: self.pending.clone(),
+        }
+    }
+}
+
+/// Prints no credential.
+impl<C> fmt::Debug for Grant<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("peer", &self.peer)
+            .field("pending", &self.pending.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,256 @@
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use portcullis_core::{Credential, Identity};
+
+use super::entry::{Entry, Evict, State};
+use super::guarded::Guarded;
+use super::slot::Slot;
+use super::{CloseCause, CloseFrame, RenewError, SessionId, SessionInfo};
+
+/// One admitted socket, from its upgrade to its close.
+///
+/// [`GuardedSocket`](crate::GuardedSocket) has one inside. For a socket of another crate take the
+/// session from the request and [`guard`](Self::guard) the socket with it.
+///
+/// A clone is the same session.
+pub struct Session<C = ()> {
+    entry: Arc<Entry<C>>,
+    /// Until the socket has come.
+    held: Option<Arc<Held<C>>>,
+}
+
+/// Gives the place back if the socket never comes.
+struct Held<C> {
+    entry: Arc<Entry<C>>,
+}
+
+impl<C> Session<C> {
+    pub(super) fn of(entry: Arc<Entry<C>>) -> Self {
+        Self { entry, held: None }
+    }
+
+    /// A session whose socket has not come. When the last clone is dropped, its place is free.
+    pub(super) fn admitted(entry: Arc<Entry<C>>) -> Self {
+        let held = Held {
+            entry: Arc::clone(&entry),
+        };
+        Self {
+            entry,
+            held: Some(Arc::new(held)),
+        }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> SessionId {
+        self.entry().id
+    }
+
+    /// Who it is, as of the last renewal.
+    pub fn identity(&self) -> Identity<C> {
+        self.entry().identity()
+    }
+
+    /// What [`Sessions::list`](super::Sessions::list) tells about it.
+    pub fn info(&self) -> SessionInfo<C> {
+        self.entry().info()
+    }
+
+    /// How long it has until its deadline, by the clock of its [`Sessions`](super::Sessions).
+    pub fn expires_in(&self) -> Duration {
+        let now = self.entry().policy.sessions.now_in_milliseconds();
+        Duration::from_millis(self.entry().deadline().saturating_sub(now))
+    }
+
+    /// Whether it has ended, and why.
+    pub fn ended(&self) -> Option<CloseCause> {
+        match self.entry().state() {
+            State::Opening | State::Open => None,
+            State::Closing(cause) | State::Closed(cause) => Some(cause),
+        }
+    }
+
+    /// Waits for its end, for a task that does not read the socket.
+    pub async fn closed(&self) -> CloseCause {
+        let seen = |state: &State, _, _| matches!(state, State::Closing(_) | State::Closed(_));
+        poll_fn(|context| match self.entry().watch(context.waker(), seen) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+        self.ended().unwrap_or(CloseCause::Handler)
+    }
+
+    /// Waits for the next change: a renewal, the warning, or the end.
+    ///
+    /// What has changed before the call is not reported.
+    pub async fn changed(&self) -> Change<C> {
+        let (renewals, warned) = (self.entry().renewals(), self.entry().is_warned());
+        let seen = |state: &State, now_renewals: u32, now_warned: bool| {
+            matches!(state, State::Closing(_) | State::Closed(_))
+                || now_renewals != renewals
+                || (now_warned && !warned)
+        };
+        poll_fn(|context| match self.entry().watch(context.waker(), seen) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+        match self.ended() {
+            Some(cause) => Change::Ended(cause),
+            None if self.entry().renewals() != renewals => Change::Renewed(self.identity()),
+            None => Change::Expiring(self.expires_in()),
+        }
+    }
+
+    /// Closes the socket with this frame, and is done with it.
+    pub fn close(&self, frame: CloseFrame)
+    where
+        C: Send + Sync + 'static,
+    {
+        let sessions = &self.entry().policy.sessions;
+        sessions.end([Arc::clone(self.entry())], &CloseCause::Application(frame));
+    }
+
+    /// Brings a new credential, which the verifier of the session is asked about.
+    ///
+    /// # Errors
+    ///
+    /// If it does not renew the session; see [`RenewError`].
+    pub async fn renew(&self, credential: Credential) -> Result<Duration, RenewError>
+    where
+        C: Send + Sync + 'static,
+    {
+        self.entry()
+            .policy
+            .sessions
+            .renew_entry(self.entry(), credential)
+            .await
+    }
+
+    /// The same, and whose the credential is even if it renews nothing.
+    pub(crate) async fn bring(
+        &self,
+        credential: Credential,
+    ) -> (Option<Identity<C>>, Result<Duration, RenewError>)
+    where
+        C: Send + Sync + 'static,
+    {
+        let sessions = &self.entry().policy.sessions;
+        sessions.bring(self.entry(), credential).await
+    }
+
+    /// Wakes `waker` at the next change. Whether the session has ended.
+    pub(crate) fn watch_with(&self, waker: &Waker, warned: bool) -> bool {
+        let seen = |state: &State, _, now_warned: bool| {
+            matches!(state, State::Closing(_) | State::Closed(_)) || (now_warned && !warned)
+        };
+        self.entry().watch(waker, seen) && self.ended().is_some()
+    }
+
+    pub(crate) fn is_warned(&self) -> bool {
+        self.entry().is_warned()
+    }
+
+    /// Puts a socket of any WebSocket crate under the guard of this session.
+    ///
+    /// `close` makes a close frame in the messages of that crate. The socket is taken out of the
+    /// handler's hands when the session ends: the close frame is sent, the client has three seconds
+    /// to answer it, and then the connection is dropped.
+    ///
+    /// If the session has ended before, nothing can be read and written, and the client gets its
+    /// close frame. A session has one socket; a second one is dropped.
+    ///
+    /// ```
+    /// # use portcullis::session::{Guarded, Session};
+    /// # use tokio_tungstenite::{WebSocketStream, tungstenite::{Message, protocol::CloseFrame}};
+    /// # fn guard<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static>(
+    /// #     session: Session, socket: WebSocketStream<S>
+    /// # ) -> Guarded<WebSocketStream<S>, Message> {
+    /// session.guard(socket, |frame| {
+    ///     let reason = frame.reason().to_owned().into();
+    ///     Message::Close(Some(CloseFrame { code: frame.code().into(), reason }))
+    /// })
+    /// # }
+    /// ```
+    pub fn guard<S, M>(self, socket: S, close: fn(CloseFrame) -> M) -> Guarded<S, M, C>
+    where
+        S: Stream + Sink<M> + Send + Unpin + 'static,
+        S::Item: Send,
+        M: Send + 'static,
+        C: Send + Sync + 'static,
+    {
+        let slot = Arc::new(Slot::new(socket, close));
+        let entry = Arc::clone(self.entry());
+        let evict = Arc::clone(&slot) as Arc<dyn Evict>;
+        match entry.open(evict) {
+            Ok(()) => entry.policy.sessions.opened(&entry),
+            Err(cause) => match entry.policy.codes.frame(&cause) {
+                Some(frame) => {
+                    let closing = slot.evict(frame);
+                    entry.policy.sessions.close_late(&entry, closing);
+                }
+                None => drop(slot.take()),
+            },
+        }
+        Guarded::new(slot, entry)
+    }
+
+    pub(crate) fn entry(&self) -> &Arc<Entry<C>> {
+        &self.entry
+    }
+}
+
+impl<C> Drop for Held<C> {
+    fn drop(&mut self) {
+        if self.entry.abandon() {
+            self.entry.policy.sessions.release(&self.entry);
+        }
+    }
+}
+
+impl<C> Clone for Session<C> {
+    fn clone(&self) -> Self {
+        Self {
+            entry: Arc::clone(&self.entry),
+            held: self.held.clone(),
+        }
+    }
+}
+
+impl<C> fmt::Debug for Session<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Session").field(self.entry()).finish()
+    }
+}
+
+/// What has changed in a session; see [`Session::changed`].
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Change<C = ()> {
+    /// It has a new credential.
+    Renewed(Identity<C>),
+
+    /// It ends soon, after this time, unless it is renewed.
+    Expiring(Duration),
+
+    /// It has ended.
+    Ended(CloseCause),
+}
+
+impl<C> Entry<C> {
+    pub(super) fn info(&self) -> SessionInfo<C> {
+        SessionInfo {
+            id: self.id,
+            identity: self.identity(),
+            since: self.since,
+            deadline: SystemTime::UNIX_EPOCH + Duration::from_millis(self.deadline()),
+            peer: self.peer.as_deref().copied(),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What holds for a socket for as long as it is open.
+//!
+//! A [`Session`] is one admitted socket. It lives until the earliest of three times: the end of its
+//! credential, what the verifier said about the connection, and the maximum lifetime. It may be
+//! renewed with a later credential of the same subject, and it ends early when the credential is
+//! taken back. [`Sessions`] is the handle to all of them.
+//!
+//! ```text
+//!              guard            deadline · revocation · close · shutdown
+//!  Opening ───────────▶ Open ─────────────────────────────────────────────▶ Closing ──▶ Closed
+//!     │                 │  ▲                                                   ▲
+//!     │                 └──┘ renewal                                           │
+//!     └────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! The registry owns the socket, and the handler holds a handle to it. At the end the socket is
+//! taken out from under the handler: its reads end, its writes fail, the client gets a close frame
+//! that says why, and the connection is dropped after three seconds if the client does not answer.
+//! So a socket ends in time whatever the client does, and whatever the handler does.
+//!
+//! A plain `WebSocketUpgrade` behind an [`AuthLayer`](crate::AuthLayer) is admitted and not
+//! guarded.
+
+mod builder;
+mod close;
+mod closing;
+mod entry;
+mod event;
+mod feed;
+mod grant;
+mod guarded;
+mod handle;
+mod id;
+mod keeper;
+mod policy;
+mod registry;
+mod renew;
+mod revocations;
+mod sessions;
+mod slot;
+mod sync;
+mod timers;
+
+pub use self::builder::{LagPolicy, SessionsBuilder};
+pub use self::close::{CloseCause, CloseCodes, CloseFrame};
+pub use self::event::{SessionEvent, SessionInfo};
+pub(crate) use self::grant::Grant;
+pub use self::grant::NotOpened;
+pub use self::guarded::{Guarded, GuardedError};
+pub use self::handle::{Change, Session};
+pub use self::id::{InvalidSessionId, SessionId};
+pub(crate) use self::policy::{Answer, Ask, Policy};
+pub(crate) use self::registry::NotRegistered;
+pub use self::renew::RenewError;
+pub(crate) use self::revocations::Revocations;
+pub use self::sessions::{RevokeError, Sessions};

@@ -1,0 +1,31 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use portcullis_core::{Credential, Identity, VerifyError};
+
+use super::{CloseCodes, Sessions};
+
+/// What a session keeps of the layer that admitted it.
+pub(crate) struct Policy<C> {
+    pub(crate) sessions: Sessions<C>,
+    pub(crate) codes: CloseCodes,
+    pub(crate) verifier: Arc<dyn Ask<C>>,
+}
+
+/// The verifier of the layer, asked as the layer asks it: in time, and with the revocations.
+pub(crate) trait Ask<C>: Send + Sync {
+    fn ask<'a>(&'a self, credential: &'a Credential) -> Answer<'a, C>;
+}
+
+/// The verifier's answer.
+pub(crate) type Answer<'a, C> =
+    Pin<Box<dyn Future<Output = Result<Identity<C>, VerifyError>> + Send + 'a>>;
+
+impl<C> fmt::Debug for Policy<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("codes", &self.codes)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,135 @@
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use portcullis_core::{Identity, Revocation, Revoked};
+
+use super::sync::{AtomicBool, Ordering, PoisonError, RwLock};
+
+/// What is revoked, as far as this process knows.
+///
+/// Admission asks it about every identity, whatever cache the identity came from. While nothing is
+/// revoked that is one load of an atomic.
+#[derive(Debug, Default)]
+pub(crate) struct Revocations {
+    any: AtomicBool,
+    stale: AtomicBool,
+    in_force: RwLock<InForce>,
+}
+
+#[derive(Debug, Default)]
+struct InForce {
+    tokens: HashMap<Box<str>, Vec<Revocation>>,
+    subjects: HashMap<Box<str>, Vec<Revocation>>,
+    everything: Vec<Revocation>,
+}
+
+impl Revocations {
+    /// Whether the credential of `identity` was taken back.
+    pub(crate) fn cover<C>(&self, identity: &Identity<C>) -> bool {
+        if !self.any.load(Ordering::SeqCst) {
+            return false;
+        }
+        let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+        let covered = |list: &Vec<Revocation>| list.iter().any(|one| one.covers(identity));
+        let of_token = identity.token_id().and_then(|id| in_force.tokens.get(id));
+        of_token.is_some_and(covered)
+            || in_force
+                .subjects
+                .get(identity.subject())
+                .is_some_and(covered)
+            || covered(&in_force.everything)
+    }
+
+    /// Whether the store has been silent for so long that nobody is to be let in.
+    pub(crate) fn are_stale(&self) -> bool {
+        self.stale.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_stale(&self, stale: bool) {
+        self.stale.store(stale, Ordering::SeqCst);
+    }
+
+    /// Takes note of a revocation, and forgets those that have ended by `now`.
+    pub(crate) fn add(&self, revocation: &Revocation, now: SystemTime) {
+        if matches!(revocation.revoked(), Revoked::Session(_)) || has_ended(revocation, now) {
+            return;
+        }
+        let mut in_force = self
+            .in_force
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let InForce {
+            tokens,
+            subjects,
+            everything,
+        } = &mut *in_force;
+        let list = match revocation.revoked() {
+            Revoked::Token(id) => tokens.entry(id.clone()).or_default(),
+            Revoked::Subject(subject) => subjects.entry(subject.clone()).or_default(),
+            _ => everything,
+        };
+        list.retain(|one| !has_ended(one, now));
+        if !list.contains(revocation) {
+            list.push(revocation.clone());
+        }
+        self.any.store(true, Ordering::SeqCst);
+    }
+
+    /// Forgets what has ended.
+    pub(crate) fn purge(&self, now: SystemTime) {
+        if !self.any.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut in_force = self
+            .in_force
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let InForce {
+            tokens,
+            subjects,
+            everything,
+        } = &mut *in_force;
+        for lists in [&mut *tokens, &mut *subjects] {
+            lists.retain(|_, list| {
+                list.retain(|one| !has_ended(one, now));
+                !list.is_empty()
+            });
+        }
+        everything.retain(|one| !has_ended(one, now));
+        let any = !(tokens.is_empty() && subjects.is_empty() && everything.is_empty());
+        self.any.store(any, Ordering::SeqCst);
+    }
+}
+
+fn has_ended(revocation: &Revocation, now: SystemTime) -> bool {
+    revocation.ends_at().is_some_and(|end| end <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_has_ended_is_forgotten() {
+        let start = SystemTime::UNIX_EPOCH;
+        let at = |second| start + Duration::from_secs(second);
+        let revocations = Revocations::default();
+        let alice = Identity::builder("alice").token_id("t").build();
+        assert!(!revocations.cover(&alice));
+
+        revocations.add(&Revocation::token("t").until(at(10)), start);
+        revocations.add(&Revocation::subject("bob").until(at(20)), start);
+        assert!(revocations.cover(&alice));
+        assert!(revocations.cover(&Identity::new("bob")));
+        revocations.purge(at(10));
+        assert!(!revocations.cover(&alice));
+        assert!(revocations.cover(&Identity::new("bob")));
+        revocations.purge(at(20));
+        assert!(!revocations.any.load(Ordering::SeqCst));
+
+        revocations.add(&Revocation::token("t").until(at(10)), at(30));
+        assert!(!revocations.cover(&alice), "it came too late");
+    }
+}

@@ -1,0 +1,208 @@
+use std::fmt;
+use std::future::poll_fn;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+use futures_sink::Sink;
+use futures_util::task::noop_waker;
+
+use super::CloseFrame;
+use super::entry::Evict;
+use super::sync::{Mutex, lock};
+
+/// Where the socket of a session is: in here, or taken out for good.
+///
+/// The handler polls through it, so that the registry can take the socket out between two polls
+/// whatever the handler does. The two wakers are our own, since the socket takes along the ones it
+/// was polled with. Nothing is woken or dropped under the lock.
+pub(super) struct Slot<S: Stream, M> {
+    inner: Mutex<Inner<S>>,
+    close: fn(CloseFrame) -> M,
+}
+
+struct Inner<S: Stream> {
+    socket: Option<S>,
+    /// What the first look at the socket found, for the handler's first one.
+    early: Option<Box<S::Item>>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    ended_by_client: bool,
+}
+
+/// The two halves of a socket, which may be in different tasks.
+#[derive(Clone, Copy)]
+pub(super) enum Half {
+    Reader,
+    Writer,
+}
+
+impl<S, M> Slot<S, M>
+where
+    S: Stream + Sink<M> + Unpin,
+{
+    /// A slot with `socket`, which is looked at once: what hyper has buffered of the handshake is
+    /// freed by the first read and not before, also under a handler that only writes.
+    pub(super) fn new(mut socket: S, close: fn(CloseFrame) -> M) -> Self {
+        let waker = noop_waker();
+        let first = Pin::new(&mut socket).poll_next(&mut Context::from_waker(&waker));
+        let (early, ended_by_client) = match first {
+            Poll::Ready(Some(item)) => (Some(Box::new(item)), false),
+            Poll::Ready(None) => (None, true),
+            Poll::Pending => (None, false),
+        };
+        Self {
+            inner: Mutex::new(Inner {
+                socket: Some(socket),
+                early,
+                reader: None,
+                writer: None,
+                ended_by_client,
+            }),
+            close,
+        }
+    }
+
+    pub(super) fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let mut inner = lock(&self.inner);
+        if let Some(early) = inner.early.take() {
+            return Poll::Ready(Some(*early));
+        }
+        let Some(socket) = &mut inner.socket else {
+            return Poll::Ready(None);
+        };
+        let poll = Pin::new(socket).poll_next(context);
+        let replaced = match &poll {
+            Poll::Pending => inner.park(Half::Reader, context.waker()),
+            Poll::Ready(None) => {
+                inner.ended_by_client = true;
+                None
+            }
+            Poll::Ready(Some(_)) => None,
+        };
+        drop(inner);
+        drop(replaced);
+        poll
+    }
+
+    /// Polls the socket for writing; `None` if it was taken out.
+    pub(super) fn poll_write<T>(
+        &self,
+        context: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<T>,
+    ) -> Poll<Option<T>> {
+        let mut inner = lock(&self.inner);
+        let Some(socket) = &mut inner.socket else {
+            return Poll::Ready(None);
+        };
+        let poll = write(Pin::new(socket), context);
+        let replaced = match &poll {
+            Poll::Pending => inner.park(Half::Writer, context.waker()),
+            Poll::Ready(_) => None,
+        };
+        drop(inner);
+        drop(replaced);
+        poll.map(Some)
+    }
+
+    /// Sends without waiting for room, and flushes as far as it goes.
+    ///
+    /// A writer of the handler's that is parked stays the one that is woken: it flushes what is in
+    /// front of its own message, too.
+    pub(super) fn send_beside(&self, context: &mut Context<'_>, message: M) {
+        let mut inner = lock(&self.inner);
+        let parked = inner.writer.clone();
+        let Some(socket) = &mut inner.socket else {
+            return;
+        };
+        let mut socket = Pin::new(socket);
+        if socket.as_mut().start_send(message).is_err() {
+            return;
+        }
+        let waker = parked.as_ref().unwrap_or(context.waker());
+        let flushed = socket.poll_flush(&mut Context::from_waker(waker));
+        if flushed.is_pending() && parked.is_none() {
+            inner.park(Half::Writer, context.waker());
+        }
+        drop(inner);
+        drop(parked);
+    }
+
+    /// Works with the socket; `None` if it was taken out.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut S) -> T) -> Option<T> {
+        lock(&self.inner).socket.as_mut().map(work)
+    }
+
+    /// Whether the client has ended it.
+    pub(super) fn is_ended_by_client(&self) -> bool {
+        lock(&self.inner).ended_by_client
+    }
+
+    /// Takes the socket out. Who waited for it is woken, and finds that it is gone.
+    pub(super) fn take(&self) -> Option<S> {
+        let mut inner = lock(&self.inner);
+        let socket = inner.socket.take();
+        let early = inner.early.take();
+        let wakers = [mem::take(&mut inner.reader), mem::take(&mut inner.writer)];
+        drop(inner);
+        drop(early);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+        socket
+    }
+}
+
+impl<S: Stream> Inner<S> {
+    fn park(&mut self, half: Half, waker: &Waker) -> Option<Waker> {
+        let place = match half {
+            Half::Reader => &mut self.reader,
+            Half::Writer => &mut self.writer,
+        };
+        match place {
+            Some(known) if known.will_wake(waker) => None,
+            place => place.replace(waker.clone()),
+        }
+    }
+}
+
+impl<S, M> Evict for Slot<S, M>
+where
+    S: Stream + Sink<M> + Send + Unpin + 'static,
+    S::Item: Send,
+    M: Send + 'static,
+{
+    fn evict(&self, frame: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let Some(socket) = self.take() else {
+            return Box::pin(std::future::ready(()));
+        };
+        Box::pin(close(socket, (self.close)(frame)))
+    }
+}
+
+/// Sends the frame behind what is still on its way, and reads until the client has answered it.
+///
+/// It has no limit of its own: a client that does not read, or never answers, is dropped by who
+/// polls this.
+async fn close<S, M>(mut socket: S, frame: M)
+where
+    S: Stream + Sink<M> + Unpin,
+{
+    let sent = async {
+        poll_fn(|context| Pin::new(&mut socket).poll_ready(context)).await?;
+        Pin::new(&mut socket).start_send(frame)?;
+        poll_fn(|context| Pin::new(&mut socket).poll_flush(context)).await
+    };
+    if sent.await.is_err() {
+        return;
+    }
+    while poll_fn(|context| Pin::new(&mut socket).poll_next(context))
+        .await
+        .is_some()
+    {}
+}
+
+impl<S: Stream, M> fmt::Debug for Slot<S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").finish_non_exhaustive()
+    }
+}

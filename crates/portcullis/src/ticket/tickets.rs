@@ -1,0 +1,330 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use portcullis_core::{
+    Clock, Credential, Handshake, Identity, StoreError, SystemClock, TicketKey, TicketStore,
+    Verify, VerifyError,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::MemoryTickets;
+
+/// Mints tickets, and verifies them; see the [module docs](super).
+///
+/// The identity of a ticket is the whole identity that it was minted for, its expiry included; what
+/// it does not have is the proof of the credential before it.
+pub struct Tickets<C = (), T = MemoryTickets> {
+    store: T,
+    paths: Box<[Box<str>]>,
+    lifetime: Duration,
+    bind_origin: bool,
+    bind_peer: bool,
+    clock: Arc<dyn Clock>,
+    claims: PhantomData<fn() -> C>,
+}
+
+impl<C> Tickets<C> {
+    /// Tickets for these paths, up to 10,000 at a time in the memory of this process.
+    pub fn in_memory<P: Into<Box<str>>>(paths: impl IntoIterator<Item = P>) -> Self {
+        Self::new(MemoryTickets::new(10_000), paths)
+    }
+}
+
+impl<C, T> Tickets<C, T> {
+    /// Tickets for these paths, in a store.
+    pub fn new<P: Into<Box<str>>>(store: T, paths: impl IntoIterator<Item = P>) -> Self {
+        Self {
+            store,
+            paths: paths.into_iter().map(Into::into).collect(),
+            lifetime: LONGEST,
+            bind_origin: false,
+            bind_peer: false,
+            clock: Arc::new(SystemClock),
+            claims: PhantomData,
+        }
+    }
+
+    /// How long a ticket is good for: thirty seconds, which is also the most.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime.min(LONGEST);
+        self
+    }
+
+    /// A ticket is good only from the `Origin` that it was minted from: both requests have the
+    /// same, or neither has one.
+    #[must_use]
+    pub fn bind_origin(mut self) -> Self {
+        self.bind_origin = true;
+        self
+    }
+
+    /// A ticket is good only from the address that it was minted from. Not for clients that change
+    /// between networks, nor behind a proxy that hides them.
+    #[must_use]
+    pub fn bind_peer(mut self) -> Self {
+        self.bind_peer = true;
+        self
+    }
+
+    /// Takes the time from `clock` instead of the machine. The store keeps its own time.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The store.
+    pub fn store(&self) -> &T {
+        &self.store
+    }
+}
+
+impl<C, T> Tickets<C, T>
+where
+    C: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+    T: TicketStore,
+{
+    /// Mints a ticket for `identity`.
+    ///
+    /// # Errors
+    ///
+    /// If the identity has ended, if the ticket is asked for a path that the tickets are not for,
+    /// or if the store does not take it.
+    pub async fn mint(
+        &self,
+        identity: &Identity<C>,
+        binding: Binding,
+    ) -> Result<Ticket, MintError> {
+        let now = self.clock.now();
+        let left = match identity.expires_at() {
+            Some(end) => end.duration_since(now).unwrap_or_default(),
+            None => self.lifetime,
+        };
+        let lifetime = self.lifetime.min(left);
+        if lifetime.is_zero() {
+            return Err(MintError::Expired);
+        }
+        if binding
+            .path
+            .as_ref()
+            .is_some_and(|path| !self.paths.contains(path))
+        {
+            return Err(MintError::OtherPath);
+        }
+        // What says no issue time was issued now, to whoever revokes everything of before.
+        let identity = match identity.issued_at() {
+            Some(_) => identity.clone(),
+            None => identity.to_builder().issued_at(now).build(),
+        };
+        let record = Record {
+            version: VERSION,
+            identity: identity.to_builder().single_use().build(),
+            path: binding.path,
+            origin: self.bind_origin.then_some(binding.origin),
+            peer: self.bind_peer.then_some(binding.peer),
+        };
+        // A claim that cannot be written is a mistake of its type.
+        let record = serde_json::to_vec(&record).map_err(|_| StoreError::Unavailable)?;
+        let mut bytes = [0; 16];
+        // Without randomness a server cannot do TLS either. Nothing sensible is left to do.
+        getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+        let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes));
+        bytes.zeroize();
+        self.store.put(key(&secret), record, lifetime).await?;
+        Ok(Ticket { secret, lifetime })
+    }
+
+    async fn redeem(&self, credential: &Credential) -> Result<Identity<C>, VerifyError> {
+        let handshake = credential.handshake();
+        // A ticket in the address of an ordinary request is not for it, and is not used up by it.
+        let Some(handshake) = handshake.filter(|handshake| handshake.upgrade) else {
+            return Err(VerifyError::Invalid);
+        };
+        let secret = credential.expose_secret();
+        if secret.len() != LETTERS || URL_SAFE_NO_PAD.decode(secret).is_err() {
+            return Err(VerifyError::Invalid);
+        }
+        let taken = self.store.take(key(secret)).await;
+        let record = taken.map_err(|_| VerifyError::unavailable())?;
+        let record = record.ok_or(VerifyError::Invalid)?;
+        // Taken, whatever is wrong with it.
+        let record: Record<C> =
+            serde_json::from_slice(&record).map_err(|_| VerifyError::Invalid)?;
+        match record.version == VERSION && self.is_bound_to(&record, handshake) {
+            true => Ok(record.identity),
+            false => Err(VerifyError::Invalid),
+        }
+    }
+
+    fn is_bound_to(&self, record: &Record<C>, handshake: &Handshake) -> bool {
+        let path = match &record.path {
+            Some(path) => *path == handshake.path,
+            None => self.paths.contains(&handshake.path),
+        };
+        let origin = record
+            .origin
+            .as_ref()
+            .is_none_or(|bound| *bound == handshake.origin);
+        let peer = handshake.peer.map(|peer| peer.ip());
+        path && origin && record.peer.is_none_or(|bound| bound == peer)
+    }
+}
+
+/// Redeems a ticket, which is gone after that.
+impl<C, T> Verify for Tickets<C, T>
+where
+    C: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
+    T: TicketStore,
+{
+    type Claims = C;
+
+    async fn verify(&self, credential: &Credential) -> Result<Identity<C>, VerifyError> {
+        self.redeem(credential).await
+    }
+
+    fn needs_handshake(&self) -> bool {
+        true
+    }
+}
+
+/// What a ticket is bound to, beside its subject.
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a caller fills in what it knows of its request"
+)]
+#[derive(Clone, Debug, Default)]
+pub struct Binding {
+    /// The one path it is good for; every path of the [`Tickets`] if there is none.
+    pub path: Option<Box<str>>,
+
+    /// The `Origin` of the request that mints it; see [`Tickets::bind_origin`].
+    pub origin: Option<Box<str>>,
+
+    /// The address that mints it; see [`Tickets::bind_peer`].
+    pub peer: Option<IpAddr>,
+}
+
+/// A ticket that was minted. Its `Debug` prints no letter of it.
+pub struct Ticket {
+    secret: Zeroizing<String>,
+    lifetime: Duration,
+}
+
+impl Ticket {
+    /// The ticket itself: 22 letters of base64url, fit for a query, a subprotocol and a message.
+    pub fn expose_secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// How long it is good for.
+    pub fn expires_in(&self) -> Duration {
+        self.lifetime
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket")
+            .field("secret", &"[redacted]")
+            .field("expires_in", &self.lifetime)
+            .finish()
+    }
+}
+
+/// Why no ticket is minted.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MintError {
+    /// The identity has ended.
+    Expired,
+
+    /// The tickets are not for the path that was asked for.
+    OtherPath,
+
+    /// The store is full, or does not answer.
+    Store(StoreError),
+}
+
+impl From<StoreError> for MintError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl fmt::Display for MintError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Expired => f.write_str("the identity has ended"),
+            Self::OtherPath => f.write_str("there are no tickets for this path"),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for MintError {}
+
+impl<C, T: fmt::Debug> fmt::Debug for Tickets<C, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tickets")
+            .field("store", &self.store)
+            .field("paths", &self.paths)
+            .field("lifetime", &self.lifetime)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(bound(deserialize = "C: DeserializeOwned", serialize = "C: Serialize"))]
+struct Record<C> {
+    version: u8,
+    identity: Identity<C>,
+    path: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "bound")]
+    origin: Option<Option<Box<str>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "bound")]
+    peer: Option<Option<IpAddr>>,
+}
+
+/// Bound to nothing is not the same as not bound.
+mod bound {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::option_option, reason = "serde hands over the field")]
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<Option<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        value
+            .as_ref()
+            .and_then(Option::as_ref)
+            .serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<T>>, D::Error> {
+        Option::deserialize(deserializer).map(Some)
+    }
+}
+
+/// The store never sees the ticket. It is random, so a plain digest tells nothing about it.
+fn key(secret: &str) -> TicketKey {
+    TicketKey::new(*blake3::hash(secret.as_bytes()).as_bytes())
+}
+
+/// No ticket is good for longer.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// The length of 128 bits in base64url.
+const LETTERS: usize = 22;
+
+/// Of the record. A machine that runs an older version redeems no ticket that it cannot read.
+const VERSION: u8 = 1;
