@@ -159,13 +159,18 @@ impl<C> Rules<C> {
         {
             return Err(JwtError::Issuer);
         }
-        if let Some(wanted) = &self.audiences {
-            let is_ours = |audience: &str| wanted.iter().any(|ours| **ours == *audience);
-            let mut named = claims.audience.iter().flat_map(Texts::as_slice);
-            if !named.any(|audience| is_ours(audience)) {
-                return Err(JwtError::Audience);
+        let audience = match &self.audiences {
+            Some(wanted) => {
+                let is_named = |ours: &&Box<str>| {
+                    let mut named = claims.audience.iter().flat_map(Texts::as_slice);
+                    named.any(|audience| ***ours == **audience)
+                };
+                let ours = wanted.iter().find(is_named).ok_or(JwtError::Audience)?;
+                // Where there is one, all tokens have it, and it tells nothing.
+                (wanted.len() > 1).then_some(ours)
             }
-        }
+            None => None,
+        };
         let subject = claims.subject.as_deref().filter(|name| is_usable(name));
         let subject = subject.ok_or(JwtError::Subject)?;
         if username.is_some_and(|name| name != subject) {
@@ -206,6 +211,9 @@ impl<C> Rules<C> {
             );
         if let Some(issuer) = claims.issuer.as_deref() {
             identity = identity.issuer(issuer);
+        }
+        if let Some(audience) = audience {
+            identity = identity.audience(audience.clone());
         }
         if let Some(id) = token_id {
             identity = identity.token_id(id);

@@ -218,12 +218,7 @@ impl<C> Entry<C> {
         if present.audience() != identity.audience() {
             return Err(NotRenewed::OtherAudience);
         }
-        let later = match (present.expires_at(), identity.expires_at()) {
-            (_, None) => true,
-            (None, Some(_)) => false,
-            (Some(present), Some(new)) => new > present,
-        };
-        if !later {
+        if !is_later(&identity, present) {
             return Err(NotRenewed::NotLater);
         }
         life.deadline = deadline(&identity);
@@ -332,6 +327,19 @@ impl<C> Entry<C> {
     }
 }
 
+/// Whether a session that rests on `new` ends later than one that rests on `present`, or never.
+fn is_later<C>(new: &Identity<C>, present: &Identity<C>) -> bool {
+    let end = |identity: &Identity<C>| {
+        let ends = [identity.expires_at(), identity.session_ends_at()];
+        ends.into_iter().flatten().min()
+    };
+    match (end(present), end(new)) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(present), Some(new)) => new > present,
+    }
+}
+
 impl<C> fmt::Debug for Entry<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let life = lock(&self.life);
@@ -341,5 +349,42 @@ impl<C> fmt::Debug for Entry<C> {
             .field("subject", &life.identity.subject())
             .field("deadline", &life.deadline)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What ends first counts: the credential, or what its verifier said about the connection.
+    #[test]
+    fn which_identity_ends_later() {
+        let at =
+            |second: Option<u64>| second.map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
+        let identity = |(expiry, told): (Option<u64>, Option<u64>)| -> Identity {
+            let builder = Identity::builder("alice").expires_at(at(expiry));
+            builder.session_ends_at(at(told)).build()
+        };
+        let rows = [
+            // (expiry, told) now, and of the new one
+            ((Some(9), None), (Some(10), None), true),
+            ((Some(9), None), (Some(9), None), false),
+            ((Some(9), None), (Some(8), None), false),
+            ((Some(9), None), (None, None), true),
+            ((None, None), (None, None), true),
+            ((None, None), (Some(9), None), false),
+            ((None, Some(5)), (None, Some(6)), true),
+            ((None, Some(5)), (None, Some(5)), false),
+            ((Some(9), Some(5)), (Some(9), Some(6)), true),
+            ((Some(9), Some(5)), (Some(9), None), true),
+            ((Some(9), Some(9)), (Some(9), Some(12)), false),
+            ((Some(9), Some(5)), (Some(12), Some(5)), false),
+        ];
+        for (present, new, later) in rows {
+            let is = is_later(&identity(new), &identity(present));
+            assert_eq!(is, later, "{present:?} {new:?}");
+        }
     }
 }

@@ -62,6 +62,9 @@ pub(super) struct Inner<C> {
     /// When the store has last answered, in milliseconds since the start.
     heard_at: AtomicU64,
     synchronized: tokio::sync::watch::Sender<bool>,
+    shutdown: tokio::sync::watch::Sender<bool>,
+    /// Sockets whose client has not said who it is. They are no sessions yet.
+    unidentified: AtomicUsize,
     emptied: Notify,
     pub(super) counts: Counts,
 }
@@ -101,6 +104,8 @@ impl<C: Send + Sync + 'static> Sessions<C> {
                 started: Instant::now(),
                 heard_at: AtomicU64::new(0),
                 synchronized: tokio::sync::watch::Sender::new(!has_store),
+                shutdown: tokio::sync::watch::Sender::new(false),
+                unidentified: AtomicUsize::new(0),
                 emptied: Notify::new(),
                 counts: Counts::default(),
             }),
@@ -205,25 +210,45 @@ impl<C: Send + Sync + 'static> Sessions<C> {
         })
     }
 
-    /// Lets nobody in any more and closes every session with 1001. Returns when the last one is
-    /// gone, or after `limit`; how many are left then.
+    /// Lets nobody in any more and closes every session with 1001, and every socket whose client
+    /// has not said who it is. Returns when the last one is gone, or after `limit`; how many are
+    /// left then.
     ///
     /// It waits for three seconds for clients that do not answer the close, so a limit of five is
     /// a good one.
     pub async fn shutdown(&self, limit: Duration) -> usize {
         self.inner.registry.shut();
+        self.inner.shutdown.send_replace(true);
         self.end(self.inner.registry.all(), &CloseCause::Shutdown);
+        let left = || self.len() + self.inner.unidentified.load(Ordering::SeqCst);
         let empty = async {
             loop {
                 let emptied = self.inner.emptied.notified();
-                if self.is_empty() {
+                if left() == 0 {
                     return;
                 }
                 emptied.await;
             }
         };
         let _ = tokio::time::timeout(limit, empty).await;
-        self.len()
+        left()
+    }
+
+    /// Waits until nobody is let in any more.
+    #[cfg(feature = "axum")]
+    pub(crate) async fn is_shut(&self) {
+        let mut shutdown = self.inner.shutdown.subscribe();
+        // The sender is in `inner`, which we hold.
+        let _ = shutdown.wait_for(|shut| *shut).await;
+    }
+
+    /// Counts a socket whose client has yet to say who it is, until the guard is dropped.
+    #[cfg(feature = "axum")]
+    pub(crate) fn unidentified(&self) -> Unidentified<C> {
+        self.inner.unidentified.fetch_add(1, Ordering::SeqCst);
+        Unidentified {
+            inner: Arc::clone(&self.inner),
+        }
     }
 
     /// Waits until the store of revocations has told everything for the first time, for a server
@@ -673,6 +698,20 @@ impl<C> Settings<C> {
 
     fn warning_in_milliseconds(&self) -> u64 {
         in_milliseconds(self.warning)
+    }
+}
+
+/// A socket without a session, which a shutdown waits for all the same.
+#[cfg(feature = "axum")]
+pub(crate) struct Unidentified<C> {
+    inner: Arc<Inner<C>>,
+}
+
+#[cfg(feature = "axum")]
+impl<C> Drop for Unidentified<C> {
+    fn drop(&mut self) {
+        self.inner.unidentified.fetch_sub(1, Ordering::SeqCst);
+        self.inner.emptied.notify_waiters();
     }
 }
 
