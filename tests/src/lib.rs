@@ -7,6 +7,7 @@
 mod book;
 mod browser;
 mod client;
+mod fhir;
 mod jupyter;
 mod page;
 mod peer;
@@ -17,6 +18,7 @@ mod server;
 
 pub use browser::Browser;
 pub use client::{RawConnection, fetch, get, request};
+pub use fhir::{BindingToken, Fhir, faults};
 pub use jupyter::JupyterServer;
 pub use page::PageServer;
 pub use peer::{bundle, node, python};

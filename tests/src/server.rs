@@ -46,6 +46,18 @@ impl Server {
         .argument(&user)
     }
 
+    /// The server of FHIR subscriptions. [`token`](Self::token) is alice's, who may do all there is.
+    pub fn fhir() -> ServerBuilder {
+        let token = new_secret();
+        let user = format!("alice={token}:fhircast/*.read,fhircast/*.write");
+        ServerBuilder {
+            token: Some(token),
+            ..ServerBuilder::new("fhir-subscriptions")
+        }
+        .argument("--user")
+        .argument(&user)
+    }
+
     /// The link it printed for a person to open.
     pub fn link(&self) -> &str {
         &self.link

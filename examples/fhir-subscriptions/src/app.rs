@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use http::{HeaderValue, header};
-use portcullis::redacting_span;
+use portcullis::{Sessions, redacting_span};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 
@@ -21,11 +21,16 @@ use crate::{page, rest, socket};
 /// The largest resource that a client may send.
 const MAX_BODY: usize = 64 * 1024;
 
+/// How many sockets somebody may have.
+const MAX_SOCKETS: usize = 100;
+
 /// What the handlers share.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) store: Arc<Store>,
     pub(crate) tokens: BindingTokens,
+    /// The sockets that are open, each for as long as its tokens.
+    pub(crate) sessions: Sessions,
     pub(crate) hub: Arc<Hub>,
     /// Host and port.
     pub(crate) authority: String,
@@ -37,6 +42,9 @@ impl App {
         Arc::new(Self {
             store: Store::new(queue),
             tokens: BindingTokens::new(options.token_lifetime()),
+            sessions: Sessions::builder()
+                .max_sessions_per_subject(MAX_SOCKETS)
+                .build(),
             hub: Hub::new(options.token_lifetime(), queue),
             authority: address.to_string(),
         })

@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use http::Response;
 use http::request::Parts;
 use portcullis::carrier::Authorization;
+use portcullis::dialect::Fhir;
 use portcullis::{AuthLayer, Profile, Refusal, StaticToken, StaticTokens};
 
 use crate::app::App;
@@ -38,12 +39,15 @@ pub(crate) fn guard(
     let tokens: Vec<_> = tokens.collect::<Result<_, Box<dyn Error>>>()?;
     let bearer = Profile::new("fhir").carrier(Authorization::bearer());
     let users = AuthLayer::new(StaticTokens::new(tokens)?)
-        .profile(bearer.clone())
-        .hosts(HOSTS)
-        .respond(refuse);
-    let bound = AuthLayer::new(app.tokens.clone())
         .profile(bearer)
         .hosts(HOSTS)
+        .respond(refuse);
+    // A binding token comes in a message and nowhere else, so the handshake has no carrier.
+    let bound = AuthLayer::new(app.tokens.clone())
+        .profile(Profile::new("fhir-websocket"))
+        .hosts(HOSTS)
+        .sessions(&app.sessions)
+        .dialect(Fhir::new())
         .respond(refuse);
     Ok(doors
         .users

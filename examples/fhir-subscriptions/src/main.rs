@@ -30,6 +30,7 @@ mod topics;
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use clap::Parser;
 use tokio::net::TcpListener;
@@ -37,6 +38,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
 use crate::options::Options;
+
+/// How long clients may take to hear a goodbye.
+const GOODBYES: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -52,7 +56,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let service = app::service(&app, &options)?;
     writeln!(io::stdout(), "FHIR R5 subscriptions: http://{address}/")?;
     axum::serve(listener, service)
-        .with_graceful_shutdown(stopped())
+        .with_graceful_shutdown(async move {
+            stopped().await;
+            app.sessions.shutdown(GOODBYES).await;
+        })
         .await?;
     Ok(())
 }

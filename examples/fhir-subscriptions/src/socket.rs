@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::extract::ws::{CloseFrame, Message, close_code};
+use axum::extract::ws::{Message, close_code};
 use axum::response::Response;
 use http::StatusCode;
-use portcullis::{GuardedSocket, GuardedUpgrade};
+use portcullis::{CloseFrame, GuardedSocket, GuardedUpgrade};
 use serde_json::Value;
 
 use crate::app::App;
@@ -37,7 +37,7 @@ impl Line {
         tokio::select! {
             notice = feed.next() => match notice {
                 Some(notice) => self.say(feed, &notice.bundle(&self.app.base())).await,
-                None => self.part().await,
+                None => self.part(),
             },
             message = self.socket.recv() => match message {
                 Some(Ok(Message::Text(text))) => self.hear(feed, &text).await,
@@ -70,17 +70,15 @@ impl Line {
     async fn say(&mut self, feed: &mut Feed, resource: &Value) -> Result<(), Over> {
         tokio::select! {
             sent = self.socket.send(Message::text(text(resource))) => sent.map_err(|_| Over),
-            () = feed.lost() => self.part().await,
+            () = feed.lost() => self.part(),
         }
     }
 
-    /// Parts from a client that reads too slowly. `$events` has what it misses.
-    async fn part(&mut self) -> Result<(), Over> {
-        let goodbye = CloseFrame {
-            code: close_code::AGAIN,
-            reason: "too slow: ask for $events".into(),
-        };
-        let _ = self.socket.send(Message::Close(Some(goodbye))).await;
+    /// Parts from a client that reads too slowly, whether it reads the goodbye or not. `$events` has
+    /// what it misses.
+    fn part(&self) -> Result<(), Over> {
+        let goodbye = CloseFrame::new(close_code::AGAIN, "too slow: ask for $events");
+        self.socket.session().close(goodbye);
         Err(Over)
     }
 }

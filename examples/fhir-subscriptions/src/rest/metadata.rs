@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::fhir::{FHIR_JSON, Fhir};
+use crate::fhir::Fhir;
 
 /// What this server does: its `CapabilityStatement`.
 pub(super) async fn read(State(app): State<Arc<App>>) -> Fhir {
@@ -19,7 +19,7 @@ pub(super) async fn read(State(app): State<Arc<App>>) -> Fhir {
             "url": app.base(),
         },
         "fhirVersion": "5.0.0",
-        "format": [FHIR_JSON],
+        "format": ["json"],
         "rest": [{
             "extension": [{
                 "url": "http://hl7.org/fhir/StructureDefinition/capabilitystatement-websocket",

@@ -99,7 +99,7 @@ async fn nothing_is_lost_or_doubled_while_tokens_are_renewed() {
                         Kind::Event(event) => {
                             assert_eq!(event.number, *last + 1);
                             *last += 1;
-                            if *last % 50 == 0 {
+                            if last.is_multiple_of(50) {
                                 feed.bind("alice", &ids(&["a", "b"]), later());
                             }
                         }

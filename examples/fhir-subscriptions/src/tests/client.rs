@@ -207,6 +207,15 @@ impl Socket {
         }
     }
 
+    /// Reads to the end; with what code the server closed.
+    pub(super) async fn last_words(&mut self) -> u16 {
+        loop {
+            if let Message::Close(frame) = self.next().await {
+                return frame.expect("closed with a code").code.into();
+            }
+        }
+    }
+
     async fn next(&mut self) -> Message {
         loop {
             let next = timeout(Duration::from_secs(30), self.stream.next()).await;

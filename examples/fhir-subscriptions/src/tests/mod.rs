@@ -3,3 +3,4 @@
 mod client;
 mod fhircast;
 mod rest;
+mod sockets;

@@ -1,0 +1,134 @@
+use http::{Request, StatusCode, header};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::{Server, fetch, python};
+
+/// A user of the FHIR server, by its REST side.
+#[derive(Debug)]
+pub struct Fhir<'a> {
+    server: &'a Server,
+    token: String,
+}
+
+/// What `$get-ws-binding-token` answered.
+#[derive(Clone, Debug)]
+pub struct BindingToken {
+    /// The token. The server must not print it.
+    pub token: String,
+    /// When it ends.
+    pub expires_at: OffsetDateTime,
+    /// Where it is to be bound.
+    pub url: String,
+}
+
+impl<'a> Fhir<'a> {
+    /// Whoever has this token.
+    pub fn new(server: &'a Server, token: &str) -> Self {
+        Self {
+            server,
+            token: token.to_owned(),
+        }
+    }
+
+    /// Subscribes to beginnings of encounters, with these fields beside those there must be; the
+    /// subscription's name.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not do it, as all the methods here.
+    pub async fn subscribe(&self, more: Value) -> String {
+        let mut resource = json!({
+            "resourceType": "Subscription",
+            "status": "requested",
+            "topic": "http://example.org/SubscriptionTopic/encounter-start",
+            "channelType": { "code": "websocket" },
+        });
+        if let (Some(fields), Value::Object(more)) = (resource.as_object_mut(), more) {
+            fields.extend(more);
+        }
+        let resource = self.post("Subscription", &resource).await;
+        text(&resource["id"])
+    }
+
+    /// Lets something happen; the encounter's name.
+    pub async fn admit(&self, patient: &str) -> String {
+        let encounter = json!({
+            "resourceType": "Encounter",
+            "status": "in-progress",
+            "subject": { "reference": patient },
+        });
+        text(&self.post("Encounter", &encounter).await["id"])
+    }
+
+    /// A token for one subscription.
+    pub async fn binding_token(&self, subscription: &str) -> BindingToken {
+        let path = format!("Subscription/{subscription}/$get-ws-binding-token");
+        let parameters = self.post(&path, &Value::Null).await;
+        let value = |name: &str| {
+            let all = parameters["parameter"].as_array().expect("parameters");
+            let found = all.iter().find(|parameter| parameter["name"] == name);
+            let fields = found.and_then(Value::as_object).expect("a parameter");
+            let value = fields.iter().find(|(key, _)| key.starts_with("value"));
+            text(value.expect("its value").1)
+        };
+        let token = value("token");
+        self.server.keep_secret(&token);
+        let expires_at = OffsetDateTime::parse(&value("expiration"), &Rfc3339);
+        BindingToken {
+            token,
+            expires_at: expires_at.expect("a point in time"),
+            url: value("websocket-url"),
+        }
+    }
+
+    /// `GET [base]/path`.
+    pub async fn get(&self, path: &str) -> Value {
+        self.ask("GET", path, String::new()).await
+    }
+
+    /// `POST [base]/path`; `null` is no body.
+    pub async fn post(&self, path: &str, resource: &Value) -> Value {
+        let body = match resource {
+            Value::Null => String::new(),
+            resource => resource.to_string(),
+        };
+        self.ask("POST", path, body).await
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: String) -> Value {
+        let url = format!("{}fhir/{path}", self.server.base());
+        let mut request = Request::builder()
+            .method(method)
+            .uri(url)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token));
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/fhir+json");
+        }
+        let answer = fetch(request.body(body).expect("a request")).await;
+        let good = [StatusCode::OK, StatusCode::CREATED].contains(&answer.status());
+        assert!(good, "{path}: {} {}", answer.status(), answer.body());
+        serde_json::from_str(answer.body()).expect("JSON")
+    }
+}
+
+/// What the Python package `fhir.resources` finds wrong with resources, those with a fault alone.
+///
+/// # Panics
+///
+/// When it does not run.
+pub async fn faults(resources: &[Value]) -> Vec<String> {
+    let found = python("fhir_resources.py", &[], &json!(resources)).await;
+    let found = found.expect("the driver runs");
+    let found = found.as_array().expect("a list");
+    assert_eq!(found.len(), resources.len());
+    let all = found.iter().zip(resources);
+    all.filter(|(fault, _)| !fault.is_null())
+        .map(|(fault, resource)| format!("{fault} in {resource:#}"))
+        .collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
