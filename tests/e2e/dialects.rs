@@ -523,7 +523,7 @@ async fn ddp_by_the_message() {
 
     let mut socket = guarded.pending("ws/ddp").await;
     socket
-        .say_json(&json!({ "msg": "connect", "version": "pre1", "support": ["pre1"] }))
+        .say_json(&json!({ "msg": "connect", "version": "0", "support": ["0"] }))
         .await;
     assert_eq!(
         socket.hear_json().await,
