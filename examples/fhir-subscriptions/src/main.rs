@@ -29,7 +29,7 @@ mod topics;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Parser;
@@ -44,8 +44,10 @@ const GOODBYES: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    // At `trace` tungstenite prints every message it receives, and some of them are tokens.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .with_env_filter(filter.add_directive("tungstenite=debug".parse()?))
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
@@ -55,12 +57,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = App::new(&options, address);
     let service = app::service(&app, &options)?;
     writeln!(io::stdout(), "FHIR R5 subscriptions: http://{address}/")?;
-    axum::serve(listener, service)
-        .with_graceful_shutdown(async move {
-            stopped().await;
-            app.sessions.shutdown(GOODBYES).await;
-        })
-        .await?;
+    let service = service.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(stopped());
+    // An open socket is no request any more: nobody else waits for it.
+    let sockets = async {
+        stopped().await;
+        app.sessions.shutdown(GOODBYES).await;
+        Ok(())
+    };
+    tokio::try_join!(server.into_future(), sockets)?;
     Ok(())
 }
 

@@ -80,7 +80,9 @@ impl Outbox {
     }
 
     /// The subscriptions that have said nothing for too long.
-    pub(super) fn due(&self, now: Instant) -> Vec<String> {
+    pub(super) fn due(&mut self, now: Instant) -> Vec<String> {
+        let wall = SystemTime::now();
+        self.bound.retain(|_, binding| binding.until > wall);
         let is_due = |binding: &Binding| binding.due().is_some_and(|due| due <= now);
         let due = self.bound.iter().filter(|(_, binding)| is_due(binding));
         due.map(|(id, _)| id.clone()).collect()

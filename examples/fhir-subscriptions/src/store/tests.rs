@@ -206,7 +206,14 @@ async fn a_heartbeat_comes_when_nothing_else_did() {
         ..terms("alice", "s")
     };
     subscribe(&store, beating);
+    let ended = Terms {
+        heartbeat: Some(Duration::from_secs(1)),
+        ..terms("alice", "ended")
+    };
+    subscribe(&store, ended);
     let mut feed = store.feed();
+    feed.bind("alice", &ids(&["ended"]), SystemTime::now());
+    assert_eq!(told(&mut feed, 1).await, ["handshake 0"]);
     feed.bind("alice", &ids(&["s"]), later());
     let start = Instant::now();
     assert_eq!(told(&mut feed, 2).await, ["handshake 0", "heartbeat 0"]);
