@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use futures_util::{SinkExt, StreamExt};
-use tokio_tungstenite::tungstenite::Message as WireMessage;
+use tokio_tungstenite::tungstenite::{Error as WireError, Message as WireMessage};
 
 use super::wire::{Wire, close_message};
 use crate::dialect::{
     Accepted, Conversation, Denied, Dialect, Heard, LONGEST_MESSAGE, Next, Reaction,
 };
-use crate::session::{CloseFrame, Grant, Session};
+use crate::refusal::RefusalKind;
+use crate::session::{CloseCause, CloseFrame, Grant, Session};
 
 /// What a pending socket has become.
 pub(super) struct Identified<C> {
@@ -34,11 +35,24 @@ pub(super) async fn identify<C: Send + Sync + 'static>(
     conversation: &mut dyn Conversation,
 ) -> Option<Identified<C>> {
     let codes = grant.policy.codes;
+    let sessions = &grant.policy.sessions;
+    // Until it is closed, or a session: whoever shuts down sees one of them.
+    let _unidentified = sessions.unidentified();
     let conversation = converse(socket, grant, conversation);
-    let ended = match tokio::time::timeout(dialect.time_limit(), conversation).await {
-        Ok(Ok(identified)) => return Some(identified),
-        Ok(Err(ended)) => ended,
-        Err(_) => Ended::With(CloseFrame::new(codes.timeout, "no credential in time")),
+    let ended = tokio::select! {
+        // What has come in time is heard, also in the moment of the end.
+        biased;
+        conversed = conversation => match conversed {
+            Ok(identified) => return Some(identified),
+            Err(ended) => ended,
+        },
+        () = tokio::time::sleep(dialect.time_limit()) => {
+            Ended::With(CloseFrame::new(codes.timeout, "no credential in time"))
+        }
+        () = sessions.is_shut() => match codes.frame(&CloseCause::Shutdown) {
+            Some(frame) => Ended::With(frame),
+            None => Ended::Gone,
+        },
     };
     if let Ended::With(frame) = ended {
         let close = async {
@@ -111,8 +125,13 @@ async fn converse<C: Send + Sync + 'static>(
                     return Ok(Identified { session, deliver });
                 }
                 Err(refusal) => {
+                    let code = match refusal.kind() {
+                        // Taken back since the verifier has answered.
+                        RefusalKind::InvalidCredential => codes.unauthorized,
+                        _ => codes.unavailable,
+                    };
                     let reason = refusal.explain().to_owned();
-                    return Err(Ended::With(CloseFrame::new(codes.unavailable, reason)));
+                    return Err(Ended::With(CloseFrame::new(code, reason)));
                 }
             },
             Err(error) => Denied::Unverified(error),
@@ -132,6 +151,7 @@ async fn next_message(socket: &mut Wire) -> Result<WireMessage, Ended> {
         Poll::Pending if socket.get_ref().is_exhausted() => Poll::Ready(Err(too_big())),
         Poll::Pending => Poll::Pending,
         Poll::Ready(Some(Ok(message))) => Poll::Ready(Ok(message)),
+        Poll::Ready(Some(Err(WireError::Capacity(_)))) => Poll::Ready(Err(too_big())),
         Poll::Ready(_) => Poll::Ready(Err(Ended::Gone)),
     });
     match next.await? {

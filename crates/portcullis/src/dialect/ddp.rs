@@ -1,6 +1,7 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::first_message::is_credential;
 use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, spoken};
@@ -8,7 +9,7 @@ use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, spok
 /// Meteor's DDP: `connect`, then the method `login` with `{"resume":"<token>"}`.
 ///
 /// The dialect answers `connect` with `connected`, and `login` with Meteor's result
-/// `{id, tokenExpires}`. A token that is not good gets Meteor's own error, "You've been logged out
+/// `{id, token, tokenExpires}`, by whose token clients log in again after a lost connection. A token that is not good gets Meteor's own error, "You've been logged out
 /// by the server. Please log in again.", and the client may try twice more. Before it has logged
 /// in, a client gets no further: other methods and subscriptions are answered with an error. After
 /// that they are the application's, but for a further `login`, which renews the session, and
@@ -37,8 +38,13 @@ impl Dialect for Ddp {
 struct Meteor {
     is_connected: bool,
     is_known: bool,
-    /// The id of the method call that the verifier is asked for.
-    login: Option<Value>,
+    login: Option<Login>,
+}
+
+/// The method call that the verifier is asked for.
+struct Login {
+    id: Value,
+    token: Zeroizing<String>,
 }
 
 impl Conversation for Meteor {
@@ -68,7 +74,10 @@ impl Conversation for Meteor {
                 let token = message.get("params").and_then(|it| it.pointer("/0/resume"));
                 match token.and_then(Value::as_str) {
                     Some(token) if is_credential(token) => {
-                        self.login = Some(id);
+                        self.login = Some(Login {
+                            id,
+                            token: Zeroizing::new(token.to_owned()),
+                        });
                         Next::Verify(spoken(token)).into()
                     }
                     _ => failed(&id, 400, "Unrecognized options for login request"),
@@ -90,7 +99,9 @@ impl Conversation for Meteor {
     }
 
     fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
-        let id = self.login.take().unwrap_or_default();
+        let Some(Login { id, token }) = self.login.take() else {
+            return Next::Wait.into();
+        };
         match judgement {
             Ok(accepted) => {
                 self.is_known = true;
@@ -103,6 +114,7 @@ impl Conversation for Meteor {
                     "id": id,
                     "result": {
                         "id": &*accepted.subject,
+                        "token": &**token,
                         "tokenExpires": { "$date": end.as_millis() as u64 },
                         "type": "resume",
                     },
@@ -206,5 +218,37 @@ mod tests {
         assert!(reaction.replies[0].contains("You've been logged out by the server"));
         assert!(reaction.replies[0].contains(r#""id":"1""#));
         assert!(matches!(reaction.next, Next::Wait));
+    }
+
+    /// By the token of the result the clients log in again after a lost connection.
+    #[test]
+    fn a_login_has_meteors_result() {
+        let mut conversation = Ddp::new().begin(false);
+        said(&mut *conversation, r#"{"msg":"connect","version":"1"}"#);
+        let login = r#"{"msg":"method","method":"login","id":"1","params":[{"resume":"t"}]}"#;
+        said(&mut *conversation, login);
+        let accepted = Accepted {
+            subject: "alice".into(),
+            token_id: None,
+            session: "AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap(),
+            expires_in: Duration::from_secs(60),
+            first: true,
+            later: true,
+        };
+        let reaction = conversation.judged(Ok(&accepted));
+        let [result, updated] = &reaction.replies[..] else {
+            panic!("{reaction:?}");
+        };
+        let result: Value = serde_json::from_str(result).unwrap();
+        assert_eq!(result["id"], "1");
+        assert_eq!(result["result"]["id"], "alice");
+        assert_eq!(result["result"]["token"], "t");
+        assert!(result["result"]["tokenExpires"]["$date"].is_u64());
+        assert_eq!(
+            *updated,
+            json!({ "msg": "updated", "methods": ["1"] }).to_string()
+        );
+        assert!(!format!("{reaction:?}").contains("alice"));
+        assert_eq!(said(&mut *conversation, r#"{"msg":"sub"}"#), "pass");
     }
 }
