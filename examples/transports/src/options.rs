@@ -3,7 +3,8 @@ use std::str::FromStr;
 use clap::Parser;
 
 /// Every way a credential can reach a WebSocket.
-#[derive(Debug, Parser)]
+// No `Debug`: the address of Redis may hold a password.
+#[derive(Parser)]
 pub(crate) struct Options {
     /// The port to listen on, on 127.0.0.1; 0 for any that is free.
     #[arg(long, default_value_t = 9000)]
@@ -24,6 +25,15 @@ pub(crate) struct Options {
     /// An origin whose pages may use the cookie, too. Repeatable.
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub(crate) allowed_origins: Vec<String>,
+
+    /// End every login this long after its admission. For as long as a session may last, unless
+    /// set.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) token_lifetime: Option<u64>,
+
+    /// Share tickets and revocations with other servers through this Redis.
+    #[arg(long, value_name = "URL")]
+    pub(crate) redis: Option<String>,
 }
 
 /// Somebody who may come in.

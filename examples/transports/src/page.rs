@@ -21,6 +21,7 @@ pub(crate) fn routes(options: &Options, port: u16, cross_port: u16) -> Router {
         "localhost_origin": format!("http://localhost:{port}"),
         "allowed_origins": options.allowed_origins,
         "users": users,
+        "token_lifetime": options.token_lifetime,
     });
     Router::new()
         .route("/config.json", get(async move || Json(config)))
