@@ -261,12 +261,14 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let missing = || GuardedUpgradeRejection::MissingAuthLayer(MissingAuthLayer::of::<C>());
-        let grant: Grant<C> = parts.extensions.get().cloned().ok_or_else(missing)?;
+        let grant: Option<Grant<C>> = parts.extensions.get().cloned();
         let on_upgrade = parts.extensions.get::<OnUpgrade>().cloned();
         // axum looks whether this is a handshake, in words that its users know.
         let _ = WebSocketUpgrade::from_request_parts(parts, state)
             .await
             .map_err(GuardedUpgradeRejection::WebSocket)?;
+        // Only now: the layer lets requests pass that are no handshake, and grants them no socket.
+        let grant = grant.ok_or_else(missing)?;
         let on_upgrade = on_upgrade.ok_or_else(missing)?;
         let session = match &grant.pending {
             Some(_) => None,

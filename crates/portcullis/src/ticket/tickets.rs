@@ -20,6 +20,9 @@ use super::MemoryTickets;
 ///
 /// The identity of a ticket is the whole identity that it was minted for, its expiry included; what
 /// it does not have is the proof of the credential before it.
+///
+/// A path that ends in `/*` stands for all that is below it: `/rooms/*` for `/rooms/7` and
+/// `/rooms/7/ws`, not for `/rooms`, nor for a path with `.` or `..` in it.
 pub struct Tickets<C = (), T = MemoryTickets> {
     store: T,
     paths: Box<[Box<str>]>,
@@ -112,11 +115,7 @@ where
         if lifetime.is_zero() {
             return Err(MintError::Expired);
         }
-        if binding
-            .path
-            .as_ref()
-            .is_some_and(|path| !self.paths.contains(path))
-        {
+        if binding.path.as_ref().is_some_and(|path| !self.is_for(path)) {
             return Err(MintError::OtherPath);
         }
         // What says no issue time was issued now, to whoever revokes everything of before.
@@ -164,10 +163,14 @@ where
         }
     }
 
+    fn is_for(&self, path: &str) -> bool {
+        self.paths.iter().any(|pattern| covers(pattern, path))
+    }
+
     fn is_bound_to(&self, record: &Record<C>, handshake: &Handshake) -> bool {
         let path = match &record.path {
             Some(path) => *path == handshake.path,
-            None => self.paths.contains(&handshake.path),
+            None => self.is_for(&handshake.path),
         };
         let origin = record
             .origin
@@ -315,6 +318,22 @@ mod bound {
     }
 }
 
+/// Whether a path is one that tickets are for.
+fn covers(pattern: &str, path: &str) -> bool {
+    let Some(above) = pattern.strip_suffix('*').filter(|it| it.ends_with('/')) else {
+        return pattern == path;
+    };
+    path.strip_prefix(above)
+        .is_some_and(|below| !below.is_empty() && !has_dots(below))
+}
+
+/// Whether a proxy that resolves `.` and `..` would make another path of it.
+fn has_dots(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    let path = path.replace("%2e", ".").replace("%2f", "/");
+    path.split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
 /// The store never sees the ticket. It is random, so a plain digest tells nothing about it.
 fn key(secret: &str) -> TicketKey {
     TicketKey::new(*blake3::hash(secret.as_bytes()).as_bytes())
@@ -328,3 +347,31 @@ const LETTERS: usize = 22;
 
 /// Of the record. A machine that runs an older version redeems no ticket that it cannot read.
 const VERSION: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn a_pattern_covers_what_is_below_it() {
+        let rows = [
+            ("/ws", "/ws", true),
+            ("/ws", "/ws/", false),
+            ("/rooms/*", "/rooms/7", true),
+            ("/rooms/*", "/rooms/7/ws", true),
+            ("/rooms/*", "/rooms/a..b", true),
+            ("/rooms/*", "/rooms", false),
+            ("/rooms/*", "/rooms/", false),
+            ("/rooms/*", "/roomsy/7", false),
+            ("/rooms/*", "/rooms/../admin", false),
+            ("/rooms/*", "/rooms/7/%2E%2e/admin", false),
+            ("/rooms/*", "/rooms/7%2F..%2F..%2Fadmin", false),
+            ("/rooms/*", "/rooms/./7", false),
+            ("/rooms*", "/rooms7", false),
+            ("/rooms*", "/rooms*", true),
+        ];
+        for (pattern, path, covered) in rows {
+            assert_eq!(covers(pattern, path), covered, "{pattern} {path}");
+        }
+    }
+}
