@@ -8,9 +8,7 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::http::{Method, header};
 use portcullis::redacting_span;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower_http::cors::CorsLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
@@ -18,12 +16,13 @@ use tower_http::trace::TraceLayer;
 use crate::auth::Doors;
 use crate::events::Events;
 use crate::kernel::{KernelSpecs, Kernels};
+use crate::live::Live;
 use crate::options::Options;
 use crate::sessions::Sessions;
 use crate::{api, auth, page};
 
 /// How long clients may take to hear a goodbye.
-const GOODBYES: Duration = Duration::from_secs(3);
+const GOODBYES: Duration = Duration::from_secs(5);
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -33,20 +32,20 @@ pub(crate) struct App {
     pub(crate) events: Events,
     pub(crate) started: SystemTime,
     /// The sockets that are open, whatever they are for.
-    pub(crate) sockets: TaskTracker,
+    pub(crate) live: Live,
     /// Raised when the server stops.
     pub(crate) stopping: CancellationToken,
 }
 
 impl App {
-    pub(crate) fn new(specs: KernelSpecs) -> Arc<Self> {
+    pub(crate) fn new(specs: KernelSpecs, live: Live) -> Arc<Self> {
         let events = Events::new();
         Arc::new(Self {
             kernels: Kernels::new(specs, events.clone()),
             sessions: Sessions::default(),
             events,
             started: SystemTime::now(),
-            sockets: TaskTracker::new(),
+            live,
             stopping: CancellationToken::new(),
         })
     }
@@ -54,9 +53,7 @@ impl App {
     /// Ends all kernels and says goodbye on all sockets. Done when no kernel is left.
     pub(crate) async fn stop(&self) {
         self.stopping.cancel();
-        self.kernels.close().await;
-        self.sockets.close();
-        let _ = timeout(GOODBYES, self.sockets.wait()).await;
+        tokio::join!(self.kernels.close(), self.live.sessions.shutdown(GOODBYES));
     }
 }
 
@@ -70,7 +67,7 @@ pub(crate) fn service(
     let doors = Doors {
         open: page::files().merge(api::version()),
         front: page::index(),
-        guarded: api::routes(app),
+        guarded: api::routes(Arc::clone(&app)),
     };
     // From the inside out: what crosses origins, what is traced, what every answer says.
     let around = |router: Router| {
@@ -82,7 +79,7 @@ pub(crate) fn service(
             router.layer(SetResponseHeaderLayer::if_not_present(name, value))
         })
     };
-    auth::guard(doors, options, token, address, around)
+    auth::guard(doors, &app.live, options, token, address, around)
 }
 
 /// Lets the pages of other origins read answers, if the command line names them.

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
@@ -10,13 +12,15 @@ use axum::http::request::Parts;
 use axum::http::{Response, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect};
 use axum::routing::post;
+use portcullis::carrier::Query;
 use portcullis::persist::PersistToken;
 use portcullis::seal::{CookieKey, CookieKeys, SealedCookie};
-use portcullis::verify::AnyOf;
+use portcullis::verify::{AnyOf, Map, VerifyExt};
 use portcullis::{AuthLayer, PersistTokenLayer, RequireScopeLayer, any_of};
-use portcullis::{Refusal, StaticToken, StaticTokens};
+use portcullis::{Identity, Refusal, StaticToken, StaticTokens, Tickets};
 use tower::Layer;
 
+use crate::live::{self, Live, Shelf};
 use crate::options::{Options, Profile};
 use crate::share::{self, ShareLinks};
 
@@ -28,8 +32,11 @@ pub(crate) mod ws {
     pub(crate) use portcullis::GuardedUpgradeRejection as Rejection;
 }
 
-/// The server's own token, and those of links that were shared.
-type Verifier = AnyOf<(StaticTokens, ShareLinks)>;
+/// The server's own token, those of links that were shared, and tickets.
+type Known = AnyOf<(StaticTokens, ShareLinks, Arc<Tickets<(), Shelf>>)>;
+
+/// The same for one sitting.
+type Verifier = Map<Known, Box<dyn Fn(Identity) -> Identity + Send + Sync>>;
 
 /// The whole server, as a service.
 pub(crate) type Server = PersistToken<Router, Verifier>;
@@ -47,14 +54,17 @@ pub(crate) struct Doors {
 /// Puts the guard in front of the doors.
 pub(crate) fn guard(
     doors: Doors,
+    live: &Live,
     options: &Options,
     token: &str,
     address: SocketAddr,
     around: impl FnOnce(Router) -> Router,
 ) -> Result<Server, Box<dyn Error>> {
-    let owner = StaticToken::new("owner", token)?.scopes(["share"]);
+    let owner = StaticToken::new("owner", token)?.scopes(["admin", "share"]);
     let shares = ShareLinks::default();
-    let verifier = any_of((StaticTokens::new([owner])?, shares.clone()));
+    let tickets = Arc::clone(&live.tickets);
+    let known = any_of((StaticTokens::new([owner])?, shares.clone(), tickets));
+    let verifier = known.map(sitting(options.session_lifetime));
 
     // Two servers on one machine have one jar: cookies know no ports.
     let key = match &options.cookie_key_file {
@@ -67,11 +77,16 @@ pub(crate) fn guard(
         cookie = cookie.insecure_over_plain_http();
     }
 
-    let mut profile = portcullis::Profile::jupyter().carrier(cookie.clone());
+    let mut profile = portcullis::Profile::jupyter()
+        .carrier(cookie.clone())
+        .carrier(Query::named("ticket"));
     if options.profile == Profile::Compat {
         profile = profile.compat();
     }
-    let mut auth = AuthLayer::new(verifier).profile(profile).respond(refuse);
+    let mut auth = AuthLayer::new(verifier)
+        .profile(profile)
+        .sessions(&live.sessions)
+        .respond(refuse);
     auth = auth.origins(options.origins()?)?;
     if address.ip().is_loopback() {
         auth = auth.hosts(["localhost", "127.0.0.1", "[::1]"]);
@@ -81,20 +96,37 @@ pub(crate) fn guard(
         links = links.also_on_api_replies();
     }
 
+    let sharing = share::routes(&shares, &live.sessions);
+    let administration = live::administration(live, &shares);
     let account = Router::new()
-        .route(
-            "/api/share",
-            post(share::mint).layer(RequireScopeLayer::all(["share"])),
-        )
-        .with_state(shares)
-        .merge(
-            Router::new()
-                .route("/logout", post(log_out))
-                .with_state(cookie),
-        );
+        .route("/logout", post(log_out))
+        .with_state(cookie)
+        .merge(live::about(live))
+        .merge(sharing.layer(RequireScopeLayer::all(["share"])))
+        .merge(administration.layer(RequireScopeLayer::all(["admin"])));
     let guarded = doors.guarded.merge(account).route_layer(auth.clone());
     let front = doors.front.route_layer(auth.allow_anonymous());
     Ok(links.layer(around(guarded.merge(front).merge(doors.open))))
+}
+
+/// What a session rests on: an identity that was proven just now, and that opens sockets for so long
+/// until it is proven again.
+///
+/// The owner's token was issued at no particular time. So a revocation of the owner closes the
+/// sockets that are open, and the token stays good: another one comes with a restart.
+fn sitting(lifetime: Option<Duration>) -> Box<dyn Fn(Identity) -> Identity + Send + Sync> {
+    Box::new(move |identity| {
+        let now = SystemTime::now();
+        let ends = [
+            identity.session_ends_at(),
+            lifetime.and_then(|lifetime| now.checked_add(lifetime)),
+        ];
+        identity
+            .to_builder()
+            .issued_at(identity.issued_at().unwrap_or(now))
+            .session_ends_at(ends.into_iter().flatten().min())
+            .build()
+    })
 }
 
 async fn log_out(State(cookie): State<SealedCookie>) -> impl IntoResponse {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! options ─▶ app ─┬▶ auth      who may come in ─▶ share
+//!                 ├▶ live      who is in, and for how long
 //!                 ├▶ page      the notebook in the browser
 //!                 └▶ api ─┬▶ kernel    code that runs
 //!                         ├▶ channels  its WebSocket ─▶ wire
@@ -15,6 +16,7 @@ mod auth;
 mod channels;
 mod events;
 mod kernel;
+mod live;
 mod options;
 mod page;
 mod sessions;
@@ -41,6 +43,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
 use crate::kernel::KernelSpecs;
+use crate::live::Live;
 use crate::options::{Options, Token};
 
 /// How long answers that are under way may take when the server stops.
@@ -69,7 +72,9 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         .find(None)
         .ok_or("there is no kernelspec of this name")?;
     let listener = TcpListener::bind((options.ip, options.port)).await?;
-    let app = App::new(specs);
+    let live = Live::open(options.redis.as_deref())?;
+    live.ready().await?;
+    let app = App::new(specs, live);
     let stopping = app.stopping.clone();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -82,7 +87,8 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
             tracing::debug!(%error, "a connection keeps its delay");
         }
     });
-    let server = axum::serve(listener, ServiceExt::<Request>::into_make_service(service))
+    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
+    let server = axum::serve(listener, service)
         .with_graceful_shutdown(async move { stopping.cancelled().await });
     let server = tokio::spawn(server.into_future());
     welcome(address, &token, &default.display_name)?;

@@ -1,7 +1,9 @@
 //! The command line.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 use std::{fs, io};
 
 use axum::http::HeaderValue;
@@ -50,6 +52,15 @@ pub(crate) struct Options {
     /// A file with the keys that seal cookies; made if it does not exist
     #[arg(long, value_name = "FILE")]
     pub(crate) cookie_key_file: Option<PathBuf>,
+
+    /// How long a socket stays open until its client renews it; without it, a day
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) session_lifetime: Option<Duration>,
+
+    /// The Redis whose tickets and revocations this server shares with others, such as
+    /// `redis://127.0.0.1:6379`
+    #[arg(long, value_name = "URL")]
+    pub(crate) redis: Option<String>,
 }
 
 /// How to treat clients.
@@ -106,6 +117,11 @@ impl Options {
     }
 }
 
+fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
+    let seconds: NonZeroU32 = text.parse()?;
+    Ok(Duration::from_secs(seconds.get().into()))
+}
+
 /// 192 random bits, as Jupyter makes them.
 pub(crate) fn random_hex() -> io::Result<String> {
     let mut bytes = [0; 24];
@@ -134,12 +150,16 @@ mod tests {
             "--profile=compat",
             "--kernel=embedded",
             "--cookie-key-file=keys",
+            "--session-lifetime=60",
+            "--redis=redis://127.0.0.1",
         ]);
         assert!(options.ip.is_ipv6());
         assert_eq!(options.port, 0);
         assert_eq!(options.allow_origin.len(), 2);
         assert_eq!(options.profile, Profile::Compat);
         assert_eq!(options.kernel, Choice::Embedded);
+        assert_eq!(options.session_lifetime, Some(Duration::from_secs(60)));
+        assert_eq!(options.redis.as_deref(), Some("redis://127.0.0.1"));
     }
 
     #[test]

@@ -1,17 +1,21 @@
-//! Links that let a guest in for a day.
+//! Links that let a guest in for a day, or until they are taken back.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use portcullis::{Credential, Identity, Verify, VerifyError};
+use axum::routing::{delete, post};
+use axum::{Json, Router};
+use portcullis::{Credential, Identity, Revocation, Sessions, Verify, VerifyError};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::api::{ApiError, Body};
 use crate::options::random_hex;
+use crate::wire::timestamp;
 
 /// How long a link lets its guest in.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -19,31 +23,52 @@ const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// How many links there are at a time.
 const MOST: usize = 100;
 
+/// How much of a random text makes a name that no other link has.
+const NAME: usize = 12;
+
 /// Who holds which link. Its token is kept as a digest, and ends with the server.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ShareLinks(Arc<Mutex<Guests>>);
-
-#[derive(Debug, Default)]
-struct Guests {
-    by_digest: HashMap<[u8; 32], Identity>,
-    so_far: usize,
-}
+pub(crate) struct ShareLinks(Arc<Mutex<HashMap<[u8; 32], Identity>>>);
 
 impl ShareLinks {
     /// A token for a new guest, or nothing if there are too many.
-    fn mint(&self) -> std::io::Result<Option<String>> {
-        let token = random_hex()?;
+    fn mint(&self, lifetime: Duration) -> std::io::Result<Option<(String, Identity)>> {
+        let (token, mut name) = (random_hex()?, random_hex()?);
+        name.truncate(NAME);
         let now = SystemTime::now();
-        let mut guests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        guests.by_digest.retain(|_, guest| !guest.is_expired(now));
-        if guests.by_digest.len() >= MOST {
+        let mut guests = self.lock();
+        guests.retain(|_, guest| !guest.is_expired(now));
+        if guests.len() >= MOST {
             return Ok(None);
         }
-        guests.so_far += 1;
-        let guest = format!("guest-{}", guests.so_far);
-        let guest = Identity::builder(guest).expires_at(now + LIFETIME).build();
-        guests.by_digest.insert(digest(&token), guest);
-        Ok(Some(token))
+        // Of another server with the same Redis there may be guests, too: so they are not counted.
+        let guest = Identity::builder(format!("guest-{name}"))
+            .token_id(name)
+            .issued_at(now)
+            .expires_at(now + lifetime)
+            .build();
+        guests.insert(digest(&token), guest.clone());
+        Ok(Some((token, guest)))
+    }
+
+    /// The guests of all links, the oldest first.
+    fn list(&self) -> Vec<Identity> {
+        let now = SystemTime::now();
+        let mut guests: Vec<_> = self.lock().values().cloned().collect();
+        guests.retain(|guest| !guest.is_expired(now));
+        guests.sort_by_key(Identity::issued_at);
+        guests
+    }
+
+    /// Forgets the links that are taken back; whose they were.
+    pub(crate) fn forget(&self, revocation: &Revocation) -> Vec<Identity> {
+        let mut guests = self.lock();
+        let taken = guests.extract_if(|_, guest| revocation.covers(guest));
+        taken.map(|(_, guest)| guest).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Identity>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,8 +82,8 @@ impl Verify for ShareLinks {
 
     /// Looks a digest up. How long that takes says nothing about a token of 192 random bits.
     fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
-        let guests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let guest = guests.by_digest.get(&digest(credential.expose_secret()));
+        let guests = self.lock();
+        let guest = guests.get(&digest(credential.expose_secret()));
         Some(match guest {
             Some(guest) if guest.is_expired(SystemTime::now()) => Err(VerifyError::Expired),
             Some(guest) => Ok(guest.clone()),
@@ -67,27 +92,79 @@ impl Verify for ShareLinks {
     }
 }
 
+/// Makes links, lists them, and takes them back.
+pub(crate) fn routes(links: &ShareLinks, sessions: &Sessions) -> Router {
+    Router::new()
+        .route("/api/share", post(mint).get(list))
+        .route("/api/share/{id}", delete(take_back))
+        .with_state((links.clone(), sessions.clone()))
+}
+
+type Sharing = State<(ShareLinks, Sessions)>;
+
+#[derive(Debug, Default, Deserialize)]
+struct Wanted {
+    /// In seconds. At most a day, which is also what there is without it.
+    expires_in: Option<u64>,
+}
+
 /// Answers with a link. It is the one place where a token leaves the server: that is what it is for.
-pub(crate) async fn mint(
-    State(links): State<ShareLinks>,
+async fn mint(
+    State((links, _)): Sharing,
     headers: HeaderMap,
-) -> Result<Json<Value>, StatusCode> {
-    let token = match links.mint() {
-        Ok(Some(token)) => token,
-        Ok(None) => return Err(StatusCode::TOO_MANY_REQUESTS),
-        Err(error) => {
+    Body(wanted): Body<Option<Wanted>>,
+) -> Result<Json<Value>, ApiError> {
+    let host = headers.get(header::HOST).and_then(|it| it.to_str().ok());
+    let host = host.ok_or_else(|| ApiError::bad_request("the request has no Host"))?;
+    let wanted = wanted.unwrap_or_default().expires_in;
+    let lifetime = wanted.map_or(LIFETIME, |wanted| Duration::from_secs(wanted).min(LIFETIME));
+    let (token, guest) = links
+        .mint(lifetime)
+        .map_err(|error| {
             tracing::error!(%error, "no link could be made");
-            return Err(StatusCode::INTERNAL_SERVER_ERROR);
-        }
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "no link could be made")
+        })?
+        .ok_or_else(|| ApiError::new(StatusCode::TOO_MANY_REQUESTS, "there are too many links"))?;
+    Ok(Json(json!({
+        "id": guest.token_id(),
+        "guest": guest.subject(),
+        "url": format!("http://{host}/?token={token}"),
+        "expires_in": lifetime.as_secs(),
+    })))
+}
+
+/// The links of this server, and how many sockets each has open here. No token is in it.
+async fn list(State((links, sessions)): Sharing) -> Json<Value> {
+    let sessions = sessions.list();
+    let describe = |guest: &Identity| {
+        let is_theirs = |id: Option<&str>| id == guest.token_id();
+        let open = sessions.iter().map(|session| session.identity.token_id());
+        json!({
+            "id": guest.token_id(),
+            "guest": guest.subject(),
+            "expires_at": guest.expires_at().map(timestamp),
+            "sockets": open.filter(|id| is_theirs(*id)).count(),
+        })
     };
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let host = host.ok_or(StatusCode::BAD_REQUEST)?;
-    let url = format!("http://{host}/?token={token}");
-    Ok(Json(
-        json!({ "url": url, "expires_in": LIFETIME.as_secs() }),
-    ))
+    let links: Vec<_> = links.list().iter().map(describe).collect();
+    Json(json!({ "links": links }))
+}
+
+/// Takes a link back: it lets nobody in any more, and what was opened with it closes, on every
+/// server.
+async fn take_back(
+    State((links, sessions)): Sharing,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let revocation = Revocation::token(id);
+    let taken = links.forget(&revocation);
+    let guest = taken
+        .first()
+        .ok_or_else(|| ApiError::not_found("There is no such link"))?;
+    tracing::info!(guest = guest.subject(), "took a link back");
+    let end = guest.expires_at().unwrap_or_else(SystemTime::now);
+    let closed = sessions.revoke(revocation.until(end)).await?;
+    Ok(Json(json!({ "closed": closed })))
 }
 
 fn digest(token: &str) -> [u8; 32] {

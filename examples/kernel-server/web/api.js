@@ -28,6 +28,17 @@ export const startKernel = (name) => call("POST", "/api/kernels", name ? { name 
 export const shutDownKernel = (id) => call("DELETE", `/api/kernels/${encodeURIComponent(id)}`);
 export const restartKernel = (id) => call("POST", `/api/kernels/${encodeURIComponent(id)}/restart`);
 export const interruptKernel = (id) => call("POST", `/api/kernels/${encodeURIComponent(id)}/interrupt`);
+export const links = () => call("GET", "/api/share");
+export const takeBack = (id) => call("DELETE", `/api/share/${encodeURIComponent(id)}`);
+export const sessions = () => call("GET", "/api/portcullis/sessions");
+export const revoke = (what) => call("POST", "/api/portcullis/revoke", what);
+export const renew = (session) => call("POST", "/api/portcullis/renew", { session });
+
+/** What the server knows of the socket that this page has opened to a kernel. */
+export function ownSession(kernel, session) {
+  const query = new URLSearchParams({ kernel, session_id: session });
+  return call("GET", `/api/portcullis/session?${query}`);
+}
 
 /** The address of a kernel's channels. */
 export function channels(id, session) {

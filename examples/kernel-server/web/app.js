@@ -4,6 +4,8 @@ import * as api from "./api.js";
 import { Kernel, randomId } from "./kernel.js";
 import { Notebook } from "./notebook.js";
 import * as panels from "./panels.js";
+import { listLinks, showPeople } from "./people.js";
+import { Sitting } from "./sitting.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -15,6 +17,7 @@ const STATES = {
   restarting: "Restarting",
   dead: "Dead",
   waiting: "Disconnected",
+  revoked: "Taken back",
   "signed-out": "Not logged in",
   gone: "Gone",
   closed: "Closed",
@@ -26,6 +29,7 @@ const stored = Notebook.stored();
 const notebook = new Notebook(byId("cells"));
 const session = stored.session ?? randomId();
 let specs = { default: "", kernelspecs: {} };
+const sitting = new Sitting();
 let kernel = null;
 /** Cells that somebody ran before there was a kernel. */
 const early = [];
@@ -46,6 +50,7 @@ async function begin() {
 async function enter(id) {
   try {
     panels.showIdentity(await api.me());
+    if (location.hash === "#people") attempt(showPeople);
     specs = await api.kernelSpecs();
     const known = id && (await api.kernel(id).catch((error) => (error.status === 404 ? null : Promise.reject(error))));
     if (id && !known) notebook.end("The kernel that ran this is gone.");
@@ -62,6 +67,8 @@ function attach(model) {
   kernel = new Kernel(model, session);
   kernel.addEventListener("state", stateChanged);
   kernel.addEventListener("message", ({ detail }) => heard(detail));
+  kernel.addEventListener("open", ({ target }) => target === kernel && sitting.begin(kernel));
+  kernel.addEventListener("close", ({ target }) => target === kernel && sitting.stop());
   kernel.addEventListener("settled", ({ detail }) => settled(detail));
   for (const cell of notebook.cells) if (cell.request) kernel.expect(cell.request);
   document.documentElement.dataset.kernel = kernel.id;
@@ -94,8 +101,10 @@ function stateChanged({ target }) {
   switch (kernel.state) {
     case "waiting":
       return panels.notice("warning", disconnected(), "Try now", () => kernel.hurry());
+    case "revoked":
+      return panels.notice("error", `Somebody has taken this connection back${said()}.`, "Connect again", () => kernel.connect());
     case "signed-out":
-      return panels.notice("error", SIGNED_OUT, "Try again", () => kernel.hurry());
+      return panels.notice("error", `${SIGNED_OUT}${said()}`, "Try again", () => kernel.hurry());
     case "restarting":
       return notebook.end("The kernel stopped while this ran.");
     case "dead":
@@ -108,6 +117,11 @@ function stateChanged({ target }) {
     case "busy":
       return panels.notice();
   }
+}
+
+// What the server has said at last, for who wants to know it precisely.
+function said() {
+  return kernel.reason ? ` (${kernel.code}: ${kernel.reason})` : "";
 }
 
 function disconnected() {
@@ -146,6 +160,12 @@ async function choose(event) {
   const sure = await panels.confirm(`Change to ${name}?`, "The kernel that runs now is shut down. The cells stay.", "Change");
   if (sure) await replace(value);
   showKernels();
+}
+
+async function share() {
+  const link = await api.share();
+  await listLinks();
+  panels.showLink(link);
 }
 
 async function attempt(work) {
@@ -210,8 +230,12 @@ function wire() {
   press("add-below", () => notebook.write(notebook.add({ near: notebook.current })));
   press("add-cell", () => notebook.write(notebook.add()));
   press("help", panels.help);
-  press("share", () => attempt(panels.share));
+  press("share", () => attempt(share));
   press("share-copy", panels.copyLink);
+  press("countdown", () => sitting.renew());
+  press("people-open", () => attempt(showPeople));
+  sitting.addEventListener("tick", () => panels.countdown(sitting));
+  sitting.addEventListener("refused", ({ detail }) => explain(detail));
   byId("kernel-choice").addEventListener("change", choose);
   byId("logout-form").addEventListener("submit", () => {
     leaving = true;

@@ -8,17 +8,22 @@ const LONGEST_DELAY = 20_000;
 const GREETING_TIME = 5_000;
 const ANSWER_TIME = 2_000;
 
+/** Somebody has taken the connection back. It does not come back by itself. */
+const REVOKED = 3003;
+
 /**
  * Events:
  * - `state`: something about `state`, `reason` or `retryAt` has changed;
+ * - `open`, `close`: its socket;
  * - `message`: a message of the kernel (`detail`);
  * - `settled`: every request sent before the socket opened (last) has been worked off (`detail` is the set of their ids).
  */
 export class Kernel extends EventTarget {
-  /** What the kernel does: connecting, starting, idle, busy, restarting, dead; or waiting, signed-out, gone, closed. */
+  /** What the kernel does: connecting, starting, idle, busy, restarting, dead; or waiting, revoked, signed-out, gone, closed. */
   state = "connecting";
   /** What the server said when it closed the socket, if it said anything. */
   reason = "";
+  code = 0;
   /** The answer to `kernel_info_request`. */
   info = null;
 
@@ -111,6 +116,7 @@ export class Kernel extends EventTarget {
     this.#attempts = 0;
     this.reason = "";
     this.#move("starting");
+    this.dispatchEvent(new Event("open"));
     this.#greet();
     for (const message of this.#outbox.splice(0)) this.#send(message);
   }
@@ -156,9 +162,12 @@ export class Kernel extends EventTarget {
     clearTimeout(this.#timer);
     this.#hello = null;
     this.reason = event.reason;
+    this.code = event.code;
+    this.dispatchEvent(new Event("close"));
     if (this.state === "dead") return;
     this.#move("waiting");
     await this.#look();
+    if (this.state === "waiting" && event.code === REVOKED) return this.#move("revoked");
     if (this.state !== "waiting") return;
     const delay = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#attempts++) * (0.5 + Math.random() / 2);
     this.#timer = setTimeout(() => this.connect(), delay);

@@ -1,7 +1,5 @@
 // What opens over the cells: who I am, the share link, a question, the keys.
 
-import * as api from "./api.js";
-
 const byId = (id) => document.getElementById(id);
 
 const CARRIERS = {
@@ -10,6 +8,9 @@ const CARRIERS = {
   authorization: "an Authorization header",
   subprotocol: "a WebSocket subprotocol",
 };
+
+/** How a credential came, in words. */
+export const carrierName = (carrier) => CARRIERS[carrier] ?? (carrier || "nothing");
 
 /** Shows who is logged in, as `/api/me` told. */
 export function showIdentity(me) {
@@ -25,14 +26,16 @@ export function showIdentity(me) {
   byId("identity").setAttribute("aria-label", `${short}: who I am, ${name}`);
   byId("identity-name").textContent = name;
   byId("identity-username").textContent = identity.username && identity.username !== name ? identity.username : "";
-  byId("identity-carrier").textContent = CARRIERS[carrier] ?? (carrier || "nothing");
+  byId("identity-carrier").textContent = carrierName(carrier);
   byId("identity-scheme").textContent = authenticated.scheme || "–";
   byId("identity-expiry").textContent = expiry(authenticated.expires_at);
+  const scopes = authenticated.scopes ?? [];
+  byId("share").hidden = !scopes.includes("share");
+  byId("people-open").hidden = !scopes.includes("admin");
 }
 
-/** Makes a link and shows it. */
-export async function share() {
-  const { url, expires_in: seconds } = await api.share();
+/** Shows a link to be sent. */
+export function showLink({ url, expires_in: seconds }) {
   byId("share-url").value = url;
   byId("share-copy").textContent = "Copy";
   byId("share-expiry").textContent = seconds ? `It works for ${duration(seconds)}.` : "It works until its token is taken back.";
@@ -83,6 +86,15 @@ export function notice(kind, text, action, act) {
   button.hidden = !action;
   button.textContent = action ?? "";
   button.onclick = act ?? null;
+}
+
+/** Shows how long the socket has left, if that is worth a look. */
+export function countdown({ isShown, left, renewals }) {
+  const button = byId("countdown");
+  button.hidden = !isShown;
+  button.dataset.renewals = renewals;
+  const [minutes, seconds] = [Math.floor(left / 60), left % 60];
+  byId("countdown-time").textContent = isShown ? `${minutes}:${String(seconds).padStart(2, "0")}` : "";
 }
 
 let announcement = 0;

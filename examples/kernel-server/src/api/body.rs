@@ -7,7 +7,7 @@ use super::ApiError;
 
 /// A JSON body, whatever its content type says: JupyterLab sends `text/plain`. No body is `null`.
 #[derive(Debug)]
-pub(super) struct Body<T>(pub(super) T);
+pub(crate) struct Body<T>(pub(crate) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;

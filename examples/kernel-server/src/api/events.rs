@@ -6,7 +6,6 @@ use axum::extract::State;
 use axum::response::Response;
 
 use tokio::sync::broadcast;
-use tokio_util::sync::CancellationToken;
 
 use super::ApiError;
 use crate::app::App;
@@ -20,10 +19,7 @@ pub(super) async fn subscribe(
     let upgrade = upgrade.map_err(|rejection| no_websocket(&rejection))?;
     // Now, so that nothing is missed that happens after the answer.
     let events = app.events.subscribe();
-    Ok(upgrade.on_upgrade(async move |socket| {
-        let serve = serve(socket, events, &app.stopping);
-        app.sockets.track_future(serve).await;
-    }))
+    Ok(upgrade.on_upgrade(async move |socket| serve(socket, events).await))
 }
 
 /// Why a request for a socket is not one.
@@ -31,12 +27,8 @@ pub(super) fn no_websocket(rejection: &Rejection) -> ApiError {
     ApiError::no_websocket(rejection.status(), rejection.body_text())
 }
 
-async fn serve(
-    mut socket: WebSocket,
-    mut events: broadcast::Receiver<String>,
-    stopping: &CancellationToken,
-) {
-    let (code, reason) = loop {
+async fn serve(mut socket: WebSocket, mut events: broadcast::Receiver<String>) {
+    loop {
         tokio::select! {
             // A subscriber has nothing to say; but only who listens hears it leave.
             frame = socket.recv() => match frame {
@@ -45,14 +37,13 @@ async fn serve(
             },
             event = events.recv() => match event {
                 Ok(event) => if socket.send(Message::text(event)).await.is_err() { return },
-                Err(_) => break (close_code::AGAIN, "too slow for what happens"),
+                Err(_) => break,
             },
-            () = stopping.cancelled() => break (close_code::AWAY, "the server is shutting down"),
         }
-    };
+    }
     let close = CloseFrame {
-        code,
-        reason: reason.into(),
+        code: close_code::AGAIN,
+        reason: "too slow for what happens".into(),
     };
     say_goodbye(socket, close).await;
 }

@@ -105,9 +105,11 @@ pub(super) async fn channels(
     let upgrade = upgrade
         .protocols([KERNEL_PROTOCOL])
         .max_message_size(channels::LARGEST_MESSAGE);
+    let session = upgrade.session().map(|session| session.id());
+    let seat = session.map(|id| app.live.seat(id, kernel.id(), key.clone()));
     Ok(upgrade.on_upgrade(async move |socket| {
-        let serve = channels::serve(socket, kernel, key);
-        app.sockets.track_future(serve).await;
+        channels::serve(socket, kernel, key).await;
+        drop(seat);
     }))
 }
 

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{any, get, post};
 
-use self::error::ApiError;
+pub(crate) use self::body::Body;
+pub(crate) use self::error::ApiError;
 use crate::app::App;
 
 /// What anybody may ask: whether this is a server that they know how to talk to.

@@ -76,6 +76,7 @@ fn authenticated(identity: &Identity) -> Option<Value> {
     Some(json!({
         "carrier": proof.carrier.as_str(),
         "scheme": proof.scheme.as_str(),
+        "scopes": identity.scopes().iter().collect::<Vec<_>>(),
         "expires_at": identity.expires_at().map(|end: SystemTime| timestamp(end)),
     }))
 }

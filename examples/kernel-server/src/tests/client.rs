@@ -1,5 +1,6 @@
 //! A server to talk to, and clients that talk to it.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::app::{self, App};
 use crate::auth::ws;
 use crate::kernel::{Choice, KernelSpecs};
+use crate::live::Live;
 use crate::options::Options;
 use crate::wire::{Channel, Format, KERNEL_PROTOCOL, Message};
 
@@ -44,6 +46,12 @@ impl Server {
         Self::with(KernelSpecs::in_folders(Choice::Embedded, Vec::new())).await
     }
 
+    /// The same with these options.
+    pub(super) async fn start_with(options: &[&str]) -> Self {
+        let specs = KernelSpecs::in_folders(Choice::Embedded, Vec::new());
+        Self::with_options(specs, options).await
+    }
+
     /// With the kernels of a data folder too.
     pub(super) async fn with_kernels_of(folder: &Path) -> Self {
         let folders = vec![folder.to_owned()];
@@ -51,12 +59,18 @@ impl Server {
     }
 
     async fn with(specs: KernelSpecs) -> Self {
-        let app = App::new(specs);
-        let options = Options::parse_from(["kernel-server"]);
+        Self::with_options(specs, &[]).await
+    }
+
+    async fn with_options(specs: KernelSpecs, options: &[&str]) -> Self {
+        let app = App::new(specs, Live::open(None).unwrap());
+        let options = Options::parse_from([&["kernel-server"], options].concat());
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = app::service(Arc::clone(&app), &options, TOKEN, address).unwrap();
-        let service = ServiceExt::<axum::extract::Request>::into_make_service(service);
+        type Request = axum::extract::Request;
+        let service =
+            ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
         let serve = async { axum::serve(listener, service).await.unwrap() };
         Self {
             app,
@@ -161,6 +175,18 @@ impl Server {
             Err(Error::Http(response)) => Err(response.status()),
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// Posts nothing, with these headers and without the token; the status.
+    pub(super) async fn post_with(&self, path: &str, headers: &[(HeaderName, &str)]) -> StatusCode {
+        let url = format!("http://{}{path}", self.address);
+        let mut request = Request::post(url).body(Full::default()).unwrap();
+        for (name, value) in headers {
+            request
+                .headers_mut()
+                .insert(name.clone(), value.parse().unwrap());
+        }
+        self.client.request(request).await.unwrap().status()
     }
 
     /// Host and port.

@@ -2,6 +2,7 @@
 
 mod client;
 mod embedded;
+mod live;
 mod processes;
 mod rest;
 mod sockets;

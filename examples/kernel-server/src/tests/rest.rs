@@ -178,7 +178,7 @@ async fn a_shared_link_lets_a_guest_in_who_cannot_share() {
     let guest = |method, path| server.send_as(token, method, path, "");
     let me = guest(Method::GET, "/api/me").await;
     let me: Value = serde_json::from_slice(me.body()).unwrap();
-    assert_eq!(me["identity"]["username"], "guest-1");
+    assert_eq!(me["identity"]["username"], share["guest"]);
     let refused = guest(Method::POST, "/api/share").await;
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
 }
