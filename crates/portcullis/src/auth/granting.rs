@@ -7,7 +7,7 @@ use portcullis_core::{Credential, Verify, VerifyError};
 use super::admission::{Candidate, Settings, handshake_of, peer_of};
 use crate::dialect::{Dialect, Pending, PendingRefused};
 use crate::refusal::{Refusal, RefusalKind};
-use crate::session::{Answer, Ask, Grant, Policy};
+use crate::session::{Answer, Ask, Grant, Policy, Presented};
 
 /// Prepares what the opener of a socket needs.
 pub(super) struct Granting<C> {
@@ -50,6 +50,16 @@ impl<C: Send + Sync + 'static> Granting<C> {
             pending,
         });
         Ok(())
+    }
+}
+
+impl<C: Send + Sync + 'static> Granting<C> {
+    /// Keeps the credentials of a request that may renew a session, if sessions need them.
+    pub(super) fn keep<B>(&self, request: &mut Request<B>, candidate: &Candidate) {
+        if self.policy.sessions.needs_credential() {
+            let credentials = candidate.credentials().cloned().collect();
+            request.extensions_mut().insert(Presented { credentials });
+        }
     }
 }
 

@@ -48,8 +48,9 @@ where
         let upgrade = is_upgrade(&request);
         let examined = self.gate.examine(&mut request, upgrade);
         let granted = examined.and_then(|candidate| {
-            if upgrade {
-                self.granting.grant(&mut request, &candidate)?;
+            match upgrade {
+                true => self.granting.grant(&mut request, &candidate)?,
+                false => self.granting.keep(&mut request, &candidate),
             }
             Ok(candidate)
         });

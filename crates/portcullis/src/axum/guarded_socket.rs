@@ -103,8 +103,14 @@ impl<C: Send + Sync + 'static> Stream for GuardedSocket<C> {
                 Some(Err(WireError::ConnectionClosed | WireError::AlreadyClosed)) | None => {
                     return Poll::Ready(None);
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(Error::new(error)))),
+                Some(Err(error)) => {
+                    this.guarded.end_by_client();
+                    return Poll::Ready(Some(Err(Error::new(error))));
+                }
             };
+            if message.is_close() {
+                this.guarded.end_by_client();
+            }
             if let Some(talk) = &mut this.talk {
                 match talk.hear(&this.guarded, context, message) {
                     Some(heard) => message = heard,

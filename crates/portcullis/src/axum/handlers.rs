@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::peer_of;
-use crate::session::{RenewError, SessionId, Sessions};
+use crate::session::{Presented, RenewError, SessionId, Sessions};
 use crate::ticket::{Binding, MintError, Tickets};
 
 /// A handler for a `POST` route that renews an open session: out of band, with a fresh credential
@@ -127,7 +127,9 @@ async fn renew<C: Send + Sync + 'static>(sessions: &Sessions<C>, request: Reques
     let Ok(id) = session.parse::<SessionId>() else {
         return problem(StatusCode::NOT_FOUND, "no session of this id is open");
     };
-    match sessions.renew_with(id, identity) {
+    let presented = parts.extensions.get::<Presented>();
+    let credential = presented.and_then(|presented| presented.of(&identity));
+    match sessions.renew_by(id, identity, credential) {
         Ok(time) => answer(
             StatusCode::OK,
             "application/json",

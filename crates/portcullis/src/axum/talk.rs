@@ -49,17 +49,21 @@ impl<C: Send + Sync + 'static> Talk<C> {
     ) -> Poll<Option<WireMessage>> {
         // Parked here or in the verifier, the reader hears of the warning and of the end.
         let session = socket.session();
-        let ended = session.watch_with(context.waker(), self.warned);
-        if ended {
-            return Poll::Ready(None);
-        }
-        if session.is_warned() && !self.warned {
-            self.warned = true;
-            if let Some(text) = self.conversation.expiring(session.expires_in()) {
-                socket.send_beside(context, WireMessage::Text(text.into()));
+        loop {
+            if session.watch_with(context.waker(), self.warned) {
+                return Poll::Ready(None);
             }
-        } else if !session.is_warned() {
-            self.warned = false;
+            match (session.is_warned(), self.warned) {
+                (true, false) => {
+                    self.warned = true;
+                    if let Some(text) = self.conversation.expiring(session.expires_in()) {
+                        socket.send_beside(context, WireMessage::Text(text.into()));
+                    }
+                }
+                (false, true) => self.warned = false,
+                // Nothing has changed since it began to watch.
+                _ => break,
+            }
         }
         if let Some(message) = self.deliver.take() {
             return Poll::Ready(Some(message));

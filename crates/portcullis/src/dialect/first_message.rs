@@ -3,7 +3,6 @@ use serde_json::Value;
 use super::{
     Accepted, Conversation, Denied, Dialect, Heard, LONGEST_CREDENTIAL, Next, Reaction, spoken,
 };
-use crate::session::{CloseCodes, CloseFrame};
 
 /// The first message is the credential: as it is, or in a field of a JSON object.
 ///
@@ -19,7 +18,8 @@ use crate::session::{CloseCodes, CloseFrame};
 /// FirstMessage::field("token");
 /// ```
 ///
-/// A message that is something else closes the socket with 3000, as a bad credential does.
+/// A message that is something else closes the socket as a bad credential does: with the profile's
+/// code, 3000 unless set.
 #[derive(Clone, Debug)]
 pub struct FirstMessage {
     field: Option<Box<str>>,
@@ -65,7 +65,8 @@ impl Conversation for First {
         };
         match token.filter(|token| is_credential(token)) {
             Some(token) => Next::Verify(spoken(token)).into(),
-            None => close("the first message has to be the credential"),
+            // It is no credential, which closes the socket.
+            None => Next::Pass.into(),
         }
     }
 
@@ -75,7 +76,8 @@ impl Conversation for First {
                 self.is_over = true;
                 Next::Wait.into()
             }
-            Err(denied) => Next::Close(denied.frame(&CloseCodes::registered())).into(),
+            // There is no second try; the profile says by which code.
+            Err(_) => Next::Pass.into(),
         }
     }
 }
@@ -93,14 +95,6 @@ fn field_of(text: &str, field: &str) -> Option<String> {
 /// Whether it is worth a question.
 pub(super) fn is_credential(token: &str) -> bool {
     !token.is_empty() && token.len() <= LONGEST_CREDENTIAL
-}
-
-fn close(reason: &'static str) -> Reaction {
-    Next::Close(CloseFrame::new(
-        CloseCodes::registered().unauthorized,
-        reason,
-    ))
-    .into()
 }
 
 #[cfg(test)]
@@ -138,7 +132,7 @@ mod tests {
                 (Next::Verify(credential), Some(token)) => {
                     assert_eq!(credential.expose_secret(), token);
                 }
-                (Next::Close(frame), None) => assert_eq!(frame.code(), 3000),
+                (Next::Pass, None) => {}
                 (next, token) => panic!("{dialect:?} {message:?}: {next:?}, not {token:?}"),
             }
         }

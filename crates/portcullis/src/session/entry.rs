@@ -30,6 +30,7 @@ struct Life<C> {
     warned: bool,
     recheck: Option<Box<Recheck>>,
     socket: Option<Arc<dyn Evict>>,
+    has_opened: bool,
     watchers: Vec<Waker>,
     renewals: u32,
 }
@@ -66,6 +67,16 @@ pub(crate) trait Evict: Send + Sync {
     fn evict(&self, frame: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
+/// Why a socket is not put under a session's guard.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum NotGuarded {
+    /// The session has to end, for this cause. It has waited for its socket with that.
+    Ending(CloseCause),
+
+    /// The session has, or has had, a socket: it has one.
+    Taken,
+}
+
 /// Why an identity does not renew a session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum NotRenewed {
@@ -79,6 +90,7 @@ impl<C> Entry<C> {
     pub(super) fn new(
         policy: Arc<Policy<C>>,
         identity: Identity<C>,
+        recheck: Option<Box<Recheck>>,
         since: SystemTime,
         deadline: u64,
         peer: Option<SocketAddr>,
@@ -93,8 +105,9 @@ impl<C> Entry<C> {
                 state: State::Opening,
                 deadline,
                 warned: false,
-                recheck: None,
+                recheck,
                 socket: None,
+                has_opened: false,
                 watchers: Vec::new(),
                 renewals: 0,
             }),
@@ -128,30 +141,58 @@ impl<C> Entry<C> {
     }
 
     /// The socket is there. What ended the session in the meantime, if something did.
-    pub(crate) fn open(&self, socket: Arc<dyn Evict>) -> Result<(), CloseCause> {
+    pub(crate) fn open(&self, socket: Arc<dyn Evict>) -> Result<(), NotGuarded> {
         let mut life = lock(&self.life);
         match &life.state {
             State::Opening => {
                 life.state = State::Open;
                 life.socket = Some(socket);
+                life.has_opened = true;
                 Ok(())
             }
-            // A session has one socket.
-            State::Open => Err(CloseCause::Handler),
-            State::Closing(cause) => {
+            State::Closing(cause) if life.socket.is_none() && !life.has_opened => {
                 let cause = cause.clone();
                 // It has come, if late: whoever lets go of the session does not free its place.
                 life.socket = Some(socket);
-                Err(cause)
+                life.has_opened = true;
+                Err(NotGuarded::Ending(cause))
             }
-            State::Closed(cause) => Err(cause.clone()),
+            State::Open | State::Closing(_) | State::Closed(_) => Err(NotGuarded::Taken),
         }
     }
 
     /// It has to end. The first cause counts; only whoever brings that gets `true`, and the socket,
     /// if it has come by now.
     pub(crate) fn end(&self, cause: CloseCause) -> (bool, Option<Arc<dyn Evict>>) {
+        self.end_if(cause, |_| true)
+    }
+
+    /// The same at the deadline, unless a renewal has moved it in the meantime.
+    pub(crate) fn expire(&self, now: u64) -> (bool, Option<Arc<dyn Evict>>) {
+        self.end_if(CloseCause::Expired, |life| life.deadline <= now)
+    }
+
+    /// The same for an answer about `credential`, unless the session rests on another one by now.
+    pub(crate) fn disprove(
+        &self,
+        credential: &Credential,
+        cause: CloseCause,
+    ) -> (bool, Option<Arc<dyn Evict>>) {
+        self.end_if(cause, |life| {
+            let recheck = life.recheck.as_deref();
+            recheck.is_some_and(|recheck| recheck.credential.is_same_as(credential))
+        })
+    }
+
+    fn end_if(
+        &self,
+        cause: CloseCause,
+        still: impl FnOnce(&Life<C>) -> bool,
+    ) -> (bool, Option<Arc<dyn Evict>>) {
         let mut life = lock(&self.life);
+        if !still(&life) {
+            return (false, None);
+        }
         let socket = match life.state {
             State::Opening => None,
             State::Open => life.socket.take(),
@@ -192,7 +233,7 @@ impl<C> Entry<C> {
         let mut life = lock(&self.life);
         let never_opened = match &life.state {
             State::Opening => true,
-            State::Closing(_) => life.socket.is_none(),
+            State::Closing(_) => !life.has_opened,
             State::Open | State::Closed(_) => false,
         };
         if never_opened {
@@ -205,6 +246,7 @@ impl<C> Entry<C> {
     pub(crate) fn renew(
         &self,
         identity: Identity<C>,
+        recheck: Option<Box<Recheck>>,
         deadline: impl FnOnce(&Identity<C>) -> u64,
     ) -> Result<u64, NotRenewed> {
         let mut life = lock(&self.life);
@@ -225,11 +267,13 @@ impl<C> Entry<C> {
         let deadline = life.deadline;
         // The last reference to the claims may go here, and their drop is not ours.
         let before = mem::replace(&mut life.identity, identity);
+        let recheck_before = mem::replace(&mut life.recheck, recheck);
         life.warned = false;
         life.renewals = life.renewals.wrapping_add(1);
         let watchers = mem::take(&mut life.watchers);
         drop(life);
         drop(before);
+        drop(recheck_before);
         watchers.into_iter().for_each(Waker::wake);
         Ok(deadline)
     }
@@ -264,14 +308,6 @@ impl<C> Entry<C> {
         false
     }
 
-    /// Keeps what is needed to ask the verifier again.
-    pub(crate) fn set_recheck(&self, recheck: Option<Box<Recheck>>) {
-        let mut life = lock(&self.life);
-        let old = mem::replace(&mut life.recheck, recheck);
-        drop(life);
-        drop(old);
-    }
-
     /// When something is to be done for this session next.
     pub(crate) fn next_wake(&self, warning: u64) -> Option<u64> {
         let life = lock(&self.life);
@@ -297,13 +333,6 @@ impl<C> Entry<C> {
         }
         recheck.due = again;
         Some(recheck.credential.clone())
-    }
-
-    /// Whether `credential` is still the one that the session rests on.
-    pub(crate) fn is_rechecked_by(&self, credential: &Credential) -> bool {
-        let life = lock(&self.life);
-        let recheck = life.recheck.as_deref();
-        recheck.is_some_and(|recheck| recheck.credential.is_same_as(credential))
     }
 
     /// The verifier was asked about `credential`. `false` if it has been away for too long.

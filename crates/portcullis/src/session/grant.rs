@@ -23,13 +23,34 @@ pub(crate) struct Grant<C> {
     pub(crate) pending: Option<PendingPermit>,
 }
 
+/// The credentials of a request that opens no socket. A renewal brings one of them.
+#[derive(Clone)]
+pub(crate) struct Presented {
+    pub(crate) credentials: Arc<[Credential]>,
+}
+
+impl Presented {
+    /// The one that an identity rests on.
+    #[cfg(feature = "axum")]
+    pub(crate) fn of<C>(&self, identity: &Identity<C>) -> Option<Credential> {
+        proving(&self.credentials, identity)
+    }
+}
+
+/// The one of `credentials` that an identity rests on.
+fn proving<C>(credentials: &[Credential], identity: &Identity<C>) -> Option<Credential> {
+    let carrier = identity.proof()?.carrier;
+    let mut credentials = credentials.iter();
+    credentials
+        .find(|credential| credential.carrier() == carrier)
+        .cloned()
+}
+
 impl<C: Send + Sync + 'static> Grant<C> {
     /// Opens the session of an identity.
     pub(crate) fn open(&self, identity: Identity<C>) -> Result<Session<C>, Refusal> {
-        let carrier = identity.proof().map(|proof| proof.carrier);
-        let mut credentials = self.credentials.iter();
-        let credential = credentials.find(|credential| Some(credential.carrier()) == carrier);
-        self.admit(identity, credential.cloned())
+        let credential = proving(&self.credentials, &identity);
+        self.admit(identity, credential)
     }
 
     /// Opens the session of an identity that came by a message.

@@ -21,14 +21,20 @@ where
 {
     slot: Arc<Slot<S, M>>,
     entry: Arc<Entry<C>>,
+    /// Whether the session is about this socket.
+    is_its_own: bool,
 }
 
 impl<S, M, C> Guarded<S, M, C>
 where
     S: Stream + Sink<M> + Unpin,
 {
-    pub(super) fn new(slot: Arc<Slot<S, M>>, entry: Arc<Entry<C>>) -> Self {
-        Self { slot, entry }
+    pub(super) fn new(slot: Arc<Slot<S, M>>, entry: Arc<Entry<C>>, is_its_own: bool) -> Self {
+        Self {
+            slot,
+            entry,
+            is_its_own,
+        }
     }
 
     /// The session of this socket.
@@ -52,6 +58,11 @@ where
     /// and a socket whose buffer is full fails at the handler's next send.
     pub(crate) fn send_beside(&self, context: &mut Context<'_>, message: M) {
         self.slot.send_beside(context, message);
+    }
+
+    /// Takes note that the client has said its close, or is gone.
+    pub(crate) fn end_by_client(&self) {
+        self.slot.end_by_client();
     }
 
     fn ended<E>(&self) -> GuardedError<E> {
@@ -130,6 +141,9 @@ where
     S: Stream + Sink<M> + Unpin,
 {
     fn drop(&mut self) {
+        if !self.is_its_own {
+            return;
+        }
         let cause = match self.slot.is_ended_by_client() {
             true => CloseCause::Client,
             false => CloseCause::Handler,

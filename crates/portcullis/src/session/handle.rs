@@ -8,7 +8,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use portcullis_core::{Credential, Identity};
 
-use super::entry::{Entry, Evict, State};
+use super::entry::{Entry, Evict, NotGuarded, State};
 use super::guarded::Guarded;
 use super::slot::Slot;
 use super::{CloseCause, CloseFrame, RenewError, SessionId, SessionInfo};
@@ -164,7 +164,7 @@ impl<C> Session<C> {
     /// to answer it, and then the connection is dropped.
     ///
     /// If the session has ended before, nothing can be read and written, and the client gets its
-    /// close frame. A session has one socket; a second one is dropped.
+    /// close frame. A session has one socket; a second one is dropped, and the first one goes on.
     ///
     /// ```
     /// # use portcullis::session::{Guarded, Session};
@@ -188,17 +188,19 @@ impl<C> Session<C> {
         let slot = Arc::new(Slot::new(socket, close));
         let entry = Arc::clone(self.entry());
         let evict = Arc::clone(&slot) as Arc<dyn Evict>;
-        match entry.open(evict) {
+        let opened = entry.open(evict);
+        match &opened {
             Ok(()) => entry.policy.sessions.opened(&entry),
-            Err(cause) => match entry.policy.codes.frame(&cause) {
+            Err(NotGuarded::Ending(cause)) => match entry.policy.codes.frame(cause) {
                 Some(frame) => {
                     let closing = slot.evict(frame);
                     entry.policy.sessions.close_late(&entry, closing);
                 }
                 None => drop(slot.take()),
             },
+            Err(NotGuarded::Taken) => drop(slot.take()),
         }
-        Guarded::new(slot, entry)
+        Guarded::new(slot, entry, opened.is_ok())
     }
 
     pub(crate) fn entry(&self) -> &Arc<Entry<C>> {

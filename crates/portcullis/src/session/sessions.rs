@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::builder::{ErasedStore, LagPolicy, SessionsBuilder, Settings};
 use super::closing::{Closing, close_all};
-use super::entry::{Entry, Recheck};
+use super::entry::{Entry, Evict, Recheck};
 use super::feed::{Feed, Listen};
 use super::registry::{NotRegistered, Registry};
 use super::revocations::Revocations;
@@ -185,14 +185,26 @@ impl<C: Send + Sync + 'static> Sessions<C> {
         self.renew_entry(&entry, credential).await
     }
 
-    /// The same with an identity that was proven by a request of its own.
+    /// The same with an identity that was proven by a request of its own. Its credential is not
+    /// known here, so the verifier is not [asked again](SessionsBuilder::recheck_every) about it;
+    /// `renewal_handler` keeps it.
     ///
     /// # Errors
     ///
     /// If it does not renew the session; see [`RenewError`].
     pub fn renew_with(&self, id: SessionId, identity: Identity<C>) -> Result<Duration, RenewError> {
+        self.renew_by(id, identity, None)
+    }
+
+    /// The same with the credential that it rests on, for those who ask the verifier again.
+    pub(crate) fn renew_by(
+        &self,
+        id: SessionId,
+        identity: Identity<C>,
+        credential: Option<Credential>,
+    ) -> Result<Duration, RenewError> {
         let entry = self.inner.registry.find(id).ok_or(RenewError::Ended)?;
-        self.adopt(&entry, identity, None)
+        self.adopt(&entry, identity, credential)
     }
 
     /// What happens from now on. A reader that falls more than 1,024 events behind is told how many
@@ -271,15 +283,20 @@ impl<C: Send + Sync + 'static> Sessions<C> {
         let inner = &self.inner;
         let since = inner.settings.clock.now();
         let deadline = inner.settings.deadline(&identity, since, since);
+        let recheck = inner.settings.recheck_of(&identity, credential);
         let entry = Arc::new(Entry::new(
             Arc::clone(policy),
             identity,
+            recheck,
             since,
             deadline,
             peer,
         ));
-        entry.set_recheck(inner.settings.recheck_of(&entry, credential));
-        inner.registry.register(&entry)?;
+        if let Err(why) = inner.registry.register(&entry) {
+            // A shutdown may have counted it, and waits.
+            inner.emptied.notify_waiters();
+            return Err(why);
+        }
         if let Some(wake) = entry.next_wake(inner.settings.warning_in_milliseconds()) {
             inner.schedule(wake, entry.id);
         }
@@ -341,7 +358,8 @@ impl<C: Send + Sync + 'static> Sessions<C> {
             return Err(RenewError::Revoked);
         }
         let since = entry.since;
-        let renewed = entry.renew(identity, |identity| {
+        let recheck = inner.settings.recheck_of(&identity, credential);
+        let renewed = entry.renew(identity, recheck, |identity| {
             inner.settings.deadline(identity, since, now)
         });
         let deadline = match renewed {
@@ -355,7 +373,6 @@ impl<C: Send + Sync + 'static> Sessions<C> {
                 return Err(why);
             }
         };
-        entry.set_recheck(inner.settings.recheck_of(entry, credential));
         // It may have been revoked since it was looked at; who revoked it has looked already.
         if entry.with_identity(|identity| inner.registry.revocations.cover(identity)) {
             self.end([Arc::clone(entry)], &CloseCause::Revoked);
@@ -522,10 +539,20 @@ impl<C: Send + Sync + 'static> Inner<C> {
         entries: impl IntoIterator<Item = Arc<Entry<C>>>,
         cause: &CloseCause,
     ) -> usize {
+        self.end_with(entries, cause, |entry| entry.end(cause.clone()))
+    }
+
+    /// Ends those that `end` finds have to.
+    fn end_with(
+        self: &Arc<Self>,
+        entries: impl IntoIterator<Item = Arc<Entry<C>>>,
+        cause: &CloseCause,
+        end: impl Fn(&Entry<C>) -> (bool, Option<Arc<dyn Evict>>),
+    ) -> usize {
         let mut ended = 0;
         let mut closing = Vec::new();
         for entry in entries {
-            let (ours, socket) = entry.end(cause.clone());
+            let (ours, socket) = end(&entry);
             ended += usize::from(ours);
             let Some(socket) = socket else { continue };
             let frame = entry.policy.codes.frame(cause);
@@ -587,7 +614,7 @@ impl<C: Send + Sync + 'static> Inner<C> {
                 lock(&self.timers).push(wake.max(now + 1), entry.id);
             }
         }
-        self.end(expired, &CloseCause::Expired);
+        self.end_with(expired, &CloseCause::Expired, |entry| entry.expire(now));
         if !rechecks.is_empty() {
             tokio::spawn(keeper::recheck(Arc::clone(self), rechecks));
         }
@@ -616,10 +643,11 @@ impl<C: Send + Sync + 'static> Inner<C> {
                     false => CloseCause::Unavailable,
                 }
             }
-            Err(_) if !entry.is_rechecked_by(credential) => return,
             Err(_) => CloseCause::Refused,
         };
-        self.end([Arc::clone(entry)], &cause);
+        self.end_with([Arc::clone(entry)], &cause, |entry| {
+            entry.disprove(credential, cause.clone())
+        });
     }
 
     /// How long the store has been silent, and what that means.
@@ -680,10 +708,14 @@ impl<C> Settings<C> {
         }
     }
 
-    fn recheck_of(&self, entry: &Entry<C>, credential: Option<Credential>) -> Option<Box<Recheck>> {
+    fn recheck_of(
+        &self,
+        identity: &Identity<C>,
+        credential: Option<Credential>,
+    ) -> Option<Box<Recheck>> {
         let every = self.recheck?;
         let credential = credential?;
-        if entry.with_identity(Identity::is_single_use) {
+        if identity.is_single_use() {
             return None;
         }
         let now = milliseconds(self.clock.now());

@@ -139,6 +139,11 @@ where
         lock(&self.inner).ended_by_client
     }
 
+    /// Takes note that the client has ended it, which only who reads the messages can tell.
+    pub(super) fn end_by_client(&self) {
+        lock(&self.inner).ended_by_client = true;
+    }
+
     /// Takes the socket out. Who waited for it is woken, and finds that it is gone.
     pub(super) fn take(&self) -> Option<S> {
         let mut inner = lock(&self.inner);

@@ -59,7 +59,8 @@ impl TicketStore for MemoryTickets {
         if shelf.records.len() >= self.capacity {
             return Err(StoreError::Full);
         }
-        let end = now + lifetime;
+        // A lifetime that no clock can tell is a long one.
+        let end = now + lifetime.min(LONGEST);
         shelf.records.insert(key, (end, record));
         shelf.order.push_back((end, key));
         Ok(())
@@ -87,3 +88,6 @@ impl Shelf {
         }
     }
 }
+
+/// No ticket waits for longer.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);

@@ -5,6 +5,7 @@
 //! once and to one that has to be waited for, and all four have to agree. Beside the row it holds
 //! the answer against the contract of every refusal.
 
+mod live;
 mod outcome;
 mod site;
 mod table;
@@ -13,16 +14,21 @@ mod authorization;
 mod conflicts;
 mod cookie;
 mod ecosystem;
+mod expiry;
 mod faults;
 mod handshake;
 mod jupyter;
 mod kubernetes;
+mod ledger;
 mod limits;
 mod origin;
+mod pending;
 mod phoenix;
 mod query;
 mod readiness;
 mod refusals;
+mod renewal;
+mod revocation;
 mod routes;
 mod scopes;
 mod secrets;
