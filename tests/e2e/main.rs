@@ -8,10 +8,14 @@
 mod browser;
 mod clients;
 mod compose;
+mod dialects;
+mod guarded;
 mod kernels;
 mod link;
 mod notebook;
 mod secrets;
+mod sessions;
 mod shutdown;
+mod tickets;
 mod transports;
 mod upgrades;
