@@ -27,6 +27,10 @@ fmt:
 bench:
     cargo run --release -p portcullis-bench
 
+# Thousands of guarded sockets in one process; writes its figures to docs/load.md.
+load *options:
+    cargo run --release -p portcullis-bench -- load {{options}}
+
 # The API documentation, opened in a browser.
 docs:
     cargo doc --workspace --no-deps --all-features --open

@@ -2,9 +2,12 @@
 
 mod admission;
 mod callgrind;
+mod client;
 mod handshake;
+mod load;
 mod page;
 mod pin;
+mod process;
 mod report;
 
 use std::error::Error;
@@ -57,6 +60,17 @@ enum Command {
         turns: u32,
     },
 
+    /// Thousands of guarded sockets: their memory, their ends, and those who never say who they
+    /// are; also into `docs/load.md`.
+    Load {
+        /// Only this part.
+        part: Option<load::Part>,
+
+        /// Fails if a goal is missed, and leaves the page as it is.
+        #[arg(long)]
+        check: bool,
+    },
+
     /// The time to open a sealed cookie, beside axum-extra's encrypted one.
     Opening,
 
@@ -73,6 +87,10 @@ enum Command {
     /// Runs a server, for `handshake`.
     #[command(hide = true)]
     Serve { kind: handshake::Kind },
+
+    /// Runs a server, for `load`.
+    #[command(hide = true)]
+    ServeLoad(load::Setup),
 }
 
 const TURNS: u32 = 15;
@@ -89,6 +107,7 @@ impl Command {
                 print!("{}", admission::functions_of(&admission::measure(&filter)?));
             }
             Self::Handshake { turns } => println!("{}", handshake::table(turns)?),
+            Self::Load { part, check } => return load::run(part, check),
             Self::Opening => println!("{}", admission::opening_table()?),
             Self::Rounds {
                 row,
@@ -96,6 +115,7 @@ impl Command {
                 nothing,
             } => admission::run(&row, rounds, nothing),
             Self::Serve { kind } => handshake::serve(kind)?,
+            Self::ServeLoad(setup) => load::serve(&setup)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -118,7 +138,7 @@ fn all() -> Result<(), Box<dyn Error>> {
 /// Prints a table and puts it into the docs.
 fn publish(name: &str, text: &str) -> Result<(), Box<dyn Error>> {
     println!("{text}");
-    Ok(page::write(name, text)?)
+    Ok(page::write("benchmarks.md", name, text)?)
 }
 
 fn check() -> Result<ExitCode, Box<dyn Error>> {

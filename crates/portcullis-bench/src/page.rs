@@ -1,19 +1,18 @@
-//! The figures in the docs: the page `docs/benchmarks.md`, between its markers.
+//! The figures in the docs: the pages `benchmarks.md` and `load.md`, between their markers.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/benchmarks.md");
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 
-/// Replaces what stands between `<!-- name -->` and `<!-- /name -->`.
-pub(crate) fn write(name: &str, text: &str) -> io::Result<()> {
-    let page = fs::read_to_string(PAGE)?;
-    match replace(&page, name, text) {
-        Some(page) => fs::write(PAGE, page),
+/// Replaces what stands in a page between `<!-- name -->` and `<!-- /name -->`.
+pub(crate) fn write(page: &str, name: &str, text: &str) -> io::Result<()> {
+    let path = Path::new(DOCS).join(page);
+    match replace(&fs::read_to_string(&path)?, name, text) {
+        Some(replaced) => fs::write(path, replaced),
         None => Err(io::Error::other(format!(
-            "{} has no place for `{name}`",
-            Path::new(PAGE).display()
+            "{page} has no place for `{name}`"
         ))),
     }
 }

@@ -5,10 +5,10 @@ use std::error::Error;
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::load::{self, Target};
-use super::process::Server;
 use super::server::Kind;
 use crate::callgrind;
+use crate::client::{self, Target};
+use crate::process::Server;
 
 const FEW: u32 = 20;
 const MANY: u32 = 120;
@@ -32,7 +32,7 @@ async fn run(kind: Kind, header: &str, handshakes: u32) -> Result<f64, Box<dyn E
     .map_err(callgrind::name_valgrind)?;
     let target = Target::new(server.first_line()?.parse()?, "/ws", header);
     for _ in 0..handshakes {
-        load::one(&target).await?;
+        client::one(&target).await?;
     }
     // The last one's end has to arrive before the server is stopped.
     tokio::time::sleep(Duration::from_millis(500)).await;

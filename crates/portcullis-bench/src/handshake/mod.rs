@@ -5,20 +5,18 @@
 //! compared is only ever compared within a turn.
 
 mod instructions;
-mod load;
 mod peers;
-mod process;
 mod server;
 
 use std::error::Error;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use self::load::Target;
-use self::process::Server;
 pub(crate) use self::server::{Kind, serve};
 use crate::admission::{TOKEN, base64url};
+use crate::client::{self, Target};
 use crate::pin::{LOAD, pin};
+use crate::process::Server;
 use crate::report::{Table, median};
 
 /// What the others are compared with. They are sent the same request as the row with the
@@ -152,7 +150,7 @@ impl Mode {
             return Ok(());
         };
         let before = server.cpu_seconds()?;
-        let handshakes = load::handshakes(target, slice).await?;
+        let handshakes = client::handshakes(target, slice).await?;
         // A socket's end is work of the handshake, too.
         tokio::time::sleep(Duration::from_millis(50)).await;
         let spent = server.cpu_seconds()? - before;
@@ -165,10 +163,10 @@ impl Mode {
             return Ok(());
         };
         // The first ones grow what all later ones share.
-        drop(load::sockets(target, 50).await?);
+        drop(client::sockets(target, 50).await?);
         tokio::time::sleep(Duration::from_millis(500)).await;
         let before = server.resident_kib()?;
-        let open = load::sockets(target, SOCKETS as usize).await?;
+        let open = client::sockets(target, SOCKETS as usize).await?;
         tokio::time::sleep(Duration::from_millis(500)).await;
         let grown = server.resident_kib()? - before;
         drop(open);

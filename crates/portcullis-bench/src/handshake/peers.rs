@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::load::Target;
-use super::process::Server;
 use crate::admission::TOKEN;
+use crate::client::Target;
+use crate::process::Server;
 
 /// A server, or why there is none.
 type Peer = Result<(Server, Target), String>;

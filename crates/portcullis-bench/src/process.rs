@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -20,7 +20,23 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `command` on the servers' core.
     pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
-        let child = command.stdin(Stdio::null()).spawn()?;
+        Self::spawn(command.stdin(Stdio::null()))
+    }
+
+    /// The same with pipes to tell it something and to hear of it.
+    pub(crate) fn start_with_pipes(
+        command: &mut Command,
+    ) -> io::Result<(Self, ChildStdin, ChildStdout)> {
+        let mut server = Self::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+        let (input, output) = (server.child.stdin.take(), server.child.stdout.take());
+        match (input, output) {
+            (Some(input), Some(output)) => Ok((server, input, output)),
+            _ => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn spawn(command: &mut Command) -> io::Result<Self> {
+        let child = command.spawn()?;
         let server = Self {
             child,
             folder: None,

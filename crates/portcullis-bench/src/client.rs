@@ -1,4 +1,4 @@
-//! The load: handshakes over TCP, as fast as the server answers them.
+//! A client: handshakes over TCP, as fast as the server answers them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 const AT_ONCE: usize = 32;
 
 /// A masked Close frame with the code 1000.
-const CLOSE: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+pub(crate) const CLOSE: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
 
 /// Where to connect, and what to send.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ pub(crate) async fn sockets(target: &Target, count: usize) -> io::Result<Vec<Tcp
 
 /// A socket whose handshake is done. Dropping it resets the connection, which leaves no
 /// `TIME_WAIT` behind, so ports do not run out.
-async fn open(target: &Target) -> io::Result<TcpStream> {
+pub(crate) async fn open(target: &Target) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(target.address).await?;
     stream.set_nodelay(true)?;
     stream.set_zero_linger()?;
