@@ -2,18 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use portcullis_e2e::{Browser, Server, leaks};
+use portcullis_e2e::{Browser, Server, leaks, new_secret};
+use serde_json::Value;
 
 /// The ways that open from the page's own origin, and the carrier that the handler is told.
-const OPEN_AT_HOME: [(&str, &str); 7] = [
+const OPEN_AT_HOME: [(&str, &str); 16] = [
     ("any", "subprotocol"),
     ("cookie", "cookie"),
+    ("ddp", "message"),
+    ("fhir", "message"),
+    ("first-message", "message"),
+    ("graphql", "message"),
     ("jupyter", "subprotocol"),
     ("jupyter-app", "subprotocol"),
     ("kubernetes", "subprotocol"),
     ("phoenix", "subprotocol"),
     ("query", "query"),
+    ("renew-message", "query"),
+    ("renew-post", "query"),
+    ("ticket-message", "message"),
+    ("ticket-query", "query"),
+    ("ticket-subprotocol", "subprotocol"),
 ];
+
+/// Of these, the ways that are tried from the page's own origin alone.
+const ONLY_AT_HOME: [&str; 3] = ["cookie", "renew-message", "renew-post"];
 
 #[tokio::test]
 async fn every_way_ends_as_it_should() {
@@ -49,7 +62,7 @@ async fn every_way_ends_as_it_should() {
         let mut expected = BTreeMap::from(OPEN_AT_HOME);
         if target != "self" {
             // An explicit credential may come from any page. A cookie only from our own.
-            expected.remove("cookie");
+            expected.retain(|way, _| !ONLY_AT_HOME.contains(way));
         }
         assert_eq!(opened, expected, "towards {target}");
     }
@@ -60,6 +73,53 @@ async fn every_way_ends_as_it_should() {
             "{result:#}"
         );
     }
+}
+
+/// What only some servers and some people have: logins that end soon, and the scope `admin`.
+#[tokio::test]
+async fn the_end_of_a_session_is_seen_on_the_page() {
+    let root = new_secret();
+    let server = Server::transports()
+        .argument("--user")
+        .argument(&format!("root={root}:admin"))
+        .argument("--token-lifetime")
+        .argument("4")
+        .start();
+    server.keep_secret(&root);
+    let browser = Browser::start().await;
+    let ways = [
+        "renew-message",
+        "renew-post",
+        "expiry",
+        "sessions",
+        "revoke",
+    ];
+    let page = format!("{}?ways={}", server.base(), ways.join(","));
+    browser.open(&page).await;
+    let user = browser.element("#user option[value=root]").await;
+    user.click().await.expect("an option can be chosen");
+    try_all(&browser, &root).await;
+    for width in [1280, 390] {
+        browser.screenshot("transports-sessions", width).await;
+    }
+
+    let results = browser
+        .run("return window.portcullisResults;", Vec::new())
+        .await;
+    let results = results.as_array().expect("a list of results");
+    let tried: Vec<_> = results.iter().map(|result| &result["way"]).collect();
+    assert_eq!(tried, ways, "each once");
+    for result in results {
+        assert_eq!(result["ok"], true, "{result:#}");
+        assert!(leaks(&result.to_string(), std::slice::from_ref(&root)).is_empty());
+    }
+    let fact = |way: &str, name: &str| {
+        let result = results.iter().find(|result| result["way"] == way);
+        result.map_or(Value::Null, |result| result["facts"][name].clone())
+    };
+    assert_eq!(fact("expiry", "Closed with"), "3000, credential expired");
+    assert_eq!(fact("revoke", "Closed with"), "3003, credential revoked");
+    assert_eq!(fact("sessions", "Sessions"), 1);
 }
 
 /// A page that is always green would not be worth much.

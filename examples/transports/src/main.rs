@@ -35,9 +35,10 @@ use crate::options::Options;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    // At `trace` tungstenite prints every message that it receives, and some of them are tokens.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter.add_directive("tungstenite=debug".parse()?))
         .with_writer(std::io::stderr)
         .init();
     let options = Options::parse();

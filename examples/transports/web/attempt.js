@@ -3,10 +3,10 @@
 const PATIENCE = 6_000;
 
 /**
- * Ends in every case: `{ outcome: "opened", protocol, seen, echoed }`, `{ outcome: "refused", code, reason, clean }` or
- * `{ outcome: "threw", error }`.
+ * Ends in every case: `{ outcome: "opened", protocol, seen, spoke, facts }`, where `spoke` is null or what went wrong in the talk;
+ * `{ outcome: "refused", code, reason, clean }` or `{ outcome: "threw", error }`.
  */
-export function attempt(url, protocols) {
+export function attempt(url, protocols, talk, patience = PATIENCE) {
   return new Promise((resolve) => {
     let socket;
     try {
@@ -15,22 +15,36 @@ export function attempt(url, protocols) {
       return resolve({ outcome: "threw", error: `${error.name}: ${error.message}` });
     }
 
-    const question = `echo ${Math.random()}`;
     let seen = null;
+    // One after the other, also where a message makes the page wait.
+    let work = Promise.resolve();
+    const say = (message) => socket.send(typeof message === "string" ? message : JSON.stringify(message));
     const finish = (result) => {
       clearTimeout(timer);
       socket.onclose = socket.onmessage = null;
       socket.close();
       resolve(result);
     };
-    const timer = setTimeout(() => finish({ outcome: "refused", code: 0, reason: "no answer in time", clean: false }), PATIENCE);
-
-    // The first frame tells what the handler saw; after it, everything comes back as it went.
-    socket.onmessage = ({ data }) => {
-      if (seen) return finish({ outcome: "opened", protocol: socket.protocol, seen, echoed: data === question });
-      seen = JSON.parse(data);
-      socket.send(question);
+    const opened = (spoke, facts = {}) => finish({ outcome: "opened", protocol: socket.protocol, seen, spoke, facts });
+    const refused = (code, reason, clean) => finish({ outcome: "refused", code, reason, clean });
+    const step = (react) => {
+      work = work.then(react).then(
+        (told = {}) => {
+          seen = told.seen ?? seen;
+          if (told.done) opened(null, told.facts);
+        },
+        (error) => (seen ? opened(error.message) : refused(0, error.message, false)),
+      );
     };
-    socket.onclose = ({ code, reason, wasClean }) => finish({ outcome: "refused", code, reason, clean: wasClean });
+    const timer = setTimeout(() => (seen ? opened("There was no answer in time.") : refused(0, "no answer in time", false)), patience);
+
+    socket.onopen = () => step(() => talk.open(say));
+    socket.onmessage = ({ data }) => step(() => talk.hear(data, say));
+    socket.onclose = (event) =>
+      step(() => {
+        if (!seen) return refused(event.code, event.reason, event.wasClean);
+        if (talk.close) return talk.close(event);
+        throw new Error(`It was closed with ${event.code}.`);
+      });
   });
 }
