@@ -1,0 +1,150 @@
+use portcullis_e2e::node;
+use serde_json::{Value, json};
+
+use super::{TIMEOUT, UNAUTHORIZED};
+use crate::guarded::Guarded;
+
+const CLIENTS: [&str; 2] = ["ddp.js", "simpleddp"];
+const LOGGED_OUT: &str = "You've been logged out by the server. Please log in again.";
+
+#[tokio::test]
+async fn ddp_clients_log_in() {
+    let guarded = Guarded::start(&["--token-lifetime", "3600"]);
+    let login = json!(["login", { "resume": guarded.alice() }]);
+    for client in CLIENTS {
+        let outcome = ddp(
+            client,
+            Some(&guarded),
+            json!({ "calls": [login, ["whoami"]] }),
+        )
+        .await;
+        assert_eq!(
+            outcome["results"][0]["result"]["id"], "alice",
+            "{client}: {outcome}"
+        );
+        assert_eq!(
+            outcome["results"][1]["result"], "alice",
+            "{client}: {outcome}"
+        );
+        assert_eq!(outcome["closed"], json!([]), "{client}: {outcome}");
+    }
+}
+
+#[tokio::test]
+async fn ddp_clients_are_told_that_a_token_is_wrong() {
+    let guarded = Guarded::start(&[]);
+    let wrong = json!(["login", { "resume": guarded.server.foreign_secret() }]);
+    let right = json!(["login", { "resume": guarded.alice() }]);
+    for client in CLIENTS {
+        let calls = json!({ "calls": [wrong, right, ["whoami"]] });
+        let outcome = ddp(client, Some(&guarded), calls).await;
+        let error = &outcome["results"][0]["error"];
+        assert_eq!(error["error"], 403, "{client}: {outcome}");
+        assert_eq!(error["reason"], LOGGED_OUT, "{client}: {outcome}");
+        assert_eq!(
+            outcome["results"][2]["result"], "alice",
+            "{client}: {outcome}"
+        );
+    }
+}
+
+/// And simpleddp, which keeps the token of the result, comes again by itself.
+#[tokio::test]
+async fn ddp_clients_are_closed_at_expiry() {
+    let guarded = Guarded::start(&["--token-lifetime", "2"]);
+    let login = json!(["login", { "resume": guarded.alice() }]);
+    for client in CLIENTS {
+        let mut scenario = json!({ "calls": [login, ["whoami"]], "closes": true });
+        if client == "simpleddp" {
+            scenario["again"] = json!(["whoami"]);
+        }
+        let outcome = ddp(client, Some(&guarded), scenario).await;
+        assert_eq!(
+            outcome["results"][1]["result"], "alice",
+            "{client}: {outcome}"
+        );
+        assert_eq!(
+            outcome["closed"][0]["code"], UNAUTHORIZED,
+            "{client}: {outcome}"
+        );
+        if client == "simpleddp" {
+            assert_eq!(outcome["again"], "alice", "{client}: {outcome}");
+        }
+    }
+}
+
+/// What no well-behaved client does.
+#[tokio::test]
+async fn ddp_by_the_message() {
+    let guarded = Guarded::start(&[]);
+    let connect = json!({ "msg": "connect", "version": "1", "support": ["1"] });
+    let whoami = json!({ "msg": "method", "method": "whoami", "id": "1", "params": [] });
+
+    for (first, reason) in [
+        (whoami.to_string(), "Must connect first"),
+        ("hello".to_owned(), "Parse error"),
+    ] {
+        let mut socket = guarded.pending("ws/ddp").await;
+        socket.say(&first).await;
+        let error = socket.hear_json().await;
+        assert_eq!(
+            (&error["msg"], &error["reason"]),
+            (&json!("error"), &json!(reason))
+        );
+    }
+
+    let mut socket = guarded.pending("ws/ddp").await;
+    socket.say_json(&connect).await;
+    let connected = socket.hear_json().await;
+    assert_eq!(connected["msg"], "connected", "{connected}");
+    assert!(connected["session"].is_string(), "{connected}");
+    socket.say_json(&connect).await;
+    assert_eq!(socket.hear_json().await["reason"], "Already connected");
+
+    let mut socket = guarded.pending("ws/ddp").await;
+    socket
+        .say_json(&json!({ "msg": "connect", "version": "0", "support": ["0"] }))
+        .await;
+    assert_eq!(
+        socket.hear_json().await,
+        json!({ "msg": "failed", "version": "1" })
+    );
+
+    // Whoever only connects is still nobody.
+    let mut socket = guarded.pending("ws/ddp").await;
+    socket.say_json(&connect).await;
+    socket.hear_json().await;
+    assert_eq!(socket.close_code().await, TIMEOUT);
+}
+
+/// So that a driver which fails against our server fails because of our server.
+#[tokio::test]
+async fn the_ddp_driver_works_with_a_server_as_meteor_is() {
+    let control = json!({ "users": { "good": "alice" }, "lifetime": 300 });
+    let login = |token: &str| json!(["login", { "resume": token }]);
+    for client in CLIENTS {
+        let calls = json!([login("bad"), login("good"), ["whoami"]]);
+        let mut scenario = json!({ "control": control, "calls": calls, "closes": true });
+        if client == "simpleddp" {
+            scenario["again"] = json!(["whoami"]);
+        }
+        let outcome = ddp(client, None, scenario).await;
+        assert_eq!(
+            outcome["results"][0]["error"]["reason"], LOGGED_OUT,
+            "{client}: {outcome}"
+        );
+        assert_eq!(
+            outcome["results"][2]["result"], "alice",
+            "{client}: {outcome}"
+        );
+        assert_eq!(outcome["closed"][0]["code"], 1000, "{client}: {outcome}");
+    }
+}
+
+async fn ddp(client: &str, guarded: Option<&Guarded>, mut scenario: Value) -> Value {
+    if let Some(guarded) = guarded {
+        scenario["url"] = guarded.websocket_url("ws/ddp").into();
+    }
+    let outcome = node("ddp.cjs", &[client, &scenario.to_string()]).await;
+    outcome.unwrap_or_else(|error| panic!("{client}: {error}"))
+}

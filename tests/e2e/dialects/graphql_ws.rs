@@ -1,0 +1,156 @@
+use portcullis_e2e::node;
+use serde_json::{Value, json};
+
+use crate::guarded::{Guarded, Socket};
+
+#[tokio::test]
+async fn graphql_ws_asks_and_subscribes() {
+    let guarded = Guarded::start(&["--token-lifetime", "3600"]);
+    let alice = guarded.alice();
+    let bearer = format!("Bearer {alice}");
+    for payload in [
+        json!({ "token": alice }),
+        json!({ "Authorization": bearer }),
+    ] {
+        let scenario = json!({ "payloads": [payload], "query": true, "ticks": 3 });
+        let outcome = graphql(Some(&guarded), scenario).await;
+        assert_eq!(outcome["query"]["data"]["whoami"], "alice", "{outcome}");
+        assert!(outcome["query"]["data"]["hello"].is_string(), "{outcome}");
+        assert_eq!(
+            outcome["ticks"][1].as_array().map(Vec::len),
+            Some(3),
+            "{outcome}"
+        );
+        assert_eq!(outcome["error"], Value::Null, "{outcome}");
+    }
+}
+
+/// The client takes 4401 for final: it does not come again with what was refused.
+#[tokio::test]
+async fn graphql_ws_gives_up_with_a_wrong_token() {
+    let guarded = Guarded::start(&[]);
+    for payload in [
+        json!({ "token": guarded.server.foreign_secret() }),
+        json!({ "Authorization": format!("Bearer {}", guarded.server.foreign_secret()) }),
+        json!({}),
+    ] {
+        let outcome = graphql(
+            Some(&guarded),
+            json!({ "payloads": [payload], "query": true }),
+        )
+        .await;
+        assert_eq!(outcome["error"]["code"], 4401, "{outcome}");
+        assert_eq!(outcome["attempts"], 1, "{outcome}");
+        assert_eq!(outcome["connected"], 0, "{outcome}");
+    }
+}
+
+/// It takes 4403 for a reason to come again, and asks for new parameters: the recipe for tokens
+/// that expire. Its subscription goes on.
+#[tokio::test]
+async fn graphql_ws_comes_again_after_expiry() {
+    let guarded = Guarded::start(&["--token-lifetime", "2"]);
+    let payloads = json!([{ "token": guarded.alice() }, { "token": guarded.bob }]);
+    let scenario = json!({ "payloads": payloads, "ticks": 2, "connections": 2 });
+    let outcome = graphql(Some(&guarded), scenario).await;
+    assert_eq!(outcome["closed"][0]["code"], 4403, "{outcome}");
+    assert_eq!(outcome["payloads"], 2, "{outcome}");
+    assert_eq!(outcome["connected"], 2, "{outcome}");
+    assert_eq!(outcome["error"], Value::Null, "{outcome}");
+}
+
+#[tokio::test]
+async fn graphql_ws_gives_up_when_it_is_revoked() {
+    let guarded = Guarded::start(&["--token-lifetime", "3600"]);
+    let then = json!({
+        "url": guarded.url("revoke"), "token": guarded.root, "body": { "subject": "alice" }
+    });
+    let payloads = json!([{ "token": guarded.alice() }]);
+    let scenario = json!({ "payloads": payloads, "ticks": 1_000_000, "then": then });
+    let outcome = graphql(Some(&guarded), scenario).await;
+    assert_eq!(outcome["then"]["status"], 200, "{outcome}");
+    assert_eq!(outcome["then"]["body"]["closed"], 1, "{outcome}");
+    assert_eq!(outcome["error"]["code"], 4401, "{outcome}");
+    assert_eq!(outcome["attempts"], 1, "{outcome}");
+}
+
+/// What no well-behaved client does.
+#[tokio::test]
+async fn graphql_ws_by_the_message() {
+    let guarded = Guarded::start(&[]);
+    let init = json!({ "type": "connection_init", "payload": { "token": guarded.alice() } });
+    let wrong = json!({
+        "type": "connection_init", "payload": { "token": guarded.server.foreign_secret() }
+    });
+    let query = json!({ "id": "1", "type": "subscribe", "payload": { "query": "{ whoami }" } });
+    let ack = json!({ "type": "connection_ack" });
+
+    let mut socket = graphql_socket(&guarded).await;
+    assert_eq!(socket.protocol.as_deref(), Some("graphql-transport-ws"));
+    socket.say_json(&init).await;
+    assert_eq!(socket.hear_json().await["type"], ack["type"]);
+    socket.say_json(&query).await;
+    let next = socket.hear_json().await;
+    assert_eq!(next["payload"]["data"]["whoami"], "alice", "{next}");
+    assert_eq!(socket.hear_json().await["type"], "complete");
+    socket.say_json(&init).await;
+    assert_eq!(socket.close_code().await, 4429, "a second init");
+
+    for (name, message, code) in [
+        ("subscribes first", query.to_string(), 4401),
+        ("a wrong token", wrong.to_string(), 4401),
+        ("no JSON", "hello".to_owned(), 4400),
+        ("no such type", r#"{"type":"hello"}"#.to_owned(), 4400),
+    ] {
+        let mut socket = graphql_socket(&guarded).await;
+        socket.say(&message).await;
+        assert_eq!(socket.close_code().await, code, "{name}");
+    }
+
+    let mut socket = graphql_socket(&guarded).await;
+    assert_eq!(socket.close_code().await, 4408, "says nothing");
+}
+
+/// So that a driver which fails against our server fails because of our server.
+#[tokio::test]
+async fn the_graphql_driver_works_with_its_own_server() {
+    let users = json!({ "good": "alice", "better": "alice" });
+    let (good, bad) = (json!({ "token": "good" }), json!({ "token": "bad" }));
+
+    let scenario = json!({
+        "control": { "users": users }, "payloads": [good], "query": true, "ticks": 3
+    });
+    let outcome = graphql(None, scenario).await;
+    assert_eq!(outcome["query"]["data"]["whoami"], "alice", "{outcome}");
+    assert_eq!(outcome["ticks"][1], json!([0, 1, 2]), "{outcome}");
+
+    for (refusal, attempts) in [(4401, 1), (4403, 3)] {
+        let control = json!({ "users": users, "refusal": refusal });
+        let scenario = json!({ "control": control, "payloads": [bad], "query": true });
+        let outcome = graphql(None, scenario).await;
+        assert_eq!(outcome["error"]["code"], refusal, "{outcome}");
+        assert_eq!(outcome["attempts"], attempts, "{outcome}");
+    }
+
+    let control = json!({ "users": users, "lifetime": 300 });
+    let payloads = json!([{ "token": "good" }, { "token": "better" }]);
+    let scenario =
+        json!({ "control": control, "payloads": payloads, "ticks": 2, "connections": 2 });
+    let outcome = graphql(None, scenario).await;
+    assert_eq!(outcome["closed"][0]["code"], 4403, "{outcome}");
+    assert_eq!(outcome["connected"], 2, "{outcome}");
+}
+
+async fn graphql(guarded: Option<&Guarded>, mut scenario: Value) -> Value {
+    if let Some(guarded) = guarded {
+        scenario["url"] = guarded.websocket_url("ws/graphql").into();
+    }
+    let outcome = node("graphql.cjs", &[&scenario.to_string()]).await;
+    outcome.unwrap_or_else(|error| panic!("{error}"))
+}
+
+async fn graphql_socket(guarded: &Guarded) -> Socket {
+    let headers = [("sec-websocket-protocol", "graphql-transport-ws")];
+    let socket = Socket::open(&guarded.websocket_url("ws/graphql"), &headers).await;
+    socket.unwrap_or_else(|status| panic!("{status}"))
+}
