@@ -33,7 +33,8 @@ impl Auth {
         });
         let tokens: Vec<_> = tokens.collect::<Result<_, Box<dyn Error>>>()?;
         let token_lifetime = options.token_lifetime.map(Duration::from_secs);
-        let redis = options.redis.as_deref().map(Redis::open).transpose()?;
+        let redis = options.redis.as_deref().map(Redis::open).transpose();
+        let redis = redis.map_err(|error| format!("--redis: {error}"))?;
 
         let shelf = match &redis {
             Some(redis) => Shelf::Redis(RedisTickets::new(redis)),
