@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -82,7 +83,9 @@ impl<C: Send + Sync + 'static> GuardedSocket<C> {
     /// If the socket is closed, the session has ended, or the client reads too slowly; see
     /// [`GuardedUpgrade::max_write_buffer_size`](crate::GuardedUpgrade::max_write_buffer_size).
     pub async fn send(&mut self, message: Message) -> Result<(), Error> {
-        SinkExt::send(self, message).await
+        let mut message = Some(to_wire(message));
+        let sent = poll_fn(|context| self.guarded.poll_send(context, &mut message));
+        sent.await.map_err(failed)
     }
 }
 

@@ -179,36 +179,44 @@ impl<C, F> GuardedUpgrade<C, F> {
         C: Send + Sync + 'static,
         F: OnFailedUpgrade,
     {
-        let response = respond(self.key, self.protocol.as_ref());
-        let (on_upgrade, config) = (self.on_upgrade, self.config);
-        let (session, grant, protocol) = (self.session, self.grant, self.protocol);
-        let on_failed_upgrade = self.on_failed_upgrade;
+        let response = respond(self.key.as_ref(), self.protocol.as_ref());
+        // Boxed, since what it holds would count for every socket for as long as that is open.
+        let opening = Box::pin(self.open());
         tokio::spawn(async move {
-            let upgraded = match on_upgrade.await {
-                Ok(upgraded) => upgraded,
-                Err(error) => return on_failed_upgrade.call(Error::new(error)),
-            };
-            let limit = if session.is_some() {
-                usize::MAX
-            } else {
-                MOST_READ
-            };
-            let stream = Metered::new(TokioIo::new(upgraded), limit);
-            let socket = Wire::from_raw_socket(stream, Role::Server, Some(config)).await;
-            // The handler's future holds a handle, and not the socket.
-            let guarded = match (session, grant.dialect.is_some()) {
-                (Some(session), false) => {
-                    let guarded = session.guard(socket, close_message);
-                    Some(GuardedSocket::new(guarded, protocol, None))
-                }
-                // Boxed, since what it holds would count for every socket as long as it is open.
-                (session, _) => Box::pin(begin(socket, session, grant, protocol)).await,
-            };
-            if let Some(guarded) = guarded {
+            if let Some(guarded) = opening.await {
                 handler(guarded).await;
             }
         });
         response
+    }
+
+    /// Waits for the connection, and for the identity if there is none. The handler gets a handle,
+    /// and not the socket.
+    async fn open(self) -> Option<GuardedSocket<C>>
+    where
+        C: Send + Sync + 'static,
+        F: OnFailedUpgrade,
+    {
+        let upgraded = match self.on_upgrade.await {
+            Ok(upgraded) => upgraded,
+            Err(error) => {
+                self.on_failed_upgrade.call(Error::new(error));
+                return None;
+            }
+        };
+        let limit = match self.session {
+            Some(_) => usize::MAX,
+            None => MOST_READ,
+        };
+        let stream = Metered::new(TokioIo::new(upgraded), limit);
+        let socket = Wire::from_raw_socket(stream, Role::Server, Some(self.config)).await;
+        match (self.session, self.grant.dialect.is_some()) {
+            (Some(session), false) => {
+                let guarded = session.guard(socket, close_message);
+                Some(GuardedSocket::new(guarded, self.protocol, None))
+            }
+            (session, _) => begin(socket, session, self.grant, self.protocol).await,
+        }
     }
 }
 
@@ -237,7 +245,7 @@ async fn begin<C: Send + Sync + 'static>(
 }
 
 /// The response that opens a socket: RFC 6455 §4.2.2, and RFC 8441 §5 over HTTP/2.
-fn respond(key: Option<SecWebsocketKey>, protocol: Option<&HeaderValue>) -> Response {
+fn respond(key: Option<&SecWebsocketKey>, protocol: Option<&HeaderValue>) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     if let Some(protocol) = protocol {
@@ -246,7 +254,7 @@ fn respond(key: Option<SecWebsocketKey>, protocol: Option<&HeaderValue>) -> Resp
     if let Some(key) = key {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.typed_insert(SecWebsocketAccept::from(key));
+        headers.typed_insert(SecWebsocketAccept::from(key.clone()));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     }
     response

@@ -42,6 +42,7 @@ impl<S> Metered<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    #[inline]
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -65,6 +66,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    #[inline]
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -73,6 +75,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
+    #[inline]
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
@@ -81,6 +84,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
+    #[inline]
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -102,6 +106,7 @@ pub(super) fn close_message(frame: CloseFrame) -> WireMessage {
 }
 
 /// `None` for what axum does not show either: a frame that is no message.
+#[inline]
 pub(super) fn from_wire(message: WireMessage) -> Option<Message> {
     Some(match message {
         WireMessage::Text(text) => {
@@ -120,6 +125,7 @@ pub(super) fn from_wire(message: WireMessage) -> Option<Message> {
     })
 }
 
+#[inline]
 pub(super) fn to_wire(message: Message) -> WireMessage {
     match message {
         Message::Text(text) => {

@@ -65,6 +65,25 @@ where
         self.slot.end_by_client();
     }
 
+    /// Waits for room, sends and flushes: what `SinkExt::send` does, under one lock instead of
+    /// three.
+    pub(crate) fn poll_send(
+        &self,
+        context: &mut Context<'_>,
+        message: &mut Option<M>,
+    ) -> Poll<Result<(), GuardedError<S::Error>>> {
+        let sent = ready!(self.slot.poll_write(context, |mut socket, context| {
+            if message.is_some() {
+                ready!(socket.as_mut().poll_ready(context))?;
+            }
+            if let Some(message) = message.take() {
+                socket.as_mut().start_send(message)?;
+            }
+            socket.poll_flush(context)
+        }));
+        Poll::Ready(self.answer(sent))
+    }
+
     fn ended<E>(&self) -> GuardedError<E> {
         match self.entry.state() {
             State::Closing(cause) | State::Closed(cause) => GuardedError::Ended(cause),
