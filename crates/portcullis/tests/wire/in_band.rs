@@ -1,0 +1,185 @@
+//! `refuse_in_band`: a refusal that a page can read, and which of them stay in HTTP.
+
+use std::time::Duration;
+
+use portcullis::dialect::GraphqlWs;
+use portcullis::testing::{TestClient, TestRequest};
+use portcullis::{Profile, VerifyError};
+
+use crate::live::{Live, end_of};
+use crate::site::{Over, every_carrier};
+use crate::table::Table;
+
+/// What is sent, and what a client is told by the registered codes and by those of graphql-ws; an
+/// `HTTP` row is a status.
+type Send = fn(&TestClient) -> TestRequest;
+
+const ROWS: &[(&str, Send, &str, &str)] = &[
+    (
+        "missing",
+        |client| client.websocket("/echo"),
+        "3000",
+        "pending",
+    ),
+    (
+        "invalid",
+        |client| client.websocket("/echo").bearer("wrong"),
+        "3000",
+        "4401",
+    ),
+    (
+        "expired",
+        |client| client.websocket("/echo").bearer("past"),
+        "3000",
+        "4403",
+    ),
+    (
+        "forbidden",
+        |client| client.websocket("/echo").bearer("forbidden"),
+        "3003",
+        "4403",
+    ),
+    (
+        "unavailable",
+        |client| client.websocket("/echo").bearer("down"),
+        "1013",
+        "1013",
+    ),
+    (
+        "malformed",
+        |client| client.websocket("/echo?token=%ff"),
+        "3000",
+        "4401",
+    ),
+    (
+        "conflict",
+        |client| client.websocket("/echo?token=a").bearer("b"),
+        "3000",
+        "4401",
+    ),
+    (
+        "scheme",
+        |client| {
+            client
+                .websocket("/echo")
+                .header("authorization", "Digest x")
+        },
+        "3000",
+        "4401",
+    ),
+    (
+        "too large",
+        |client| client.websocket("/echo").bearer(&"x".repeat(9_000)),
+        "431",
+        "431",
+    ),
+    (
+        "foreign page",
+        |client| {
+            client
+                .websocket("/echo")
+                .header("cookie", "s=good")
+                .origin("http://evil")
+        },
+        "403",
+        "403",
+    ),
+    (
+        "version",
+        |client| {
+            client
+                .websocket("/echo")
+                .bearer("wrong")
+                .without("sec-websocket-version")
+                .header("sec-websocket-version", "8")
+        },
+        "426",
+        "426",
+    ),
+    (
+        "no upgrade",
+        |client| client.get("/echo").bearer("wrong"),
+        "401",
+        "401",
+    ),
+];
+
+#[tokio::test(start_paused = true)]
+async fn codes() {
+    let mut table = Table::new();
+    for over in Over::BOTH {
+        for graphql in [false, true] {
+            let live = Live::with(
+                |it| it,
+                |auth| {
+                    let auth = auth.profile(every_carrier()).refuse_in_band();
+                    match graphql {
+                        true => auth.dialect(GraphqlWs::new()),
+                        false => auth,
+                    }
+                },
+            );
+            live.grant("good", "alice", Duration::from_secs(60));
+            live.tokens.set("past", Err(VerifyError::Expired));
+            live.tokens.set("forbidden", Err(VerifyError::Forbidden));
+            live.tokens.set("down", Err(VerifyError::unavailable()));
+            for (name, send, registered, of_graphql) in ROWS {
+                let expected = if graphql { of_graphql } else { registered };
+                if *expected == "pending" {
+                    continue;
+                }
+                for offers in [false, true] {
+                    let request = || {
+                        let request = send(&live.client(over));
+                        match offers {
+                            true => request.protocols(["chat.v9", "other"]),
+                            false => request,
+                        }
+                    };
+                    let row = (over, graphql, name, offers);
+                    let told = match request().connect().await {
+                        Ok(mut socket) => {
+                            // A browser fails the connection unless one of its own is echoed.
+                            let echo = socket.protocol().map(str::to_owned);
+                            let expected = offers.then(|| "chat.v9".to_owned());
+                            table.row((row, "echo"), format!("{expected:?}"), format!("{echo:?}"));
+                            end_of(&mut socket)
+                                .await
+                                .split(' ')
+                                .next()
+                                .unwrap()
+                                .to_owned()
+                        }
+                        Err(response) => response.status().as_u16().to_string(),
+                    };
+                    table.row(row, expected, told);
+                }
+            }
+            assert_eq!(live.ledger.all(), [""; 0], "the handler was called");
+            assert!(live.sessions.is_empty());
+        }
+    }
+    table.finish();
+}
+
+/// The codes of a profile, and what stays as it is without the setting.
+#[tokio::test(start_paused = true)]
+async fn by_profile() {
+    for over in Over::BOTH {
+        let phoenix = Live::with(
+            |it| it,
+            |auth| auth.profile(Profile::phoenix()).refuse_in_band(),
+        );
+        let refused = phoenix
+            .client(over)
+            .websocket("/echo")
+            .protocols(["phoenix"]);
+        let mut socket = refused.connect().await.unwrap();
+        assert_eq!(socket.protocol(), Some("phoenix"));
+        assert!(end_of(&mut socket).await.starts_with("3000 "));
+
+        let plain = Live::new(|it| it);
+        let refused = plain.client(over).websocket("/echo").connect().await;
+        assert_eq!(refused.unwrap_err().status(), 401);
+    }
+}

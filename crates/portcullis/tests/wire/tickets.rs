@@ -1,0 +1,343 @@
+//! Tickets: T31. Once, within thirty seconds, for the path and whoever they are bound to; and used
+//! up by whatever goes wrong.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::{any, post};
+use portcullis::carrier::Query;
+use portcullis::testing::{Accepting, TestClient};
+use portcullis::ticket::{MemoryTickets, Tickets};
+use portcullis::{
+    AuthLayer, GuardedUpgrade, Identity, Profile, StoreError, TicketKey, TicketStore, mint_handler,
+};
+
+use crate::site::Over;
+use crate::table::Table;
+
+#[path = "../../../portcullis-redis/tests/suite/tickets.rs"]
+#[allow(dead_code, reason = "the redis tests use the rest")]
+mod suite;
+
+/// The store in memory keeps what every store promises.
+#[tokio::test(start_paused = true)]
+async fn memory_keeps_the_promises() {
+    suite::promises(&MemoryTickets::new(100), tokio::time::sleep).await;
+    let store = Arc::new(MemoryTickets::new(1_000));
+    suite::ledger(&store, tokio::time::sleep).await;
+}
+
+/// A thousand who want the same ticket, a hundred times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_winner() {
+    let store = Arc::new(MemoryTickets::new(10));
+    assert_eq!(suite::race(&store, 100, 1_000).await, Ok(()));
+}
+
+/// The control: a store that looks first and removes later has more winners.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_naive_store_is_caught() {
+    let store = Arc::new(Naive(MemoryTickets::new(10)));
+    let winners = suite::race(&store, 100, 1_000).await.unwrap_err();
+    assert!(winners > 1, "{winners}");
+}
+
+struct Naive(MemoryTickets);
+
+impl TicketStore for Naive {
+    async fn put(&self, key: TicketKey, record: Vec<u8>, time: Duration) -> Result<(), StoreError> {
+        self.0.put(key, record, time).await
+    }
+
+    async fn take(&self, key: TicketKey) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(record) = self.0.take(key).await? else {
+            return Ok(None);
+        };
+        self.0
+            .put(key, record.clone(), Duration::from_secs(30))
+            .await
+            .ok();
+        tokio::task::yield_now().await;
+        self.0.take(key).await?;
+        Ok(Some(record))
+    }
+}
+
+/// A store that does not answer.
+struct Away;
+
+impl TicketStore for Away {
+    async fn put(&self, _: TicketKey, _: Vec<u8>, _: Duration) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable)
+    }
+
+    async fn take(&self, _: TicketKey) -> Result<Option<Vec<u8>>, StoreError> {
+        Err(StoreError::Unavailable)
+    }
+}
+
+async fn ws(upgrade: GuardedUpgrade) -> Response {
+    upgrade.on_upgrade(async |mut socket| {
+        let name = socket.identity().subject().to_owned();
+        let _ = socket.send(name.into()).await;
+    })
+}
+
+async fn fails(_: GuardedUpgrade) -> Response {
+    panic!("the handler is broken")
+}
+
+/// Mints at `/ticket`, redeems at `/ws`, `/other` and `/fails`.
+fn app<T: TicketStore>(tickets: &Arc<Tickets<(), T>>, identity: Identity) -> Router {
+    let by_ticket = Profile::new("ticket").carrier(Query::named("ticket"));
+    Router::new()
+        .route("/ticket", post(mint_handler(tickets)))
+        .route_layer(AuthLayer::new(Accepting::token("t0k", identity)))
+        .merge(
+            Router::new()
+                .route("/ws", any(ws))
+                .route("/other", any(ws))
+                .route("/elsewhere", any(ws))
+                .route("/fails", any(fails))
+                .route_layer(AuthLayer::new(Arc::clone(tickets)).profile(by_ticket))
+                .layer(tower_http::catch_panic::CatchPanicLayer::new()),
+        )
+}
+
+const PATHS: [&str; 3] = ["/ws", "/other", "/fails"];
+
+async fn mint(client: &TestClient, body: &str, origin: Option<&str>) -> (u16, String) {
+    let mut request = client.post("/ticket").bearer("t0k").body(body.to_owned());
+    if let Some(origin) = origin {
+        request = request.origin(origin);
+    }
+    let response = request.send().await;
+    let ticket = response
+        .text()
+        .split('"')
+        .nth(if response.text().starts_with("{\"ticket") {
+            3
+        } else {
+            5
+        })
+        .unwrap_or_default()
+        .to_owned();
+    (response.status().as_u16(), ticket)
+}
+
+async fn redeem(client: &TestClient, path: &str, ticket: &str, origin: Option<&str>) -> String {
+    let mut request = client.websocket(&format!("{path}?ticket={ticket}"));
+    if let Some(origin) = origin {
+        request = request.origin(origin);
+    }
+    match request.connect().await {
+        Ok(mut socket) => socket.text().await,
+        Err(response) => response.status().as_u16().to_string(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn redemptions() {
+    let mut table = Table::new();
+    for over in Over::BOTH {
+        let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(PATHS));
+        let client = over.client(app(&tickets, Identity::new("alice")));
+        let new = async |body: &str| {
+            let (status, ticket) = mint(&client, body, None).await;
+            assert_eq!((status, ticket.len()), (200, 22), "{ticket}");
+            ticket
+        };
+
+        let ticket = new("").await;
+        table.row(
+            (over, "first"),
+            "alice",
+            redeem(&client, "/ws", &ticket, None).await,
+        );
+        table.row(
+            (over, "again"),
+            "401",
+            redeem(&client, "/ws", &ticket, None).await,
+        );
+        // Wrong, and gone with it.
+        let ticket = new("").await;
+        table.row(
+            (over, "path"),
+            "401",
+            redeem(&client, "/elsewhere", &ticket, None).await,
+        );
+        table.row(
+            (over, "path, then"),
+            "401",
+            redeem(&client, "/ws", &ticket, None).await,
+        );
+        let ticket = new(r#"{"path":"/other"}"#).await;
+        table.row(
+            (over, "one path"),
+            "401",
+            redeem(&client, "/ws", &ticket, None).await,
+        );
+        table.row(
+            (over, "one path, then"),
+            "401",
+            redeem(&client, "/other", &ticket, None).await,
+        );
+        let ticket = new(r#"{"path":"/other"}"#).await;
+        table.row(
+            (over, "its path"),
+            "alice",
+            redeem(&client, "/other", &ticket, None).await,
+        );
+        // A handshake that fails afterwards.
+        let ticket = new("").await;
+        table.row(
+            (over, "fails"),
+            "500",
+            redeem(&client, "/fails", &ticket, None).await,
+        );
+        table.row(
+            (over, "fails, then"),
+            "401",
+            redeem(&client, "/ws", &ticket, None).await,
+        );
+        // An ordinary request is refused, and uses nothing up.
+        let ticket = new("").await;
+        let get = client.get(&format!("/ws?ticket={ticket}")).send().await;
+        table.row((over, "GET"), 401, get.status().as_u16());
+        table.row(
+            (over, "GET, then"),
+            "alice",
+            redeem(&client, "/ws", &ticket, None).await,
+        );
+        // What is none.
+        for nonsense in ["x", "AAAAAAAAAAAAAAAAAAAAAA", "!!!!!!!!!!!!!!!!!!!!!!"] {
+            table.row(
+                (over, nonsense),
+                "401",
+                redeem(&client, "/ws", nonsense, None).await,
+            );
+        }
+        // A millisecond before the end, and one after it.
+        let millisecond = Duration::from_millis(1);
+        for (wait, expected) in [(30_000 - 1, "alice"), (30_000 + 1, "401")] {
+            let ticket = new("").await;
+            tokio::time::advance(wait * millisecond).await;
+            table.row(
+                (over, wait),
+                expected,
+                redeem(&client, "/ws", &ticket, None).await,
+            );
+        }
+    }
+    table.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn bound_to_an_origin() {
+    const PAGE: Option<&str> = Some("https://app.example.com");
+    const EVIL: Option<&str> = Some("https://evil.example");
+    let mut table = Table::new();
+    for over in Over::BOTH {
+        let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(PATHS).bind_origin());
+        let client = over.client(app(&tickets, Identity::new("alice")));
+        for (minted, redeemed, expected) in [
+            (PAGE, PAGE, "alice"),
+            (PAGE, EVIL, "401"),
+            (PAGE, None, "401"),
+            (None, PAGE, "401"),
+            (None, None, "alice"),
+        ] {
+            let (_, ticket) = mint(&client, "", minted).await;
+            let row = (over, minted, redeemed);
+            table.row(
+                row,
+                expected,
+                redeem(&client, "/ws", &ticket, redeemed).await,
+            );
+            table.row(
+                (row, "then"),
+                "401",
+                redeem(&client, "/ws", &ticket, minted).await,
+            );
+        }
+    }
+    table.finish();
+}
+
+#[tokio::test(start_paused = true)]
+async fn bound_to_an_address() {
+    use axum::extract::connect_info::MockConnectInfo;
+    use std::net::SocketAddr;
+
+    let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(PATHS).bind_peer());
+    let app = app(&tickets, Identity::new("alice"));
+    let at = |last: u8, port| {
+        // axum's extractor looks for this one, and our layers for the true one.
+        let peer = SocketAddr::from(([127, 0, 0, last], port));
+        let app = app.clone().layer(MockConnectInfo(peer));
+        app.layer(axum::Extension(axum::extract::ConnectInfo(peer)))
+    };
+    for over in Over::BOTH {
+        let (_, ticket) = mint(&over.client(at(1, 1)), "", None).await;
+        let same = over.client(at(1, 2));
+        assert_eq!(
+            redeem(&same, "/ws", &ticket, None).await,
+            "alice",
+            "another port"
+        );
+        let (_, ticket) = mint(&over.client(at(1, 1)), "", None).await;
+        let other = over.client(at(2, 1));
+        assert_eq!(redeem(&other, "/ws", &ticket, None).await, "401");
+        assert_eq!(redeem(&same, "/ws", &ticket, None).await, "401", "used up");
+    }
+}
+
+/// What minting answers.
+#[tokio::test(start_paused = true)]
+async fn minting() {
+    let alice = || Identity::new("alice");
+    let mut table = Table::new();
+    for over in Over::BOTH {
+        let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(PATHS));
+        let client = over.client(app(&tickets, alice()));
+        let long = format!(r#"{{"path":"{}"}}"#, "a".repeat(2_000));
+        for (body, expected) in [
+            ("", 200),
+            ("{}", 200),
+            (r#"{"path":"/ws"}"#, 200),
+            (r#"{"path":"/nowhere"}"#, 400),
+            (r#"{"paths":"/ws"}"#, 400),
+            ("[]x", 400),
+            (&long, 400),
+        ] {
+            table.row((over, body), expected, mint(&client, body, None).await.0);
+        }
+        let nobody = client.post("/ticket").send().await;
+        table.row((over, "nobody"), 401, nobody.status().as_u16());
+
+        let small: Arc<Tickets> = Arc::new(Tickets::new(MemoryTickets::new(1), PATHS));
+        let client = over.client(app(&small, alice()));
+        table.row((over, "room"), 200, mint(&client, "", None).await.0);
+        table.row((over, "full"), 429, mint(&client, "", None).await.0);
+        tokio::time::advance(Duration::from_secs(31)).await;
+        table.row((over, "room again"), 200, mint(&client, "", None).await.0);
+
+        let away: Arc<Tickets<(), Away>> = Arc::new(Tickets::new(Away, PATHS));
+        let client = over.client(app(&away, alice()));
+        table.row((over, "away"), 503, mint(&client, "", None).await.0);
+        table.row(
+            (over, "away, redeemed"),
+            "503",
+            redeem(&client, "/ws", "AAAAAAAAAAAAAAAAAAAAAA", None).await,
+        );
+
+        // A verifier may have a leeway, and its ticket has none.
+        let ended = std::time::SystemTime::now() - Duration::from_secs(10);
+        let late = Identity::builder("alice").expires_at(ended).build();
+        let client = over.client(app(&tickets, late));
+        table.row((over, "ended"), 401, mint(&client, "", None).await.0);
+    }
+    table.finish();
+}
