@@ -161,11 +161,12 @@ impl<C> Rules<C> {
         }
         let audience = match &self.audiences {
             Some(wanted) => {
-                let is_named = |ours: &&Box<str>| {
+                let is_named = |ours: &str| {
                     let mut named = claims.audience.iter().flat_map(Texts::as_slice);
-                    named.any(|audience| ***ours == **audience)
+                    named.any(|audience| *audience == *ours)
                 };
-                let ours = wanted.iter().find(is_named).ok_or(JwtError::Audience)?;
+                let ours = wanted.iter().find(|ours| is_named(ours));
+                let ours = ours.ok_or(JwtError::Audience)?;
                 // Where there is one, all tokens have it, and it tells nothing.
                 (wanted.len() > 1).then_some(ours)
             }
