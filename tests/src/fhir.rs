@@ -14,6 +14,7 @@ pub struct Fhir<'a> {
 
 /// What `$get-ws-binding-token` answered.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct BindingToken {
     /// The token. The server must not print it.
     pub token: String,

@@ -109,6 +109,7 @@ async fn ddp_by_the_message() {
         socket.hear_json().await,
         json!({ "msg": "failed", "version": "1" })
     );
+    assert_eq!(socket.close_code().await, 1000, "as Meteor ends it");
 
     // Whoever only connects is still nobody.
     let mut socket = guarded.pending("ws/ddp").await;

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use super::first_message::is_credential;
 use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, spoken};
+use crate::session::CloseFrame;
 
 /// Meteor's DDP: `connect`, then the method `login` with `{"resume":"<token>"}`.
 ///
@@ -133,7 +134,10 @@ impl Conversation for Meteor {
 impl Meteor {
     fn connect(&mut self, version: Option<&str>) -> Reaction {
         if !version.is_some_and(|version| VERSIONS.contains(&version)) {
-            return reply(&json!({ "msg": "failed", "version": VERSIONS[0] }));
+            // The client comes again with the version that it is told, or not at all.
+            let failed = json!({ "msg": "failed", "version": VERSIONS[0] });
+            let close = Next::Close(CloseFrame::new(1000, "version not supported"));
+            return Reaction::from(close).reply(failed.to_string());
         }
         self.is_connected = true;
         let mut id = [0; 9];
@@ -184,6 +188,7 @@ mod tests {
             Next::Verify(credential) => format!("verify {}", credential.expose_secret()),
             Next::Pass => "pass".into(),
             Next::Wait => reaction.replies.join(" "),
+            Next::Close(frame) => format!("{} {}", reaction.replies.join(" "), frame.code()),
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -196,7 +201,10 @@ mod tests {
         let rows = [
             ("{", "Parse error"),
             (login, "Must connect first"),
-            (r#"{"msg":"connect","version":"9"}"#, r#""msg":"failed""#),
+            (
+                r#"{"msg":"connect","version":"9"}"#,
+                r#","version":"1"} 1000"#,
+            ),
             (connect, r#""msg":"connected""#),
             (connect, "Already connected"),
             (r#"{"msg":"ping","id":"7"}"#, r#""id":"7""#),
