@@ -13,6 +13,7 @@ mod table;
 mod authorization;
 mod conflicts;
 mod cookie;
+mod dialects;
 mod ecosystem;
 mod expiry;
 mod faults;
