@@ -80,6 +80,12 @@ impl Server {
         }
     }
 
+    /// Whether it has loaded this library.
+    pub(crate) fn has_loaded(&self, library: &str) -> io::Result<bool> {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.child.id()))?;
+        Ok(maps.lines().any(|line| line.ends_with(library)))
+    }
+
     /// The memory that it has in use, in KiB.
     pub(crate) fn resident_kib(&self) -> io::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,18 +15,39 @@ use crate::client::{self, CLOSE, Target};
 use crate::report::thousands;
 
 pub(super) async fn measure() -> Result<Vec<Figure>, Box<dyn Error>> {
-    let server = Remote::start(Kind::Pending, Handler::Echoes).await?;
+    let mut figures = waves(None).await?;
+    figures.extend(bare().await?);
+    figures.extend(waves(Some(JEMALLOC)).await?);
+    Ok(figures)
+}
+
+/// Lets silent ones come, wait and go, more than once.
+async fn waves(allocator: Option<&str>) -> Result<Vec<Figure>, Box<dyn Error>> {
+    let mut command = Command::new(std::env::current_exe()?);
+    if let Some(library) = allocator {
+        command
+            .env("LD_PRELOAD", library)
+            .env("MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0");
+    }
+    let server = Remote::start_with(&mut command, &Kind::Pending.echoing()).await?;
+    if let Some(library) = allocator
+        && !server.has_loaded(library)?
+    {
+        let missing = Figure::told(format!("with {library}"), "not installed");
+        return Ok(vec![missing]);
+    }
     let target = server.anonymous();
     let alone = clients(&target, TRIES).await?;
     tokio::time::sleep(SETTLED).await;
     let base = server.resident()?;
-
-    let mut memory = Vec::new();
     let (mut coming, mut waiting) = (Vec::new(), Vec::new());
+    let mut memory = Vec::new();
     for wave in 1..=WAVES {
         eprintln!("pending sockets: wave {wave} of {WAVES}");
+        let before = server.resident()?;
         let mut crowd = Crowd::new(Manners::Ignores);
-        coming.extend(clients_while(&target, crowd.open(vec![&target; SILENT])).await?);
+        let silent = crowd.open(vec![&target; SILENT]);
+        coming.extend(clients_while(&target, silent).await?);
         let opened = Instant::now();
         waiting.extend(clients(&target, TRIES).await?);
         let full = server.resident()?;
@@ -36,43 +58,77 @@ pub(super) async fn measure() -> Result<Vec<Figure>, Box<dyn Error>> {
         let told = ends.iter().filter_map(|end| end.told);
         let told = told.filter(|&(_, code)| code == TIMEOUT).count();
         tokio::time::sleep(SETTLED).await;
-        memory.push((full, server.resident()?, told));
+        let after = server.resident()?;
+        memory.push(memory_of_wave(wave, allocator, [before, full, after]));
+        if allocator.is_none() {
+            memory.push(closed(told));
+        }
     }
     server.terminate()?;
-
-    let mut figures = vec![
-        latency(
+    let mut figures = Vec::new();
+    if allocator.is_none() {
+        figures.push(latency(
             "a client alone: handshake and first message, p50 / p99 / max",
             alone,
             false,
-        ),
-        latency("… while silent ones come", coming, true),
-        latency("… while all of them wait", waiting, true),
-        Figure::told("memory at first", megabytes(base)),
-    ];
-    for (wave, (full, after, told)) in (1..).zip(memory) {
-        figures.push(Figure::told(
-            format!(
-                "memory with {} silent sockets, wave {wave}",
-                thousands(SILENT as f64)
-            ),
-            format!(
-                "{}, {} B each",
-                megabytes(full),
-                thousands((full - base) / SILENT as f64)
-            ),
         ));
-        figures
-            .push(Figure::told("… closed with 3008", thousands(told as f64)).all_of(told, SILENT));
-        let left = (after - base) / 1024.0;
-        let told = format!("{}, {} KiB above", megabytes(after), thousands(left));
-        figures.push(Figure::told("… memory afterwards", told).at_most(
-            left,
-            MOST_LEFT,
-            "KiB above",
-        ));
+        figures.push(latency("… while silent ones come", coming, true));
+        figures.push(latency("… while all of them wait", waiting, true));
+        figures.push(Figure::told("memory at first", megabytes(base)));
     }
+    figures.extend(memory);
     Ok(figures)
+}
+
+/// Memory before a wave, when all of its sockets wait, and when they are gone.
+fn memory_of_wave(wave: usize, allocator: Option<&str>, memory: [f64; 3]) -> Figure {
+    let [before, full, after] = memory;
+    let named = allocator.map_or_else(String::new, |library| format!(", {library}"));
+    let measured = format!(
+        "{} → {} → {}",
+        megabytes(before),
+        megabytes(full),
+        megabytes(after)
+    );
+    let figure = Figure::told(
+        format!("memory before, with and after wave {wave}{named}"),
+        measured,
+    );
+    let kept = (after - before) / (full - before).max(1.0) * 100.0;
+    // The allocator of glibc keeps what it has; a second wave must find room in it.
+    match (allocator, wave) {
+        (None, 1) => figure,
+        (None, _) => figure.at_most((after - before) / MIB, 1.0, "MiB more"),
+        (Some(_), _) => figure.at_most(kept, 5.0, "% of it kept"),
+    }
+}
+
+fn closed(told: usize) -> Figure {
+    Figure::told("… closed with 3008", thousands(told as f64)).all_of(told, SILENT)
+}
+
+/// What becomes of the memory of so many bare sockets, when their clients go.
+async fn bare() -> Result<Vec<Figure>, Box<dyn Error>> {
+    let server = Remote::start(Kind::Bare, Handler::Echoes).await?;
+    let target = server.target(0);
+    let mut first = Crowd::new(Manners::Ignores);
+    first.open(vec![&target; 50]).await?;
+    drop(first);
+    tokio::time::sleep(SETTLED).await;
+    let before = server.resident()?;
+    let mut crowd = Crowd::new(Manners::Ignores);
+    crowd.open(vec![&target; SILENT]).await?;
+    tokio::time::sleep(SETTLED).await;
+    let full = server.resident()?;
+    drop(crowd);
+    tokio::time::sleep(SETTLED).await;
+    let after = server.resident()?;
+    server.terminate()?;
+    let measured = [before, full, after].map(megabytes).join(" → ");
+    Ok(vec![Figure::told(
+        "bare axum: memory before, with and after as many idle sockets",
+        measured,
+    )])
 }
 
 /// Clients that say who they are, one after the other; how long each took, in milliseconds.
@@ -134,7 +190,7 @@ fn latency(what: &str, mut times: Vec<f64>, has_goal: bool) -> Figure {
 }
 
 fn megabytes(bytes: f64) -> String {
-    format!("{:.1} MiB", bytes / 1024.0 / 1024.0)
+    format!("{:.1} MiB", bytes / MIB)
 }
 
 /// The text of the greeting, in a frame.
@@ -158,5 +214,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// The close code.
 const TIMEOUT: u16 = 3008;
 
-/// What an allocator may keep to itself, in KiB.
-const MOST_LEFT: f64 = 1024.0;
+/// An allocator that gives back what is not in use, if the machine has it.
+const JEMALLOC: &str = "libjemalloc.so.2";
+
+const MIB: f64 = 1024.0 * 1024.0;

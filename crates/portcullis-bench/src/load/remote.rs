@@ -87,6 +87,16 @@ impl Remote {
         Ok(self.server.resident_kib()? * 1024.0)
     }
 
+    /// The time that it has spent on the processor, in seconds.
+    pub(super) fn cpu_seconds(&self) -> io::Result<f64> {
+        self.server.cpu_seconds()
+    }
+
+    /// Whether it runs with this library.
+    pub(super) fn has_loaded(&self, library: &str) -> io::Result<bool> {
+        self.server.has_loaded(library)
+    }
+
     /// Ends it.
     pub(super) fn terminate(self) -> io::Result<()> {
         self.server.terminate()

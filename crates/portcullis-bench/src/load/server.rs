@@ -7,11 +7,10 @@ use std::io::BufRead;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::any;
 use clap::{Args, ValueEnum};
-use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use portcullis::dialect::{Conversation, Dialect, FirstMessage};
 use portcullis::verify::StaticToken;
 use portcullis::{AuthLayer, GuardedSocket, GuardedUpgrade, Revocation, Sessions, StaticTokens};
@@ -56,6 +55,17 @@ pub(crate) enum Handler {
     Sleeps,
 }
 
+impl Kind {
+    /// A server of this kind that echoes, and whose tokens do not end.
+    pub(super) fn echoing(self) -> Setup {
+        Setup {
+            kind: self,
+            handler: Handler::Echoes,
+            ends_at: None,
+        }
+    }
+}
+
 /// A name for a subject, and its token.
 pub(super) fn user(number: usize) -> (String, String) {
     (format!("user-{number}"), format!("token-{number:042}"))
@@ -76,6 +86,12 @@ pub(crate) fn serve(setup: &Setup) -> Result<(), Box<dyn Error>> {
         .build()?;
     runtime.block_on(async {
         let sessions = Sessions::builder().build();
+        // Every server waits for some time or other, and a runtime that has none to keep is faster.
+        tokio::spawn(async {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
         let router = setup.router(&sessions)?;
         let socket = TcpSocket::new_v4()?;
         socket.bind(([127, 0, 0, 1], 0).into())?;
@@ -173,7 +189,7 @@ async fn obey(
 }
 
 async fn bare_echoes(upgrade: WebSocketUpgrade) -> Response {
-    small(upgrade).on_upgrade(echoes::<WebSocket>)
+    small(upgrade).on_upgrade(echo_bare)
 }
 
 async fn bare_sleeps(upgrade: WebSocketUpgrade) -> Response {
@@ -181,7 +197,7 @@ async fn bare_sleeps(upgrade: WebSocketUpgrade) -> Response {
 }
 
 async fn guarded_echoes(upgrade: GuardedUpgrade) -> Response {
-    upgrade.on_upgrade(echoes::<GuardedSocket>)
+    upgrade.on_upgrade(echo_guarded)
 }
 
 async fn guarded_sleeps(upgrade: GuardedUpgrade) -> Response {
@@ -191,7 +207,7 @@ async fn guarded_sleeps(upgrade: GuardedUpgrade) -> Response {
 async fn greets(upgrade: GuardedUpgrade) -> Response {
     upgrade.on_upgrade(async |mut socket| {
         if socket.send("hello".into()).await.is_ok() {
-            echoes(socket).await;
+            echo_guarded(socket).await;
         }
     })
 }
@@ -206,16 +222,21 @@ fn small(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
         .max_frame_size(1024 * 1024)
 }
 
-async fn echoes<S>(mut socket: S)
-where
-    S: Stream<Item = Result<Message, axum::Error>> + Sink<Message> + Unpin,
-{
-    while let Some(Ok(message)) = socket.next().await {
-        if socket.send(message).await.is_err() {
-            return;
+/// The same text for both sockets: they have the same methods.
+macro_rules! echoes {
+    ($name:ident, $socket:ty) => {
+        async fn $name(mut socket: $socket) {
+            while let Some(Ok(message)) = socket.recv().await {
+                if socket.send(message).await.is_err() {
+                    return;
+                }
+            }
         }
-    }
+    };
 }
+
+echoes!(echo_bare, WebSocket);
+echoes!(echo_guarded, GuardedSocket);
 
 async fn sleeps<S>(socket: S) {
     pending::<()>().await;
