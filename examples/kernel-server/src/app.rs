@@ -59,7 +59,7 @@ impl App {
 
 /// Everything there is to ask for. What says nothing of anybody is open; the rest is guarded.
 pub(crate) fn service(
-    app: Arc<App>,
+    app: &Arc<App>,
     options: &Options,
     token: &str,
     address: SocketAddr,
@@ -67,7 +67,7 @@ pub(crate) fn service(
     let doors = Doors {
         open: page::files().merge(api::version()),
         front: page::index(),
-        guarded: api::routes(Arc::clone(&app)),
+        guarded: api::routes(Arc::clone(app)),
     };
     // From the inside out: what crosses origins, what is traced, what every answer says.
     let around = |router: Router| {

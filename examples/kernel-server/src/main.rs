@@ -29,7 +29,6 @@ use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::ServiceExt;
@@ -79,7 +78,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let address = listener.local_addr()?;
-    let service = app::service(Arc::clone(&app), &options, &token.secret, address)?;
+    let service = app::service(&app, &options, &token.secret, address)?;
 
     // Messages are small, and each is waited for.
     let listener = listener.tap_io(|connection| {

@@ -12,6 +12,7 @@ export async function showPeople() {
   const dialog = byId("people-dialog");
   await listPeople();
   if (!dialog.open) dialog.showModal();
+  byId("people-close").focus();
   const timer = setInterval(() => listPeople().catch(() => {}), REFRESH);
   dialog.addEventListener("close", () => clearInterval(timer), { once: true });
 }
@@ -35,14 +36,14 @@ export async function listLinks() {
 async function listPeople() {
   const { sessions } = await api.sessions();
   const rows = sessions.map((one) => {
-    const what = one.kernel ? "a kernel" : "events";
-    const close = button("Close", () => revoke({ session: one.session }), `Close this socket of ${one.subject}`);
-    const all = button("Close all", () => revoke({ subject: one.subject }), `Close and take back all of ${one.subject}`);
+    const what = one.kernel ? "With a kernel" : "With the events";
+    const end = button("Disconnect", () => revoke({ session: one.session }), `Disconnect this socket of ${one.subject}`);
+    const all = button("All", () => revoke({ subject: one.subject }), `Disconnect ${one.subject} everywhere, and take back what let them in`);
     const lines = [
       `${what}, by ${carrierName(one.carrier)}, from ${one.peer ?? "somewhere"}`,
       `since ${moment(one.since)}, until ${moment(one.until)}`,
     ];
-    return row(one.subject, lines, [close, all]);
+    return row(one.subject, lines, [end, all]);
   });
   byId("people-count").textContent = rows.length === 1 ? "One socket is open on this server." : `${rows.length} sockets are open on this server.`;
   fill("people", rows, (element, index) => Object.assign(element.dataset, { session: sessions[index].session, subject: sessions[index].subject }));

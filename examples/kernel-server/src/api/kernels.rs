@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use portcullis::Identity;
+use portcullis::{Identity, Session};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -105,7 +105,7 @@ pub(super) async fn channels(
     let upgrade = upgrade
         .protocols([KERNEL_PROTOCOL])
         .max_message_size(channels::LARGEST_MESSAGE);
-    let session = upgrade.session().map(|session| session.id());
+    let session = upgrade.session().map(Session::id);
     let seat = session.map(|id| app.live.seat(id, kernel.id(), key.clone()));
     Ok(upgrade.on_upgrade(async move |socket| {
         channels::serve(socket, kernel, key).await;

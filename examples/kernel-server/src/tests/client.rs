@@ -67,7 +67,7 @@ impl Server {
         let options = Options::parse_from([&["kernel-server"], options].concat());
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let service = app::service(Arc::clone(&app), &options, TOKEN, address).unwrap();
+        let service = app::service(&app, &options, TOKEN, address).unwrap();
         type Request = axum::extract::Request;
         let service =
             ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
