@@ -51,12 +51,20 @@ pub mod auth;
 #[cfg(feature = "axum")]
 mod axum;
 pub mod carrier;
+#[cfg_attr(
+    not(feature = "axum"),
+    allow(dead_code, reason = "only the sockets of axum speak dialects")
+)]
 pub mod dialect;
 pub mod persist;
 mod profile;
 pub mod refusal;
 pub mod scope;
 pub mod seal;
+#[cfg_attr(
+    not(feature = "axum"),
+    allow(dead_code, reason = "only the sockets of axum speak dialects")
+)]
 pub mod session;
 #[cfg(feature = "testing")]
 pub mod testing;
