@@ -238,6 +238,7 @@ impl<C> Entry<C> {
         };
         if never_opened {
             life.state = State::Closed(CloseCause::Handler);
+            life.recheck = None;
         }
         never_opened
     }

@@ -39,6 +39,8 @@ mod renew;
 mod revocations;
 mod sessions;
 mod slot;
+#[cfg(test)]
+mod states;
 mod sync;
 mod timers;
 

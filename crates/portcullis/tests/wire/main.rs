@@ -24,6 +24,7 @@ mod kubernetes;
 mod ledger;
 mod limits;
 mod origin;
+mod other_crates;
 mod pending;
 mod phoenix;
 mod query;

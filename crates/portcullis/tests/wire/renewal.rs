@@ -174,8 +174,11 @@ async fn by_request() {
             let expected = match said {
                 Ok(_) => 200,
                 Err(RenewError::NotLater) => 409,
-                Err(RenewError::OtherAudience | RenewError::OtherSubject) => 403,
-                Err(RenewError::Unverified(VerifyError::Forbidden)) => 403,
+                Err(
+                    RenewError::OtherAudience
+                    | RenewError::OtherSubject
+                    | RenewError::Unverified(VerifyError::Forbidden),
+                ) => 403,
                 Err(RenewError::Unverified(VerifyError::Unavailable { .. })) => 503,
                 Err(_) => 401,
             };

@@ -326,6 +326,6 @@ impl portcullis::RevocationStore for SilentStore {
 
     async fn follow(&self, mut follower: impl portcullis::Follower) {
         follower.synchronized(Vec::new());
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

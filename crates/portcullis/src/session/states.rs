@@ -1,0 +1,211 @@
+//! Every state of a session, and what every event makes of it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use portcullis_core::{Credential, Identity};
+
+use super::entry::{Entry, Evict, NotGuarded, NotRenewed, Recheck, State};
+use super::policy::{Answer, Ask};
+use super::{CloseCause, CloseCodes, CloseFrame, Policy, Sessions};
+
+struct Nobody;
+
+impl Ask<()> for Nobody {
+    fn ask<'a>(&'a self, _: &'a Credential) -> Answer<'a, ()> {
+        unreachable!("an entry asks nobody")
+    }
+}
+
+struct Socket;
+
+impl Evict for Socket {
+    fn evict(&self, _: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// A state, by the way that leads there.
+const STATES: [&str; 6] = [
+    "opening",
+    "open",
+    "closing",
+    "closing, late",
+    "closed",
+    "abandoned",
+];
+
+fn entry_in(state: &str) -> Entry<()> {
+    let policy = Arc::new(Policy {
+        sessions: Sessions::default(),
+        codes: CloseCodes::registered(),
+        verifier: Arc::new(Nobody),
+    });
+    let recheck = Recheck {
+        credential: Credential::bearer("own"),
+        due: 50_000,
+        good_until: 90_000,
+    };
+    let recheck = Some(Box::new(recheck));
+    let entry = Entry::new(policy, alice(100), recheck, at(0), 100_000, None);
+    let is_taken = || entry.open(Arc::new(Socket)).is_ok();
+    match state {
+        "opening" => {}
+        "open" => assert!(is_taken()),
+        // The socket was taken out by who ended it.
+        "closing" => {
+            assert!(is_taken());
+            assert!(entry.end(CloseCause::Revoked).1.is_some());
+        }
+        // It has to end before its socket has come.
+        "closing, late" => assert!(entry.end(CloseCause::Revoked).0),
+        "closed" => {
+            assert!(is_taken());
+            assert!(entry.finish(Some(CloseCause::Client)).is_some());
+        }
+        "abandoned" => assert!(entry.abandon()),
+        other => panic!("{other}"),
+    }
+    entry
+}
+
+/// An event; what it answers, in a word.
+type Event = fn(&Entry<()>) -> String;
+
+/// What each event answers in each state, and the state after it.
+#[rustfmt::skip]
+const ROWS: &[(&str, Event, [&str; 6])] = &[
+    ("its socket comes", |it| said(&it.open(Arc::new(Socket))),
+        ["ok → open", "taken → open", "taken → closing revoked", "ending revoked → closing revoked", "taken → closed client", "taken → closed handler"]),
+    ("it is ended", |it| ended(it.end(CloseCause::Shutdown)),
+        ["yes → closing shutdown", "yes, socket → closing shutdown", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
+    ("it expires in time", |it| ended(it.expire(100_000)),
+        ["yes → closing expired", "yes, socket → closing expired", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
+    ("it expires too early", |it| ended(it.expire(99_999)),
+        ["no → opening", "no → open", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
+    ("its credential is refused", |it| ended(it.disprove(&Credential::bearer("own"), CloseCause::Refused)),
+        ["yes → closing refused", "yes, socket → closing refused", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
+    ("another credential is refused", |it| ended(it.disprove(&Credential::bearer("old"), CloseCause::Refused)),
+        ["no → opening", "no → open", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
+    ("its handler is done", |it| finished(it.finish(Some(CloseCause::Handler))),
+        ["handler → closed handler", "handler → closed handler", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
+    ("its close is done", |it| finished(it.finish(None)),
+        ["no → opening", "no → open", "revoked → closed revoked", "revoked → closed revoked", "no → closed client", "no → closed handler"]),
+    ("nobody holds it", |it| it.abandon().to_string(),
+        ["true → closed handler", "false → open", "false → closing revoked", "true → closed handler", "false → closed client", "false → closed handler"]),
+    ("a later credential", |it| renewed(it, alice(200)),
+        ["200000 → opening", "200000 → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+    ("one without an end", |it| renewed(it, Identity::new("alice")),
+        ["200000 → opening", "200000 → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+    ("an earlier one", |it| renewed(it, alice(99)),
+        ["not later → opening", "not later → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+    ("one that ends with it", |it| renewed(it, alice(100)),
+        ["not later → opening", "not later → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+    ("one of another subject", |it| renewed(it, Identity::builder("bob").expires_at(at(200)).build()),
+        ["other subject → opening", "other subject → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+    ("one of another issuer", |it| renewed(it, Identity::builder("alice").issuer("x").expires_at(at(200)).build()),
+        ["other subject → opening", "other subject → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+    ("one for another audience", |it| renewed(it, Identity::builder("alice").audience("x").expires_at(at(200)).build()),
+        ["other audience → opening", "other audience → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+    ("the warning", |it| it.warn().to_string(),
+        ["false → opening", "true → open", "false → closing revoked", "false → closing revoked", "false → closed client", "false → closed handler"]),
+    ("a second warning", |it| { it.warn(); it.warn().to_string() },
+        ["false → opening", "false → open", "false → closing revoked", "false → closing revoked", "false → closed client", "false → closed handler"]),
+    ("its recheck is due", |it| it.recheck_due(50_000, 60_000).is_some().to_string(),
+        ["true → opening", "true → open", "false → closing revoked", "false → closing revoked", "false → closed client", "false → closed handler"]),
+    ("its recheck is early", |it| it.recheck_due(49_999, 60_000).is_some().to_string(),
+        ["false → opening", "false → open", "false → closing revoked", "false → closing revoked", "false → closed client", "false → closed handler"]),
+    ("what it waits for", |it| format!("{:?}", it.next_wake(10_000)),
+        ["Some(50000) → opening", "Some(50000) → open", "None → closing revoked", "None → closing revoked", "None → closed client", "None → closed handler"]),
+];
+
+#[tokio::test]
+async fn every_event_in_every_state() {
+    let mut wrong = Vec::new();
+    for (name, event, expected) in ROWS {
+        for (state, expected) in STATES.iter().zip(expected) {
+            let entry = entry_in(state);
+            let answer = event(&entry);
+            let after = match entry.state() {
+                State::Opening => "opening".to_owned(),
+                State::Open => "open".to_owned(),
+                State::Closing(cause) => format!("closing {cause}"),
+                State::Closed(cause) => format!("closed {cause}"),
+            };
+            let actual = format!("{answer} → {after}");
+            if actual != *expected {
+                wrong.push(format!("{state}, {name}: {actual}, not {expected}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A verifier that cannot tell is given time from its last answer, and an answer about a credential
+/// of the past says nothing.
+#[tokio::test]
+async fn rechecks() {
+    let own = Credential::bearer("own");
+    let entry = entry_in("open");
+    assert!(entry.recheck_answered(&own, 89_999, None));
+    assert!(!entry.recheck_answered(&own, 90_000, None));
+    assert!(entry.recheck_answered(&own, 90_000, Some(120_000)));
+    assert!(entry.recheck_answered(&own, 119_999, None));
+    assert!(entry.recheck_answered(&Credential::bearer("old"), 200_000, None));
+    entry.renew(alice(300), None, |_| 300_000).unwrap();
+    assert!(entry.recheck_answered(&own, 200_000, None));
+    assert!(!entry.disprove(&own, CloseCause::Refused).0);
+}
+
+/// A renewal warns anew, and counts.
+#[tokio::test]
+async fn a_renewal_begins_anew() {
+    let entry = entry_in("open");
+    assert!(entry.warn() && entry.is_warned());
+    entry.renew(alice(200), None, |_| 200_000).unwrap();
+    assert!(!entry.is_warned());
+    assert_eq!((entry.renewals(), entry.deadline()), (1, 200_000));
+    assert!(!entry.expire(100_000).0, "that was the deadline before");
+    assert!(entry.warn());
+    assert_eq!(
+        entry.next_wake(10_000),
+        Some(200_000),
+        "and is not warned again"
+    );
+}
+
+fn said(opened: &Result<(), NotGuarded>) -> String {
+    match opened {
+        Ok(()) => "ok".to_owned(),
+        Err(NotGuarded::Taken) => "taken".to_owned(),
+        Err(NotGuarded::Ending(cause)) => format!("ending {cause}"),
+    }
+}
+
+fn ended((ours, socket): (bool, Option<Arc<dyn Evict>>)) -> String {
+    let socket = if socket.is_some() { ", socket" } else { "" };
+    format!("{}{socket}", if ours { "yes" } else { "no" })
+}
+
+fn finished(cause: Option<CloseCause>) -> String {
+    cause.map_or_else(|| "no".to_owned(), |cause| cause.to_string())
+}
+
+fn renewed(entry: &Entry<()>, identity: Identity) -> String {
+    match entry.renew(identity, None, |_| 200_000) {
+        Ok(deadline) => deadline.to_string(),
+        Err(NotRenewed::Ended) => "ended".to_owned(),
+        Err(NotRenewed::NotLater) => "not later".to_owned(),
+        Err(NotRenewed::OtherAudience) => "other audience".to_owned(),
+        Err(NotRenewed::OtherSubject) => "other subject".to_owned(),
+    }
+}
+
+fn alice(end: u64) -> Identity {
+    Identity::builder("alice").expires_at(at(end)).build()
+}
+
+fn at(second: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(second)
+}

@@ -1,0 +1,239 @@
+//! The registry, over shuttle's locks.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "a part of the library's own module"
+)]
+
+#[path = "../../src/session/close.rs"]
+mod close;
+#[path = "../../src/session/entry.rs"]
+mod entry;
+#[path = "../../src/session/id.rs"]
+mod id;
+#[path = "../../src/session/registry.rs"]
+mod registry;
+#[path = "../../src/session/revocations.rs"]
+mod revocations;
+
+/// Stands in for the file of the same name.
+mod sync {
+    pub(super) use std::sync::PoisonError;
+
+    pub(super) use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    pub(super) use shuttle::sync::{Mutex, MutexGuard, RwLock};
+
+    pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use portcullis::{Identity, Revocation};
+
+use self::close::{CloseCause, CloseFrame};
+use self::entry::{Entry, Evict, State};
+pub(crate) use self::id::SessionId;
+use self::registry::{Limits, Registry};
+use self::revocations::Revocations;
+use crate::scenarios::Naive;
+
+/// What a session keeps of its layer, which the registry never looks into.
+pub(crate) struct Policy<C>(std::marker::PhantomData<C>);
+
+/// The registry with what the library does to it: the steps of `sessions.rs`, without its runtime.
+pub(crate) struct House {
+    registry: Registry<()>,
+    revocations: Arc<Revocations>,
+    naive: Naive,
+}
+
+/// One admitted request.
+pub(crate) struct Guest {
+    entry: Arc<Entry<()>>,
+}
+
+/// A socket that can be taken.
+struct Socket;
+
+impl Evict for Socket {
+    fn evict(&self, _: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl House {
+    pub(crate) fn new(naive: Naive, total: usize, per_subject: usize) -> Self {
+        let limits = Limits {
+            total,
+            per_subject: Some(per_subject),
+        };
+        let revocations = Arc::new(Revocations::default());
+        // A registry that does not look knows of none.
+        let looked_at = match naive {
+            Naive::ChecksFirst => Arc::default(),
+            _ => Arc::clone(&revocations),
+        };
+        Self {
+            registry: Registry::new(limits, looked_at),
+            revocations,
+            naive,
+        }
+    }
+
+    /// Admits alice, by a credential that ends at `end`.
+    pub(crate) fn admit(&self, end: u64) -> Option<Guest> {
+        let identity = identity(end);
+        let policy = Arc::new(Policy(std::marker::PhantomData));
+        let entry = Entry::new(policy, identity, None, at(0), end, None);
+        let entry = Arc::new(entry);
+        if self.naive == Naive::ChecksFirst {
+            // As one would write it: who is revoked is not let in.
+            if entry.with_identity(|it| self.revocations.cover(it)) {
+                return None;
+            }
+        }
+        let registered = self.registry.register(&entry);
+        registered.is_ok().then_some(Guest { entry })
+    }
+
+    /// The socket of a session comes, unless it has to end.
+    pub(crate) fn open(&self, guest: &Guest) {
+        if guest.entry.open(Arc::new(Socket)).is_err() {
+            self.finish(guest);
+        }
+    }
+
+    /// The handler is done with it.
+    pub(crate) fn leave(&self, guest: &Guest) {
+        if guest.entry.finish(Some(CloseCause::Handler)).is_some() {
+            self.registry.release(&guest.entry);
+        }
+    }
+
+    /// Its socket never comes.
+    pub(crate) fn abandon(&self, guest: &Guest) {
+        if guest.entry.abandon() && self.naive != Naive::ForgetsThePlace {
+            self.registry.release(&guest.entry);
+        }
+    }
+
+    /// Takes alice's credentials back.
+    pub(crate) fn revoke(&self) {
+        let revocation = Revocation::subject("alice").until(at(1_000));
+        if self.naive == Naive::LooksFirst {
+            let all = self.registry.all();
+            self.revocations.add(&revocation, at(0));
+            self.end(&all, &CloseCause::Revoked);
+            return;
+        }
+        self.revocations.add(&revocation, at(0));
+        let covered: Vec<_> = self
+            .registry
+            .all()
+            .into_iter()
+            .filter(|entry| entry.with_identity(|it| self.revocations.cover(it)))
+            .collect();
+        self.end(&covered, &CloseCause::Revoked);
+    }
+
+    /// A new credential that ends at `end`; whether it renews the session.
+    pub(crate) fn renew(&self, guest: &Guest, end: u64) -> bool {
+        let new = identity(end);
+        if self.revocations.cover(&new) {
+            return false;
+        }
+        if guest.entry.renew(new, None, |_| end).is_err() {
+            return false;
+        }
+        let covered = guest.entry.with_identity(|it| self.revocations.cover(it));
+        if covered {
+            self.end(std::slice::from_ref(&guest.entry), &CloseCause::Revoked);
+        }
+        !covered
+    }
+
+    /// The timer of a session has come, at `now`.
+    pub(crate) fn attend(&self, id: SessionId, now: u64) {
+        let found = self.registry.find(id);
+        if let Some(entry) = found.filter(|entry| entry.deadline() <= now) {
+            let ended = match self.naive {
+                Naive::ExpiresBlindly => entry.end(CloseCause::Expired),
+                _ => entry.expire(now),
+            };
+            self.closed(&entry, &ended);
+        }
+    }
+
+    pub(crate) fn close(&self, guest: &Guest) {
+        let frame = CloseFrame::new(4000, "");
+        self.end(
+            std::slice::from_ref(&guest.entry),
+            &CloseCause::Application(frame),
+        );
+    }
+
+    /// Nobody is let in any more, and everybody goes.
+    pub(crate) fn shutdown(&self) {
+        self.registry.shut();
+        self.end(&self.registry.all(), &CloseCause::Shutdown);
+    }
+
+    fn end(&self, entries: &[Arc<Entry<()>>], cause: &CloseCause) {
+        for entry in entries {
+            self.closed(entry, &entry.end(cause.clone()));
+        }
+    }
+
+    /// The close of a socket that was taken, which is a matter of its own in the library.
+    fn closed(&self, entry: &Arc<Entry<()>>, (ours, socket): &(bool, Option<Arc<dyn Evict>>)) {
+        if *ours && socket.is_some() && entry.finish(None).is_some() {
+            self.registry.release(entry);
+        }
+    }
+
+    /// A late socket is gone, too.
+    pub(crate) fn finish(&self, guest: &Guest) {
+        if guest.entry.finish(None).is_some() {
+            self.registry.release(&guest.entry);
+        }
+    }
+
+    /// How many there are, and how many places are taken.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.registry.all().len(), self.registry.len())
+    }
+}
+
+impl Guest {
+    pub(crate) fn id(&self) -> SessionId {
+        self.entry.id
+    }
+
+    /// Whether its socket is in a handler's hands.
+    pub(crate) fn is_open(&self) -> bool {
+        self.entry.state() == State::Open
+    }
+
+    /// Why it has ended, if it has.
+    pub(crate) fn cause(&self) -> Option<&'static str> {
+        match self.entry.state() {
+            State::Opening | State::Open => None,
+            State::Closing(cause) | State::Closed(cause) => Some(cause.as_str()),
+        }
+    }
+}
+
+fn identity(end: u64) -> Identity {
+    let builder = Identity::builder("alice").issued_at(at(0));
+    builder.expires_at(at(end)).build()
+}
+
+fn at(second: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(second)
+}

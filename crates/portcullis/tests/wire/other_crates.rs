@@ -1,0 +1,227 @@
+//! `Session::guard` around the sockets of other crates: they end as ours do.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::any;
+use bytes::Bytes;
+use fastwebsockets::{FragmentCollectorRead, Frame, OpCode, Payload, Role, WebSocket};
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use hyper_util::rt::TokioIo;
+use portcullis::Clock;
+use portcullis::testing::{Accepting, FakeClock};
+use portcullis::{AuthLayer, CloseFrame, Identity, Revocation, Session, Sessions};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{self, Message};
+
+use crate::live::end_of;
+use crate::site::Over;
+
+/// What a handler does with its socket.
+const HANDLERS: [&str; 2] = ["/echo", "/asleep"];
+
+#[tokio::test(start_paused = true)]
+async fn tungstenite() {
+    async fn open(session: Session, mut request: Request) -> Response {
+        let asleep = request.uri().path() == "/asleep";
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let io = TokioIo::new(upgrade.await.unwrap());
+            let role = protocol::Role::Server;
+            let socket = WebSocketStream::from_raw_socket(io, role, None).await;
+            let mut socket = session.guard(socket, |frame: CloseFrame| {
+                Message::Close(Some(protocol::CloseFrame {
+                    code: frame.code().into(),
+                    reason: frame.reason().to_owned().into(),
+                }))
+            });
+            if asleep {
+                std::future::pending::<()>().await;
+            }
+            while let Some(Ok(message)) = socket.next().await {
+                if message.is_text() && socket.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+        switching(&request)
+    }
+    ends_as_ours(
+        Router::new()
+            .route("/echo", any(open))
+            .route("/asleep", any(open)),
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn fastwebsockets() {
+    async fn open(session: Session, mut request: Request) -> Response {
+        let asleep = request.uri().path() == "/asleep";
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let io = TokioIo::new(upgrade.await.unwrap());
+            let mut socket = session.guard(Fast::new(io), |frame: CloseFrame| {
+                Said::Close(frame.code(), frame.reason().to_owned())
+            });
+            if asleep {
+                std::future::pending::<()>().await;
+            }
+            while let Some(Said::Text(text)) = socket.next().await {
+                if socket.send(Said::Text(text)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        switching(&request)
+    }
+    ends_as_ours(
+        Router::new()
+            .route("/echo", any(open))
+            .route("/asleep", any(open)),
+    )
+    .await;
+}
+
+/// Expiry and revocation close with their codes, whatever the handler does.
+async fn ends_as_ours(routes: Router) {
+    for over in Over::BOTH {
+        for handler in HANDLERS {
+            for revoked in [false, true] {
+                let clock = FakeClock::new();
+                let sessions = Sessions::builder().clock(clock.clone()).build();
+                let minute = Duration::from_secs(60);
+                let alice = Identity::builder("alice")
+                    .expires_at(clock.now() + minute)
+                    .build();
+                let auth = AuthLayer::new(Accepting::token("t0k", alice))
+                    .clock(clock.clone())
+                    .sessions(&sessions);
+                let client = over.client(routes.clone().route_layer(auth));
+                let handshake = client.websocket(handler).bearer("t0k");
+                let mut socket = handshake.connect().await.unwrap();
+                if handler == "/echo" {
+                    socket.send("hello").await.unwrap();
+                    assert_eq!(socket.text().await, "hello");
+                }
+                assert_eq!(sessions.len(), 1);
+                let expected = match revoked {
+                    true => {
+                        sessions.revoke(Revocation::subject("alice")).await.unwrap();
+                        "3003 credential revoked"
+                    }
+                    false => {
+                        clock.advance(minute);
+                        "3000 credential expired"
+                    }
+                };
+                let end = end_of(&mut socket).await;
+                assert_eq!(end, expected, "{over:?} {handler}");
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                assert!(sessions.is_empty());
+            }
+        }
+    }
+}
+
+/// RFC 6455 §4.2.2 for the key of the test client, and RFC 8441 §5.
+fn switching(request: &Request) -> Response {
+    let mut response = Response::default();
+    if request.version() < http::Version::HTTP_2 {
+        *response.status_mut() = http::StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(CONNECTION, "upgrade".parse().unwrap());
+        headers.insert(UPGRADE, "websocket".parse().unwrap());
+        let accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept.parse().unwrap());
+    }
+    response
+}
+
+/// The messages that the test needs.
+#[derive(Debug)]
+enum Said {
+    Text(Bytes),
+    Close(u16, String),
+}
+
+/// fastwebsockets has no `Stream` and no `Sink`, so this makes both of its halves.
+struct Fast {
+    reader: Pin<Box<dyn Stream<Item = Said> + Send>>,
+    writer: Pin<Box<dyn Sink<Said, Error = fastwebsockets::WebSocketError> + Send>>,
+}
+
+impl Fast {
+    fn new<S>(io: S) -> Self
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    {
+        let mut socket = WebSocket::after_handshake(io, Role::Server);
+        socket.set_auto_close(false);
+        let (reader, writer) = socket.split(tokio::io::split);
+        let reader = FragmentCollectorRead::new(reader);
+        let reader = futures_util::stream::unfold(reader, async |mut reader| {
+            let mut nothing = async |_: Frame<'_>| Ok::<_, std::io::Error>(());
+            let frame = reader.read_frame(&mut nothing).await.ok()?;
+            match frame.opcode {
+                OpCode::Close => None,
+                _ => Some((Said::Text(frame.payload.to_vec().into()), reader)),
+            }
+        });
+        let writer = futures_util::sink::unfold(writer, async |mut writer, said| {
+            let frame = match said {
+                Said::Text(text) => Frame::text(Payload::Owned(text.to_vec())),
+                Said::Close(code, reason) => Frame::close(code, reason.as_bytes()),
+            };
+            writer.write_frame(frame).await?;
+            writer.flush().await?;
+            Ok(writer)
+        });
+        Self {
+            reader: Box::pin(reader),
+            writer: Box::pin(writer),
+        }
+    }
+}
+
+impl Stream for Fast {
+    type Item = Said;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Said>> {
+        self.reader.as_mut().poll_next(context)
+    }
+}
+
+impl Sink<Said> for Fast {
+    type Error = fastwebsockets::WebSocketError;
+
+    fn poll_ready(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Self::Error>> {
+        self.writer.as_mut().poll_ready(context)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, said: Said) -> Result<(), Self::Error> {
+        self.writer.as_mut().start_send(said)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Self::Error>> {
+        self.writer.as_mut().poll_flush(context)
+    }
+
+    fn poll_close(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Self::Error>> {
+        self.writer.as_mut().poll_close(context)
+    }
+}
