@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::Request;
+use hyper::upgrade::OnUpgrade;
 use portcullis_core::{Credential, Verify, VerifyError};
 
 use super::admission::{Candidate, Settings, handshake_of, peer_of};
@@ -41,6 +42,10 @@ impl<C: Send + Sync + 'static> Granting<C> {
         };
         let later = self.needs_handshake && self.dialect.is_some();
         let handshake = later.then(|| Arc::new(handshake_of(request, true)));
+        let on_upgrade = match &pending {
+            Some(_) => request.extensions_mut().remove::<OnUpgrade>(),
+            None => None,
+        };
         request.extensions_mut().insert(Grant {
             policy: Arc::clone(&self.policy),
             peer,
@@ -48,6 +53,7 @@ impl<C: Send + Sync + 'static> Granting<C> {
             handshake,
             dialect: self.dialect.clone(),
             pending,
+            on_upgrade,
         });
         Ok(())
     }

@@ -179,9 +179,16 @@ impl<C, F> GuardedUpgrade<C, F> {
         C: Send + Sync + 'static,
         F: OnFailedUpgrade,
     {
-        let response = respond(self.key.as_ref(), self.protocol.as_ref());
+        let response = respond(self.key, self.protocol.as_ref());
         // Boxed, since what it holds would count for every socket for as long as that is open.
-        let opening = Box::pin(self.open());
+        let opening = Box::pin(open(
+            self.on_upgrade,
+            self.config,
+            self.session,
+            self.grant,
+            self.protocol,
+            self.on_failed_upgrade,
+        ));
         tokio::spawn(async move {
             if let Some(guarded) = opening.await {
                 handler(guarded).await;
@@ -189,34 +196,44 @@ impl<C, F> GuardedUpgrade<C, F> {
         });
         response
     }
+}
 
-    /// Waits for the connection, and for the identity if there is none. The handler gets a handle,
-    /// and not the socket.
-    async fn open(self) -> Option<GuardedSocket<C>>
-    where
-        C: Send + Sync + 'static,
-        F: OnFailedUpgrade,
-    {
-        let upgraded = match self.on_upgrade.await {
-            Ok(upgraded) => upgraded,
-            Err(error) => {
-                self.on_failed_upgrade.call(Error::new(error));
-                return None;
-            }
-        };
-        let limit = match self.session {
-            Some(_) => usize::MAX,
-            None => MOST_READ,
-        };
-        let stream = Metered::new(TokioIo::new(upgraded), limit);
-        let socket = Wire::from_raw_socket(stream, Role::Server, Some(self.config)).await;
-        match (self.session, self.grant.dialect.is_some()) {
-            (Some(session), false) => {
-                let guarded = session.guard(socket, close_message);
-                Some(GuardedSocket::new(guarded, self.protocol, None))
-            }
-            (session, _) => begin(socket, session, self.grant, self.protocol).await,
+/// Waits for the connection, and for the identity if there is none. The handler gets a handle, and
+/// not the socket.
+///
+/// It is given no header of the request: each of them is a part of the buffer that hyper has read
+/// the request into, and keeps all of it.
+async fn open<C, F>(
+    on_upgrade: OnUpgrade,
+    config: WebSocketConfig,
+    session: Option<Session<C>>,
+    grant: Grant<C>,
+    protocol: Option<HeaderValue>,
+    on_failed_upgrade: F,
+) -> Option<GuardedSocket<C>>
+where
+    C: Send + Sync + 'static,
+    F: OnFailedUpgrade,
+{
+    let upgraded = match on_upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            on_failed_upgrade.call(Error::new(error));
+            return None;
         }
+    };
+    let limit = match session {
+        Some(_) => usize::MAX,
+        None => MOST_READ,
+    };
+    let stream = Metered::new(TokioIo::new(upgraded), limit);
+    let socket = Wire::from_raw_socket(stream, Role::Server, Some(config)).await;
+    match (session, grant.dialect.is_some()) {
+        (Some(session), false) => {
+            let guarded = session.guard(socket, close_message);
+            Some(GuardedSocket::new(guarded, protocol, None))
+        }
+        (session, _) => begin(socket, session, grant, protocol).await,
     }
 }
 
@@ -245,7 +262,7 @@ async fn begin<C: Send + Sync + 'static>(
 }
 
 /// The response that opens a socket: RFC 6455 §4.2.2, and RFC 8441 §5 over HTTP/2.
-fn respond(key: Option<&SecWebsocketKey>, protocol: Option<&HeaderValue>) -> Response {
+fn respond(key: Option<SecWebsocketKey>, protocol: Option<&HeaderValue>) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     if let Some(protocol) = protocol {
@@ -254,7 +271,7 @@ fn respond(key: Option<&SecWebsocketKey>, protocol: Option<&HeaderValue>) -> Res
     if let Some(key) = key {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.typed_insert(SecWebsocketAccept::from(key.clone()));
+        headers.typed_insert(SecWebsocketAccept::from(key));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     }
     response
@@ -269,7 +286,10 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let missing = || GuardedUpgradeRejection::MissingAuthLayer(MissingAuthLayer::of::<C>());
-        let grant: Option<Grant<C>> = parts.extensions.get().cloned();
+        let mut grant: Option<Grant<C>> = parts.extensions.get().cloned();
+        if let Some(on_upgrade) = grant.as_mut().and_then(|grant| grant.on_upgrade.take()) {
+            parts.extensions.insert(on_upgrade);
+        }
         let on_upgrade = parts.extensions.get::<OnUpgrade>().cloned();
         // axum looks whether this is a handshake, in words that its users know.
         let _ = WebSocketUpgrade::from_request_parts(parts, state)

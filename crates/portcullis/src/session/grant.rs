@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::Extensions;
+use hyper::upgrade::OnUpgrade;
 use portcullis_core::{Credential, Handshake, Identity, MissingAuthLayer};
 
 use super::{NotRegistered, Policy, Session};
@@ -21,6 +22,8 @@ pub(crate) struct Grant<C> {
     pub(crate) dialect: Option<Arc<dyn Dialect>>,
     /// The place of a socket whose client has not said who it is.
     pub(crate) pending: Option<PendingPermit>,
+    /// What opens such a socket. It is not in the request, where anybody else would find it.
+    pub(crate) on_upgrade: Option<OnUpgrade>,
 }
 
 /// The credentials of a request that opens no socket. A renewal brings one of them.
@@ -140,6 +143,7 @@ impl<C> Clone for Grant<C> {
             handshake: self.handshake.clone(),
             dialect: self.dialect.clone(),
             pending: self.pending.clone(),
+            on_upgrade: self.on_upgrade.clone(),
         }
     }
 }

@@ -432,3 +432,35 @@ async fn lifetimes() {
     }
     table.finish();
 }
+
+/// A route that is in front of something else than a `GuardedUpgrade` lets nobody unknown in: axum's
+/// own upgrade does not open.
+#[tokio::test(start_paused = true)]
+async fn nobody_else_opens_it() {
+    use axum::extract::ws::WebSocketUpgrade;
+
+    async fn plain(upgrade: WebSocketUpgrade) -> axum::response::Response {
+        upgrade.on_upgrade(async |mut socket| {
+            let _ = socket.send("secret".into()).await;
+        })
+    }
+    for over in Over::BOTH {
+        let tokens = Tokens::default();
+        tokens.set("good", Ok(Identity::new("alice")));
+        let auth = AuthLayer::new(tokens).dialect(FirstMessage::token());
+        let app = Router::new().route("/ws", any(plain)).route_layer(auth);
+        let client = over.client(app);
+        let refused = client.websocket("/ws").connect().await;
+        assert!(
+            refused.is_err(),
+            "a socket without an identity, over {over:?}"
+        );
+        let mut admitted = client
+            .websocket("/ws")
+            .bearer("good")
+            .connect()
+            .await
+            .unwrap();
+        assert_eq!(admitted.text().await, "secret");
+    }
+}
