@@ -66,9 +66,11 @@ async fn fastwebsockets() {
         let upgrade = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {
             let io = TokioIo::new(upgrade.await.unwrap());
-            let mut socket = session.guard(Fast::new(io), |frame: CloseFrame| {
-                Said::Close(frame.code(), frame.reason().to_owned())
-            });
+            let close = |frame: CloseFrame| Said::Close(frame.code(), frame.reason().to_owned());
+            let mut socket = session.guard(Fast::new(io), close);
+            // A second socket of the same session is nothing to the first one, nor is its end.
+            let (second, _) = tokio::io::duplex(64);
+            drop(socket.session().guard(Fast::new(second), close));
             if asleep {
                 std::future::pending::<()>().await;
             }
