@@ -163,7 +163,7 @@ impl<C> Rules<C> {
             Some(wanted) => {
                 let is_named = |ours: &str| {
                     let mut named = claims.audience.iter().flat_map(Texts::as_slice);
-                    named.any(|audience| *audience == *ours)
+                    named.any(|audience| **audience == *ours)
                 };
                 let ours = wanted.iter().find(|ours| is_named(ours));
                 let ours = ours.ok_or(JwtError::Audience)?;

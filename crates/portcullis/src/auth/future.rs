@@ -2,6 +2,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use http::request::Parts;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use portcullis_core::Verify;
@@ -9,7 +10,8 @@ use tower_service::Service;
 
 use super::admission::{Gate, Verification};
 use super::echo::Echo;
-use crate::refusal::Respond;
+use crate::dialect::PendingPermit;
+use crate::refusal::{Refusal, RefusalKind, Respond};
 
 pin_project! {
     /// The future of [`Auth`](super::Auth). See the [module docs](super).
@@ -38,9 +40,17 @@ where
         }
     }
 
-    pub(super) fn admitted(future: S::Future, echo: Option<Echo>) -> Self {
+    pub(super) fn admitted(
+        future: S::Future,
+        echo: Option<Echo>,
+        nobody: Option<Box<Nobody<V, R>>>,
+    ) -> Self {
         Self {
-            state: State::Admitted { future, echo },
+            state: State::Admitted {
+                future,
+                echo,
+                nobody,
+            },
         }
     }
 
@@ -71,8 +81,15 @@ where
                 StateProjection::Refused { response } => {
                     return Poll::Ready(Ok(response.take().expect(POLLED_AGAIN)));
                 }
-                StateProjection::Admitted { future, echo } => {
+                StateProjection::Admitted {
+                    future,
+                    echo,
+                    nobody,
+                } => {
                     let mut response = ready!(future.poll(context))?;
+                    if let Some(nobody) = nobody.take().filter(|it| !it.permit.is_opened()) {
+                        return Poll::Ready(Ok(nobody.refuse()));
+                    }
                     if let Some(echo) = echo.take() {
                         echo.apply(&mut response);
                     }
@@ -90,6 +107,7 @@ where
                             State::Admitted {
                                 future: pending.inner.call(pending.request),
                                 echo: pending.echo,
+                                nobody: None,
                             }
                         }
                         Err(refusal) => {
@@ -125,6 +143,25 @@ pub(super) struct Pending<S, B, V, R> {
     pub(super) echo: Option<Echo>,
 }
 
+/// A request of nobody, let through to open a socket that asks who it is. Any other answer would be
+/// for nobody's eyes: what looks like an upgrade may reach a handler that is none.
+pub(super) struct Nobody<V, R> {
+    pub(super) permit: PendingPermit,
+    pub(super) gate: Gate<V, R>,
+    pub(super) parts: Parts,
+}
+
+impl<V: Verify, R> Nobody<V, R> {
+    fn refuse<ResBody>(self) -> Response<ResBody>
+    where
+        R: Respond<ResBody>,
+    {
+        let refusal = Refusal::new(RefusalKind::MissingCredential);
+        let Self { gate, parts, .. } = self;
+        refusal.answer(&gate.settings.profile, &gate.responder, &parts, true)
+    }
+}
+
 pin_project! {
     #[project = StateProjection]
     enum State<S, B, V, R>
@@ -136,6 +173,7 @@ pin_project! {
             #[pin]
             future: S::Future,
             echo: Option<Echo>,
+            nobody: Option<Box<Nobody<V, R>>>,
         },
         Refused {
             response: Option<S::Response>,

@@ -6,7 +6,7 @@ use hyper::upgrade::OnUpgrade;
 use portcullis_core::{Credential, Verify, VerifyError};
 
 use super::admission::{Candidate, Settings, handshake_of, peer_of};
-use crate::dialect::{Dialect, Pending, PendingRefused};
+use crate::dialect::{Dialect, Pending, PendingPermit, PendingRefused};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::session::{Answer, Ask, Grant, Policy, Presented};
 
@@ -21,12 +21,12 @@ pub(super) struct Granting<C> {
 
 impl<C: Send + Sync + 'static> Granting<C> {
     /// Puts the grant into the request. It is worth nothing without an identity beside it, or a
-    /// dialect.
+    /// dialect; then its socket has a place among the pending ones.
     pub(super) fn grant<B>(
         &self,
         request: &mut Request<B>,
         candidate: &Candidate,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<PendingPermit>, Refusal> {
         let peer = peer_of(request.extensions());
         let speaks = self.dialect.as_ref().is_some_and(|it| it.admits_pending());
         let pending = match speaks && candidate.is_anonymous() {
@@ -52,10 +52,10 @@ impl<C: Send + Sync + 'static> Granting<C> {
             credentials,
             handshake,
             dialect: self.dialect.clone(),
-            pending,
+            pending: pending.clone(),
             on_upgrade,
         });
-        Ok(())
+        Ok(pending)
     }
 }
 

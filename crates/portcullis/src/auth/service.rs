@@ -2,6 +2,7 @@ use std::fmt;
 use std::mem;
 use std::task::{Context, Poll};
 
+use http::request::Parts;
 use http::{Request, Response};
 use portcullis_core::Verify;
 use tower_service::Service;
@@ -9,7 +10,7 @@ use tower_service::Service;
 use super::ResponseFuture;
 use super::admission::{Gate, Verdict};
 use super::detect::is_upgrade;
-use super::future::Pending;
+use super::future::{Nobody, Pending};
 use super::granting::Granting;
 use crate::refusal::{Problem, Respond};
 
@@ -48,14 +49,17 @@ where
         let upgrade = is_upgrade(&request);
         let examined = self.gate.examine(&mut request, upgrade);
         let granted = examined.and_then(|candidate| {
-            match upgrade {
+            let permit = match upgrade {
                 true => self.granting.grant(&mut request, &candidate)?,
-                false => self.granting.keep(&mut request, &candidate),
-            }
-            Ok(candidate)
+                false => {
+                    self.granting.keep(&mut request, &candidate);
+                    None
+                }
+            };
+            Ok((candidate, permit))
         });
-        let mut candidate = match granted {
-            Ok(candidate) => candidate,
+        let (mut candidate, permit) = match granted {
+            Ok(granted) => granted,
             Err(refusal) => {
                 return ResponseFuture::refused(self.gate.refuse(refusal, request, upgrade));
             }
@@ -65,7 +69,15 @@ where
                 if let Some(identity) = identity {
                     request.extensions_mut().insert(identity);
                 }
-                ResponseFuture::admitted(self.inner.call(request), candidate.into_echo())
+                let nobody = permit.filter(|_| !self.gate.settings.anonymous);
+                let nobody = nobody.map(|permit| {
+                    Box::new(Nobody {
+                        permit,
+                        gate: self.gate.clone(),
+                        parts: copy_of(&request),
+                    })
+                });
+                ResponseFuture::admitted(self.inner.call(request), candidate.into_echo(), nobody)
             }
             Verdict::Refused(refusal) => {
                 ResponseFuture::refused(self.gate.refuse(refusal, request, upgrade))
@@ -86,6 +98,16 @@ where
             }
         }
     }
+}
+
+/// What a responder may see of a request that is gone by the time it is asked.
+fn copy_of<B>(request: &Request<B>) -> Parts {
+    let mut copy = Request::new(());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    copy.headers_mut().clone_from(request.headers());
+    copy.into_parts().0
 }
 
 impl<S: Clone, V: Verify, R: Clone> Clone for Auth<S, V, R> {

@@ -179,6 +179,9 @@ impl<C, F> GuardedUpgrade<C, F> {
         C: Send + Sync + 'static,
         F: OnFailedUpgrade,
     {
+        if let (None, Some(place)) = (&self.session, &self.grant.pending) {
+            place.open();
+        }
         let response = respond(self.key, self.protocol.as_ref());
         // Boxed, since what it holds would count for every socket for as long as that is open.
         let opening = Box::pin(open(

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts the sockets whose client has not said who it is.
@@ -53,6 +54,7 @@ impl Pending {
         Ok(PendingPermit(Arc::new(Place {
             pending: Arc::clone(self),
             peer,
+            opened: AtomicBool::new(false),
         })))
     }
 }
@@ -65,11 +67,24 @@ impl Default for Pending {
 
 /// The place of one pending socket.
 #[derive(Clone)]
-pub(crate) struct PendingPermit(#[expect(dead_code, reason = "held for its drop")] Arc<Place>);
+pub(crate) struct PendingPermit(Arc<Place>);
 
 struct Place {
     pending: Arc<Pending>,
     peer: Option<IpAddr>,
+    opened: AtomicBool,
+}
+
+impl PendingPermit {
+    /// A socket is opened that asks its client who it is.
+    pub(crate) fn open(&self) {
+        self.0.opened.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody has opened such a socket.
+    pub(crate) fn is_opened(&self) -> bool {
+        self.0.opened.load(Ordering::Acquire)
+    }
 }
 
 impl Drop for Place {
