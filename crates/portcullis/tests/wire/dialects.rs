@@ -464,3 +464,22 @@ async fn nobody_else_opens_it() {
         assert_eq!(admitted.text().await, "secret");
     }
 }
+
+/// What looks like an upgrade may reach a handler that opens no socket. Its answer is for nobody.
+#[tokio::test(start_paused = true)]
+async fn nobody_reads_the_answer_of_another_handler() {
+    for over in Over::BOTH {
+        let tokens = Tokens::default();
+        tokens.set("good", Ok(Identity::new("alice")));
+        let auth = AuthLayer::new(tokens).dialect(FirstMessage::token());
+        let app = Router::new()
+            .route("/page", any(async || "for alice"))
+            .route_layer(auth);
+        let client = over.client(app);
+        let nobody = client.websocket("/page").connect().await.unwrap_err();
+        assert_eq!(nobody.status(), 401, "over {over:?}");
+        assert!(!nobody.text().contains("for alice"), "over {over:?}");
+        let alice = client.get("/page").bearer("good").send().await;
+        assert_eq!(alice.text(), "for alice");
+    }
+}
