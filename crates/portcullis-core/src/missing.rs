@@ -1,8 +1,8 @@
 use std::any::type_name;
 use std::fmt;
 
-/// A handler asks for an [`Identity`], and no layer has put one there: the application is built
-/// wrong.
+/// A handler asks for an [`Identity`](crate::Identity), and no layer has put one there: the
+/// application is built wrong.
 ///
 /// Answers 500. The body and the log name the layer that is missing, and the claims that were
 /// asked for, since `Identity<A>` is not found where the verifier's claims are `B`.
