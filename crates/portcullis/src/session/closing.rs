@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::entry::Entry;
-use super::sessions::Inner;
+use super::inner::Inner;
 
 /// A socket that was taken out, on its way to its close.
 pub(super) struct Closing<C> {

@@ -7,7 +7,8 @@ use futures_util::stream;
 use portcullis_core::Credential;
 
 use super::entry::Entry;
-use super::sessions::{Inner, Kept, milliseconds};
+use super::inner::{Inner, Kept};
+use super::lifetime::milliseconds;
 
 /// Keeps the deadlines of all sessions, until the last handle is gone.
 ///

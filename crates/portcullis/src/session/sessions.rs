@@ -2,22 +2,22 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_core::Stream;
-use portcullis_core::{Credential, Identity, Revocation, Revoked, StoreError, VerifyError};
+use portcullis_core::{Credential, Identity, Revocation, StoreError};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
-use super::builder::{ErasedStore, LagPolicy, SessionsBuilder, Settings};
+use super::builder::{ErasedStore, SessionsBuilder};
 use super::closing::{Closing, close_all};
-use super::entry::{Entry, Evict, Recheck};
-use super::feed::{Feed, Listen};
+use super::entry::Entry;
+use super::feed::Feed;
+use super::inner::{Counts, Inner, Kept};
+use super::lifetime::milliseconds;
 use super::registry::{NotRegistered, Registry};
 use super::revocations::Revocations;
-use super::sync::lock;
-use super::timers::Timers;
 use super::{
     CloseCause, CloseFrame, Policy, RenewError, Session, SessionEvent, SessionId, SessionInfo,
     keeper,
@@ -46,34 +46,6 @@ use super::{
 /// sessions, however many there are.
 pub struct Sessions<C = ()> {
     inner: Arc<Inner<C>>,
-}
-
-pub(super) struct Inner<C> {
-    registry: Registry<C>,
-    pub(super) settings: Settings<C>,
-    store: Option<Arc<dyn ErasedStore>>,
-    timers: Mutex<Timers>,
-    /// What the keeper sleeps for, in milliseconds since 1970.
-    pub(super) sleeps_until: AtomicU64,
-    pub(super) wake: Arc<Notify>,
-    is_kept: AtomicBool,
-    events: broadcast::Sender<SessionEvent<C>>,
-    started: Instant,
-    /// When the store has last answered, in milliseconds since the start.
-    heard_at: AtomicU64,
-    synchronized: tokio::sync::watch::Sender<bool>,
-    shutdown: tokio::sync::watch::Sender<bool>,
-    /// Sockets whose client has not said who it is. They are no sessions yet.
-    unidentified: AtomicUsize,
-    emptied: Notify,
-    pub(super) counts: Counts,
-}
-
-/// What went through, for who keeps books.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) opened: AtomicUsize,
-    pub(super) closed: AtomicUsize,
 }
 
 impl<C: Send + Sync + 'static> Sessions<C> {
@@ -455,284 +427,6 @@ impl<C> Sessions<C> {
     }
 }
 
-impl<C> Inner<C> {
-    fn forget(&self, entry: &Entry<C>, cause: &CloseCause) {
-        self.counts.closed.fetch_add(1, Ordering::Relaxed);
-        self.release(entry);
-        self.tell(|| SessionEvent::Closed {
-            session: entry.info(),
-            cause: cause.clone(),
-            lasted: self
-                .settings
-                .clock
-                .now()
-                .duration_since(entry.since)
-                .unwrap_or_default(),
-        });
-    }
-
-    fn release(&self, entry: &Entry<C>) {
-        self.registry.release(entry);
-        if self.registry.len() == 0 {
-            self.emptied.notify_waiters();
-        }
-    }
-
-    /// The close frame was answered, or the time for it is over.
-    pub(super) fn finished(&self, entry: &Entry<C>) {
-        if let Some(cause) = entry.finish(None) {
-            self.forget(entry, &cause);
-        }
-    }
-
-    pub(super) fn tell(&self, event: impl FnOnce() -> SessionEvent<C>) {
-        let read = self.events.receiver_count() > 0;
-        if !read && self.settings.observer.is_none() {
-            return;
-        }
-        let event = event();
-        if let Some(observer) = &self.settings.observer {
-            observer(&event);
-        }
-        if read {
-            // Nobody listens any more, then.
-            let _ = self.events.send(event);
-        }
-    }
-
-    fn schedule(&self, time: u64, id: SessionId) {
-        let mut timers = lock(&self.timers);
-        if timers.len() > 2 * self.registry.len() + SLACK {
-            let live: std::collections::HashSet<_> =
-                self.registry.all().iter().map(|entry| entry.id).collect();
-            timers.retain(|id| live.contains(&id));
-        }
-        timers.push(time, id);
-        drop(timers);
-        if time < self.sleeps_until.load(Ordering::Acquire) {
-            self.wake.notify_one();
-        }
-    }
-
-    pub(super) fn next_timer(&self) -> Option<u64> {
-        lock(&self.timers).next()
-    }
-
-    fn complete(&self, revocation: Revocation, now: SystemTime) -> Revocation {
-        let revocation = match (revocation.revoked(), revocation.covers_issued_before()) {
-            (Revoked::Subject(_) | Revoked::Everything, None) => revocation.issued_before(now),
-            _ => revocation,
-        };
-        match revocation.ends_at() {
-            Some(_) => revocation,
-            None => {
-                let end = now.checked_add(self.settings.longest_credential);
-                revocation.until(end.unwrap_or(now + FAR))
-            }
-        }
-    }
-}
-
-impl<C: Send + Sync + 'static> Inner<C> {
-    fn end(
-        self: &Arc<Self>,
-        entries: impl IntoIterator<Item = Arc<Entry<C>>>,
-        cause: &CloseCause,
-    ) -> usize {
-        self.end_with(entries, cause, |entry| entry.end(cause.clone()))
-    }
-
-    /// Ends those that `end` finds have to.
-    fn end_with(
-        self: &Arc<Self>,
-        entries: impl IntoIterator<Item = Arc<Entry<C>>>,
-        cause: &CloseCause,
-        end: impl Fn(&Entry<C>) -> (bool, Option<Arc<dyn Evict>>),
-    ) -> usize {
-        let mut ended = 0;
-        let mut closing = Vec::new();
-        for entry in entries {
-            let (ours, socket) = end(&entry);
-            ended += usize::from(ours);
-            let Some(socket) = socket else { continue };
-            let frame = entry.policy.codes.frame(cause);
-            // Only the client's and the handler's own ends have no frame.
-            let frame = frame.unwrap_or_else(|| CloseFrame::new(1000, ""));
-            closing.push(Closing {
-                closing: socket.evict(frame),
-                entry,
-            });
-        }
-        close_all(self, closing);
-        ended
-    }
-
-    /// Takes note of revocations and closes the sessions that they cover, in one pass.
-    fn apply(self: &Arc<Self>, revocations: &[Revocation], now: SystemTime) -> usize {
-        for revocation in revocations {
-            self.registry.revocations.add(revocation, now);
-        }
-        let named = revocations.iter().filter_map(|one| match one.revoked() {
-            Revoked::Session(id) => id.parse::<SessionId>().ok(),
-            _ => None,
-        });
-        let mut covered: Vec<_> = named.filter_map(|id| self.registry.find(id)).collect();
-        let lasting = |one: &Revocation| !matches!(one.revoked(), Revoked::Session(_));
-        if revocations.iter().any(lasting) {
-            covered.extend(self.registry.all().into_iter().filter(|entry| {
-                entry.with_identity(|identity| self.registry.revocations.cover(identity))
-            }));
-        }
-        self.end(covered, &CloseCause::Revoked)
-    }
-
-    /// Does what has come due.
-    pub(super) fn attend(self: &Arc<Self>) {
-        let settings = &self.settings;
-        let now = milliseconds(settings.clock.now());
-        let due = lock(&self.timers).due(now);
-        let mut expired = Vec::new();
-        let mut rechecks = Vec::new();
-        for entry in due.into_iter().filter_map(|id| self.registry.find(id)) {
-            let deadline = entry.deadline();
-            if deadline <= now {
-                expired.push(entry);
-                continue;
-            }
-            let warning = settings.warning_in_milliseconds();
-            if warning > 0 && deadline.saturating_sub(warning) <= now && entry.warn() {
-                self.tell(|| SessionEvent::Expiring(entry.info()));
-            }
-            if let Some(credential) = settings
-                .recheck
-                .and_then(|every| entry.recheck_due(now, now + in_milliseconds(every)))
-            {
-                rechecks.push((Arc::clone(&entry), credential));
-            }
-            if let Some(wake) = entry.next_wake(warning) {
-                // A warning that could not be given is not tried again and again.
-                lock(&self.timers).push(wake.max(now + 1), entry.id);
-            }
-        }
-        self.end_with(expired, &CloseCause::Expired, |entry| entry.expire(now));
-        if !rechecks.is_empty() {
-            tokio::spawn(keeper::recheck(Arc::clone(self), rechecks));
-        }
-        self.registry.revocations.purge(settings.clock.now());
-        self.judge_lag();
-    }
-
-    /// What the verifier says about a session now.
-    pub(super) fn rechecked(
-        self: &Arc<Self>,
-        entry: &Arc<Entry<C>>,
-        credential: &Credential,
-        answer: Result<Identity<C>, VerifyError>,
-    ) {
-        let now = milliseconds(self.settings.clock.now());
-        let good_until = now.saturating_add(in_milliseconds(self.settings.recheck_grace));
-        let cause = match answer {
-            Ok(identity) if entry.with_identity(|known| known.subject() == identity.subject()) => {
-                entry.recheck_answered(credential, now, Some(good_until));
-                return;
-            }
-            Ok(_) => CloseCause::OtherSubject,
-            Err(VerifyError::Unavailable { .. }) => {
-                match entry.recheck_answered(credential, now, None) {
-                    true => return,
-                    false => CloseCause::Unavailable,
-                }
-            }
-            Err(_) => CloseCause::Refused,
-        };
-        self.end_with([Arc::clone(entry)], &cause, |entry| {
-            entry.disprove(credential, cause.clone())
-        });
-    }
-
-    /// How long the store has been silent, and what that means.
-    fn judge_lag(self: &Arc<Self>) {
-        if self.store.is_none() || self.settings.lag_policy == LagPolicy::Stay {
-            return;
-        }
-        let since = self.started.elapsed().as_millis() as u64;
-        let silent = since.saturating_sub(self.heard_at.load(Ordering::Acquire));
-        let stale = silent > in_milliseconds(self.settings.max_lag);
-        self.registry.revocations.set_stale(stale);
-        if stale {
-            self.end(self.registry.all(), &CloseCause::Unavailable);
-        }
-    }
-
-    pub(super) fn has_store(&self) -> bool {
-        self.store.is_some()
-    }
-}
-
-impl<C: Send + Sync + 'static> Listen for Weak<Inner<C>> {
-    fn revoked(&self, revocations: &[Revocation]) {
-        if let Some(inner) = self.upgrade() {
-            inner.apply(revocations, inner.settings.clock.now());
-        }
-    }
-
-    fn alive(&self) {
-        let Some(inner) = self.upgrade() else { return };
-        let now = inner.started.elapsed().as_millis() as u64;
-        inner.heard_at.store(now, Ordering::Release);
-        inner.registry.revocations.set_stale(false);
-        inner.synchronized.send_replace(true);
-    }
-
-    fn lost(&self) {
-        tracing::warn!("the store of revocations does not answer");
-    }
-}
-
-impl<C> Settings<C> {
-    /// When a session ends that has lasted since `since`, in milliseconds since 1970.
-    fn deadline(&self, identity: &Identity<C>, since: SystemTime, now: SystemTime) -> u64 {
-        let expiry = identity
-            .expires_at()
-            .map(|end| milliseconds(end).saturating_add(in_milliseconds(self.leeway)));
-        let told = identity.session_ends_at().map(milliseconds);
-        let longest = milliseconds(since).saturating_add(in_milliseconds(self.max_lifetime));
-        let end = expiry
-            .unwrap_or(u64::MAX)
-            .min(told.unwrap_or(u64::MAX))
-            .min(longest);
-        let now = milliseconds(now);
-        match self.jitter > 0.0 && end > now {
-            true => end - ((end - now) as f64 * self.jitter * random_part()) as u64,
-            false => end,
-        }
-    }
-
-    fn recheck_of(
-        &self,
-        identity: &Identity<C>,
-        credential: Option<Credential>,
-    ) -> Option<Box<Recheck>> {
-        let every = self.recheck?;
-        let credential = credential?;
-        if identity.is_single_use() {
-            return None;
-        }
-        let now = milliseconds(self.clock.now());
-        // Sessions that were opened together do not ask together.
-        let first = in_milliseconds(every.mul_f64(1.0 - random_part() / 5.0));
-        Some(Box::new(Recheck {
-            credential,
-            due: now.saturating_add(first),
-            good_until: now.saturating_add(in_milliseconds(self.recheck_grace)),
-        }))
-    }
-
-    fn warning_in_milliseconds(&self) -> u64 {
-        in_milliseconds(self.warning)
-    }
-}
-
 /// A socket without a session, which a shutdown waits for all the same.
 #[cfg(feature = "axum")]
 pub(crate) struct Unidentified<C> {
@@ -744,20 +438,6 @@ impl<C> Drop for Unidentified<C> {
     fn drop(&mut self) {
         self.inner.unidentified.fetch_sub(1, Ordering::SeqCst);
         self.inner.emptied.notify_waiters();
-    }
-}
-
-/// A task holds on to no session: when all handles are gone, it ends.
-pub(super) struct Kept<C> {
-    pub(super) inner: Weak<Inner<C>>,
-}
-
-/// The runtime of the task may end before the sessions do. The next admission starts another one.
-impl<C> Drop for Kept<C> {
-    fn drop(&mut self) {
-        if let Some(inner) = self.inner.upgrade() {
-            inner.is_kept.store(false, Ordering::Release);
-        }
     }
 }
 
@@ -806,28 +486,5 @@ impl fmt::Display for RevokeError {
 
 impl std::error::Error for RevokeError {}
 
-/// Since 1970; before it is 1970.
-pub(super) fn milliseconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, in_milliseconds)
-}
-
-fn in_milliseconds(time: Duration) -> u64 {
-    time.as_millis().try_into().unwrap_or(u64::MAX)
-}
-
-/// Between 0 and 1.
-fn random_part() -> f64 {
-    // Spreads load and keeps no secret: without randomness it spreads nothing.
-    let random = getrandom::u32().unwrap_or(0);
-    f64::from(random) / f64::from(u32::MAX)
-}
-
 /// How far behind a reader of events may be.
 const EVENTS: usize = 1024;
-
-/// How many timers of ended sessions are kept before they are looked for.
-const SLACK: usize = 1024;
-
-/// The end of a revocation whose end no clock can tell.
-const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
