@@ -127,11 +127,12 @@ fn site(token: &str) -> (Router, Probe) {
 
 async fn subscribe(
     State(schema): State<Api>,
+    identity: Identity,
     protocol: GraphQLProtocol,
     upgrade: GuardedUpgrade,
 ) -> Response {
     let mut data = Data::default();
-    data.insert(upgrade.identity().clone());
+    data.insert(identity);
     upgrade.protocols([PROTOCOL]).on_upgrade(move |socket| {
         GraphQLWebSocket::new(socket, schema, protocol)
             .with_data(data)
