@@ -1,5 +1,6 @@
 //! Tokens, good and bad, and what becomes of them. One binary; a file for each table.
 
+mod audience;
 mod differential;
 mod keys;
 mod matrix;
