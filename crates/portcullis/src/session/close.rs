@@ -101,6 +101,14 @@ impl fmt::Display for CloseCause {
 /// The default is the IANA registry's: 3000 for a credential that is missing, bad or at its end,
 /// 3003 for one that was taken back or is not good for this, 3008 for one that did not come in
 /// time. RFC 6455 §7.4.1 has 1001 (going away); the registry has 1013 (try again later).
+///
+/// Servers of older protocols close with 1008 (policy violation), which does not tell one of these
+/// from another, or with 4401, 4403 and 4408, which are nobody's outside of one application. A
+/// client that expects them gets them from codes of your own.
+///
+/// A shutdown is 1001 in every ecosystem, also where its own servers say 1012 (service restart)
+/// when they are drained: that would promise that this one comes back. Their clients come again
+/// after both.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct CloseCodes {
@@ -155,6 +163,10 @@ impl CloseCodes {
 
     /// Phoenix: 1001 for a socket whose user is disconnected; its client then connects again, and
     /// is refused.
+    ///
+    /// Phoenix refuses in HTTP and has no codes for that, so a refusal that comes
+    /// [in band](crate::AuthLayer::refuse_in_band) has the registry's; 1001 again if the credential
+    /// has ended.
     pub const fn phoenix() -> Self {
         Self {
             expired: 1001,
@@ -164,6 +176,9 @@ impl CloseCodes {
     }
 
     /// FHIR R4 as HAPI speaks it: 1002 with a reason for a binding that is not accepted.
+    ///
+    /// FHIR does not say how a socket is closed whose binding ends, is taken back or never comes;
+    /// there the codes are the registry's.
     pub const fn fhir() -> Self {
         Self {
             unauthorized: 1002,

@@ -11,6 +11,7 @@ mod site;
 mod table;
 
 mod authorization;
+mod codes;
 mod conflicts;
 mod cookie;
 mod dialects;

@@ -1,10 +1,17 @@
-//! `RequireScopeLayer`: what an identity may do, asked of a route.
+//! `RequireScopeLayer`: what an identity may do, asked of a route, at the handshake and never again.
+
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
+use axum::response::Response;
 use axum::routing::any;
-use portcullis::testing::{Accepting, TestClient};
-use portcullis::{AuthLayer, Identity, RequireScopeLayer};
+use portcullis::dialect::InBandRenewal;
+use portcullis::testing::{Accepting, TestClient, TestSocket};
+use portcullis::{
+    AuthLayer, Credential, GuardedUpgrade, Identity, Profile, RequireScopeLayer, Sessions,
+};
 
+use crate::live::{Tokens, settle};
 use crate::site::Over;
 use crate::table::Table;
 
@@ -121,6 +128,130 @@ async fn without_an_identity() {
         .layer(AuthLayer::new(Accepting::everything(alice)));
     let response = TestClient::new(right).get("/").bearer("t0k").send().await;
     assert_eq!(response.status(), 200);
+}
+
+/// A socket whose client has yet to say who it is has no identity, so the layer refuses it, also
+/// where it asks for nothing. The place that the socket would have had is free again.
+#[tokio::test]
+async fn a_pending_socket() {
+    let alice = || Identity::builder("alice").scopes(["chat"]).build();
+    let dialect = || InBandRenewal::new().or_first();
+    let chat = || RequireScopeLayer::all(["chat"]);
+    let strict = AuthLayer::new(Accepting::token("t0k", alice()))
+        .dialect(dialect())
+        .pending_limits(1, 1);
+    let in_band = strict.clone().refuse_in_band();
+    let phoenix = strict.clone().profile(Profile::phoenix());
+    let rows: [(Make, &AuthLayer<_>, u16); 4] = [
+        (chat, &strict, 401),
+        (|| RequireScopeLayer::all([""; 0]), &strict, 401),
+        // Who opens no socket has none to close with a code.
+        (chat, &in_band, 401),
+        // It is refused as the profile refuses whoever has no credential.
+        (chat, &phoenix, 403),
+    ];
+    let mut table = Table::new();
+    for over in Over::BOTH {
+        for (layer, auth, expected) in &rows {
+            let app = Router::new()
+                .route("/ws", any(unreachable).layer(layer()))
+                .route("/open", any(careful))
+                .route_layer((*auth).clone());
+            let client = over.client(app);
+            for time in 1..=3 {
+                let refused = client.websocket("/ws").connect().await.unwrap_err();
+                let row = (over, layer(), time);
+                table.row(row, expected, refused.status().as_u16());
+                let challenge = (*expected == 401).then_some("Bearer");
+                assert_eq!(refused.header("www-authenticate"), challenge);
+                assert_eq!(refused.header("cache-control"), Some("no-store"));
+            }
+            // The one place of this layer; without the scope asked for, the dialect lets it in.
+            let mut socket = client.websocket("/open").connect().await.unwrap();
+            let auth = r#"{"type":"auth","token":"t0k"}"#;
+            socket.send(auth).await.unwrap();
+            assert!(socket.text().await.contains("expires_in"));
+        }
+        // Who says so in the handshake has an identity, which is asked.
+        let app = Router::new()
+            .route("/ws", any(careful).layer(chat()))
+            .route_layer(strict.clone());
+        let client = over.client(app);
+        let handshake = client.websocket("/ws").bearer("t0k");
+        let mut socket = handshake.connect().await.unwrap();
+        assert_eq!(may(&mut socket).await, "yes");
+    }
+    table.finish();
+}
+
+/// The layer does not look again at a renewal, so the socket stays open with fewer scopes. The
+/// handler that looks sees those of the new credential at once; the next handshake is refused.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_with_other_scopes() {
+    let tokens = Tokens::default();
+    let sessions = Sessions::default();
+    let auth = AuthLayer::new(tokens.clone())
+        .sessions(&sessions)
+        .dialect(InBandRenewal::new());
+    let app = Router::new()
+        .route("/ws", any(careful).layer(RequireScopeLayer::all(["chat"])))
+        .route_layer(auth);
+    let end = SystemTime::now() + Duration::from_secs(3_600);
+    for (token, scopes, minutes) in [
+        ("both", "chat read", 0),
+        ("fewer", "read", 1),
+        ("none", "", 2),
+        ("again", "chat", 3),
+    ] {
+        let identity = Identity::builder("alice")
+            .scopes(scopes.split_whitespace())
+            .expires_at(end + minutes * Duration::from_secs(60));
+        tokens.set(token, Ok(identity.build()));
+    }
+    for over in Over::BOTH {
+        for in_band in [false, true] {
+            let client = over.client(app.clone());
+            let connect = async |token| client.websocket("/ws").bearer(token).connect().await;
+            let mut socket = connect("both").await.unwrap();
+            assert_eq!(may(&mut socket).await, "yes");
+            let id = sessions.list()[0].id;
+            for (token, answer) in [("fewer", "no"), ("none", "no"), ("again", "yes")] {
+                if in_band {
+                    let auth = format!(r#"{{"type":"auth","token":"{token}"}}"#);
+                    socket.send(auth).await.unwrap();
+                    assert!(socket.text().await.contains("expires_in"), "{token}");
+                } else {
+                    let renewed = sessions.renew(id, Credential::bearer(token)).await;
+                    assert!(renewed.is_ok(), "{token}: {renewed:?}");
+                }
+                assert_eq!(may(&mut socket).await, answer, "{token}, over {over:?}");
+                let next = connect(token).await.map_err(|it| it.status().as_u16());
+                assert_eq!(next.is_ok(), answer == "yes", "{token}: {next:?}");
+                assert!(next.is_ok() || next.err() == Some(403));
+            }
+            socket.close().await;
+            settle().await;
+            assert!(sessions.is_empty(), "{:?}", sessions.list());
+        }
+    }
+}
+
+/// Looks at the scopes each time it is asked.
+async fn careful(upgrade: GuardedUpgrade) -> Response {
+    upgrade.on_upgrade(async |mut socket| {
+        while let Some(Ok(_)) = socket.recv().await {
+            let may = socket.identity().scopes().contains("chat");
+            let answer = if may { "yes" } else { "no" };
+            if socket.send(answer.into()).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+async fn may(socket: &mut TestSocket) -> String {
+    socket.send("may I?").await.unwrap();
+    socket.text().await
 }
 
 async fn unreachable() {
