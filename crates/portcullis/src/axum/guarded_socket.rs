@@ -10,10 +10,9 @@ use futures_sink::Sink;
 use futures_util::{SinkExt, StreamExt};
 use http::HeaderValue;
 use portcullis_core::Identity;
-use tokio_tungstenite::tungstenite::{Error as WireError, Message as WireMessage};
 
 use super::talk::Talk;
-use super::wire::{Wire, from_wire, to_wire};
+use super::wire::Wire;
 use crate::session::{Guarded, GuardedError, Session};
 
 /// The socket of an admitted request, for as long as its session lasts.
@@ -34,14 +33,14 @@ use crate::session::{Guarded, GuardedError, Session};
 /// }
 /// ```
 pub struct GuardedSocket<C = ()> {
-    guarded: Guarded<Wire, WireMessage, C>,
+    guarded: Guarded<Wire, Message, C>,
     protocol: Option<Box<HeaderValue>>,
     talk: Option<Box<Talk<C>>>,
 }
 
 impl<C> GuardedSocket<C> {
     pub(super) fn new(
-        guarded: Guarded<Wire, WireMessage, C>,
+        guarded: Guarded<Wire, Message, C>,
         protocol: Option<HeaderValue>,
         talk: Option<Talk<C>>,
     ) -> Self {
@@ -83,7 +82,7 @@ impl<C: Send + Sync + 'static> GuardedSocket<C> {
     /// If the socket is closed, the session has ended, or the client reads too slowly; see
     /// [`GuardedUpgrade::max_write_buffer_size`](crate::GuardedUpgrade::max_write_buffer_size).
     pub async fn send(&mut self, message: Message) -> Result<(), Error> {
-        let mut message = Some(to_wire(message));
+        let mut message = Some(message);
         let sent = poll_fn(|context| self.guarded.poll_send(context, &mut message));
         sent.await.map_err(failed)
     }
@@ -97,31 +96,20 @@ impl<C: Send + Sync + 'static> Stream for GuardedSocket<C> {
         loop {
             if let Some(talk) = &mut this.talk
                 && let Some(message) = ready!(talk.poll_before(&this.guarded, context))
-                && let Some(message) = from_wire(message)
             {
                 return Poll::Ready(Some(Ok(message)));
             }
-            let mut message = match ready!(this.guarded.poll_next_unpin(context)) {
-                Some(Ok(message)) => message,
-                Some(Err(WireError::ConnectionClosed | WireError::AlreadyClosed)) | None => {
-                    return Poll::Ready(None);
-                }
-                Some(Err(error)) => {
-                    this.guarded.end_by_client();
-                    return Poll::Ready(Some(Err(Error::new(error))));
-                }
-            };
-            if message.is_close() {
+            let next = ready!(this.guarded.poll_next_unpin(context));
+            if let Some(Ok(Message::Close(_)) | Err(_)) = next {
                 this.guarded.end_by_client();
             }
-            if let Some(talk) = &mut this.talk {
-                match talk.hear(&this.guarded, context, message) {
-                    Some(heard) => message = heard,
-                    None => continue,
+            match (&mut this.talk, next) {
+                (Some(talk), Some(Ok(message))) => {
+                    if let Some(heard) = talk.hear(&this.guarded, context, message) {
+                        return Poll::Ready(Some(Ok(heard)));
+                    }
                 }
-            }
-            if let Some(message) = from_wire(message) {
-                return Poll::Ready(Some(Ok(message)));
+                (_, next) => return Poll::Ready(next),
             }
         }
     }
@@ -135,9 +123,7 @@ impl<C: Send + Sync + 'static> Sink<Message> for GuardedSocket<C> {
     }
 
     fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
-        self.guarded
-            .start_send_unpin(to_wire(message))
-            .map_err(failed)
+        self.guarded.start_send_unpin(message).map_err(failed)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
@@ -149,9 +135,9 @@ impl<C: Send + Sync + 'static> Sink<Message> for GuardedSocket<C> {
     }
 }
 
-fn failed(error: GuardedError<WireError>) -> Error {
+fn failed(error: GuardedError<Error>) -> Error {
     match error {
-        GuardedError::Socket(error) => Error::new(error),
+        GuardedError::Socket(error) => error,
         ended @ GuardedError::Ended(_) => Error::new(ended),
     }
 }

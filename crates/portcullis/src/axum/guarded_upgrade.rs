@@ -1,24 +1,19 @@
 use std::fmt;
 
 use axum::Error;
-use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{OnFailedUpgrade, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
-use headers::{HeaderMapExt, SecWebsocketAccept, SecWebsocketKey};
-use http::header::{CONNECTION, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use headers::HeaderMapExt;
 use http::request::Parts;
-use http::{HeaderValue, StatusCode, Version};
+use http::{HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use portcullis_core::{Identity, MissingAuthLayer};
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::GuardedSocket;
-use super::identify::{Identified, MOST_READ, identify};
-use super::talk::Talk;
-use super::wire::{Metered, Wire, close_message};
+use super::opening::{Opening, PendingOpening};
 use crate::carrier::SecWebSocketProtocol;
 use crate::refusal::Refusal;
 use crate::session::{Grant, NotOpened, Session};
@@ -52,27 +47,37 @@ use crate::session::{Grant, NotOpened, Session};
 /// the answer is a 500 that says so.
 #[must_use = "nothing is opened before `on_upgrade`"]
 pub struct GuardedUpgrade<C = (), F = fn(Error)> {
-    on_upgrade: OnUpgrade,
-    /// Over HTTP/2 there is none.
-    key: Option<SecWebsocketKey>,
+    /// axum's own, which opens the socket of a session.
+    upgrade: WebSocketUpgrade,
+    admission: Admission<C>,
     config: WebSocketConfig,
     protocol: Option<HeaderValue>,
     offered: SecWebSocketProtocol,
-    session: Option<Session<C>>,
     grant: Grant<C>,
     on_failed_upgrade: F,
+}
+
+enum Admission<C> {
+    /// The client is known.
+    Session(Session<C>),
+
+    /// It is to say in a message who it is.
+    Pending(PendingOpening),
 }
 
 impl<C, F> GuardedUpgrade<C, F> {
     /// Who opens the socket; `None` if the client is to say that in a message, in the
     /// [dialect](crate::dialect) of the route.
     pub fn identity(&self) -> Option<Identity<C>> {
-        self.session.as_ref().map(Session::identity)
+        self.session().map(Session::identity)
     }
 
     /// The session that the socket will be of; `None` if the client has yet to say who it is.
     pub fn session(&self) -> Option<&Session<C>> {
-        self.session.as_ref()
+        match &self.admission {
+            Admission::Session(session) => Some(session),
+            Admission::Pending(_) => None,
+        }
     }
 
     /// The subprotocols that the client offers, in its order, without the one that bore a token.
@@ -156,12 +161,11 @@ impl<C, F> GuardedUpgrade<C, F> {
     /// hears of it.
     pub fn on_failed_upgrade<G: OnFailedUpgrade>(self, callback: G) -> GuardedUpgrade<C, G> {
         GuardedUpgrade {
-            on_upgrade: self.on_upgrade,
-            key: self.key,
+            upgrade: self.upgrade,
+            admission: self.admission,
             config: self.config,
             protocol: self.protocol,
             offered: self.offered,
-            session: self.session,
             grant: self.grant,
             on_failed_upgrade: callback,
         }
@@ -179,105 +183,49 @@ impl<C, F> GuardedUpgrade<C, F> {
         C: Send + Sync + 'static,
         F: OnFailedUpgrade,
     {
-        if let (None, Some(place)) = (&self.session, &self.grant.pending) {
-            place.open();
-        }
-        let response = respond(self.key, self.protocol.as_ref());
-        // Boxed, since what it holds would count for every socket for as long as that is open.
-        let opening = Box::pin(open(
-            self.on_upgrade,
-            self.config,
-            self.session,
-            self.grant,
-            self.protocol,
-            self.on_failed_upgrade,
-        ));
-        tokio::spawn(async move {
-            if let Some(guarded) = opening.await {
-                handler(guarded).await;
+        match self.admission {
+            Admission::Session(session) => {
+                let mut upgrade = configure(self.upgrade, &self.config);
+                if let Some(protocol) = &self.protocol {
+                    upgrade.set_selected_protocol(protocol.clone());
+                }
+                // Boxed, since what it holds would count for every socket for as long as that is
+                // open.
+                let opening = Box::new(Opening::new(session, self.grant, self.protocol));
+                upgrade
+                    .on_failed_upgrade(self.on_failed_upgrade)
+                    .on_upgrade(move |socket| handler(opening.open(socket)))
             }
-        });
-        response
+            Admission::Pending(pending) => {
+                if let Some(place) = &self.grant.pending {
+                    place.open();
+                }
+                let response = pending.respond(self.protocol.as_ref());
+                let opening = Box::pin(pending.open(
+                    self.config,
+                    self.grant,
+                    self.protocol,
+                    self.on_failed_upgrade,
+                ));
+                tokio::spawn(async move {
+                    if let Some(socket) = opening.await {
+                        handler(socket).await;
+                    }
+                });
+                response
+            }
+        }
     }
 }
 
-/// Waits for the connection, and for the identity if there is none. The handler gets a handle, and
-/// not the socket.
-///
-/// It is given no header of the request: each of them is a part of the buffer that hyper has read
-/// the request into, and keeps all of it.
-async fn open<C, F>(
-    on_upgrade: OnUpgrade,
-    config: WebSocketConfig,
-    session: Option<Session<C>>,
-    grant: Grant<C>,
-    protocol: Option<HeaderValue>,
-    on_failed_upgrade: F,
-) -> Option<GuardedSocket<C>>
-where
-    C: Send + Sync + 'static,
-    F: OnFailedUpgrade,
-{
-    let upgraded = match on_upgrade.await {
-        Ok(upgraded) => upgraded,
-        Err(error) => {
-            on_failed_upgrade.call(Error::new(error));
-            return None;
-        }
-    };
-    let limit = match session {
-        Some(_) => usize::MAX,
-        None => MOST_READ,
-    };
-    let stream = Metered::new(TokioIo::new(upgraded), limit);
-    let socket = Wire::from_raw_socket(stream, Role::Server, Some(config)).await;
-    match (session, grant.dialect.is_some()) {
-        (Some(session), false) => {
-            let guarded = session.guard(socket, close_message);
-            Some(GuardedSocket::new(guarded, protocol, None))
-        }
-        (session, _) => begin(socket, session, grant, protocol).await,
-    }
-}
-
-/// Begins a conversation in the dialect of the route, and waits for the identity if there is none.
-async fn begin<C: Send + Sync + 'static>(
-    mut socket: Wire,
-    session: Option<Session<C>>,
-    mut grant: Grant<C>,
-    protocol: Option<HeaderValue>,
-) -> Option<GuardedSocket<C>> {
-    let dialect = grant.dialect.clone()?;
-    let mut conversation = dialect.begin(session.is_some());
-    let (session, deliver) = match session {
-        Some(session) => (session, None),
-        None => {
-            let identified = identify(&mut socket, &grant, &*dialect, &mut *conversation).await;
-            let Identified { session, deliver } = identified?;
-            grant.pending = None;
-            (session, deliver)
-        }
-    };
-    socket.get_mut().lift();
-    let guarded = session.guard(socket, close_message);
-    let talk = Talk::new(conversation, grant, deliver);
-    Some(GuardedSocket::new(guarded, protocol, Some(talk)))
-}
-
-/// The response that opens a socket: RFC 6455 §4.2.2, and RFC 8441 §5 over HTTP/2.
-fn respond(key: Option<SecWebsocketKey>, protocol: Option<&HeaderValue>) -> Response {
-    let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
-    if let Some(protocol) = protocol {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol.clone());
-    }
-    if let Some(key) = key {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.typed_insert(SecWebsocketAccept::from(key));
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    }
-    response
+fn configure(upgrade: WebSocketUpgrade, config: &WebSocketConfig) -> WebSocketUpgrade {
+    upgrade
+        .read_buffer_size(config.read_buffer_size)
+        .write_buffer_size(config.write_buffer_size)
+        .max_write_buffer_size(config.max_write_buffer_size)
+        .max_message_size(config.max_message_size.unwrap_or(usize::MAX))
+        .max_frame_size(config.max_frame_size.unwrap_or(usize::MAX))
+        .accept_unmasked_frames(config.accept_unmasked_frames)
 }
 
 impl<S, C> FromRequestParts<S> for GuardedUpgrade<C>
@@ -295,18 +243,18 @@ where
         }
         let on_upgrade = parts.extensions.get::<OnUpgrade>().cloned();
         // axum looks whether this is a handshake, in words that its users know.
-        let _ = WebSocketUpgrade::from_request_parts(parts, state)
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, state)
             .await
             .map_err(GuardedUpgradeRejection::WebSocket)?;
         // Only now: the layer lets requests pass that are no handshake, and grants them no socket.
         let grant = grant.ok_or_else(missing)?;
-        let on_upgrade = on_upgrade.ok_or_else(missing)?;
-        let session = match &grant.pending {
-            Some(_) => None,
-            None => Some(Session::open(&mut parts.extensions)?),
+        let admission = match &grant.pending {
+            Some(_) => {
+                let on_upgrade = on_upgrade.ok_or_else(missing)?;
+                Admission::Pending(PendingOpening::new(on_upgrade, parts))
+            }
+            None => Admission::Session(Session::open(&mut parts.extensions)?),
         };
-        let http1 = parts.version <= Version::HTTP_11;
-        let key = http1.then(|| parts.headers.typed_get()).flatten();
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = 4 * 1024;
         config.write_buffer_size = 0;
@@ -314,12 +262,11 @@ where
         config.max_message_size = Some(1024 * 1024);
         config.max_frame_size = Some(1024 * 1024);
         Ok(Self {
-            on_upgrade,
-            key,
+            upgrade,
+            admission,
             config,
             protocol: None,
             offered: parts.headers.typed_get().unwrap_or_default(),
-            session,
             grant,
             on_failed_upgrade: |_| {},
         })
@@ -330,7 +277,7 @@ where
 impl<C, F> fmt::Debug for GuardedUpgrade<C, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardedUpgrade")
-            .field("session", &self.session)
+            .field("session", &self.session())
             .field("offered", &self.offered)
             .finish_non_exhaustive()
     }

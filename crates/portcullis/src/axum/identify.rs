@@ -9,7 +9,7 @@ use futures_core::Stream;
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::{Error as WireError, Message as WireMessage};
 
-use super::wire::{Wire, close_message};
+use super::metered::{MeteredSocket, close_wire};
 use crate::dialect::{
     Accepted, Conversation, Denied, Dialect, Heard, LONGEST_MESSAGE, Next, Reaction,
 };
@@ -29,7 +29,7 @@ pub(super) struct Identified<C> {
 /// No message of the application can be sent or delivered in here, since the handler has not been
 /// called.
 pub(super) async fn identify<C: Send + Sync + 'static>(
-    socket: &mut Wire,
+    socket: &mut MeteredSocket,
     grant: &Grant<C>,
     dialect: &dyn Dialect,
     conversation: &mut dyn Conversation,
@@ -56,7 +56,7 @@ pub(super) async fn identify<C: Send + Sync + 'static>(
     };
     if let Ended::With(frame) = ended {
         let close = async {
-            socket.send(close_message(frame)).await.ok()?;
+            socket.send(close_wire(frame)).await.ok()?;
             while let Some(Ok(_)) = socket.next().await {}
             Some(())
         };
@@ -73,7 +73,7 @@ enum Ended {
 }
 
 async fn converse<C: Send + Sync + 'static>(
-    socket: &mut Wire,
+    socket: &mut MeteredSocket,
     grant: &Grant<C>,
     conversation: &mut dyn Conversation,
 ) -> Result<Identified<C>, Ended> {
@@ -145,7 +145,7 @@ async fn converse<C: Send + Sync + 'static>(
     }
 }
 
-async fn next_message(socket: &mut Wire) -> Result<WireMessage, Ended> {
+async fn next_message(socket: &mut MeteredSocket) -> Result<WireMessage, Ended> {
     let too_big = || Ended::With(CloseFrame::new(1009, "message too big"));
     let next = poll_fn(|context| match Pin::new(&mut *socket).poll_next(context) {
         Poll::Pending if socket.get_ref().is_exhausted() => Poll::Ready(Err(too_big())),
@@ -161,7 +161,7 @@ async fn next_message(socket: &mut Wire) -> Result<WireMessage, Ended> {
     }
 }
 
-async fn send_replies(socket: &mut Wire, reaction: Reaction) -> Result<Next, Ended> {
+async fn send_replies(socket: &mut MeteredSocket, reaction: Reaction) -> Result<Next, Ended> {
     for reply in reaction.replies {
         let sent = socket.send(WireMessage::Text(reply.into())).await;
         sent.map_err(|_| Ended::Gone)?;

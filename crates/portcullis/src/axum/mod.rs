@@ -4,6 +4,8 @@ mod guarded_socket;
 mod guarded_upgrade;
 mod handlers;
 mod identify;
+mod metered;
+mod opening;
 mod session;
 mod talk;
 mod wire;

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio_tungstenite::tungstenite::Message as WireMessage;
+use axum::extract::ws::Message;
 
 use super::wire::Wire;
 use crate::dialect::{Accepted, Conversation, Denied, Heard, Next, Reaction};
@@ -15,14 +15,14 @@ pub(super) struct Talk<C> {
     pub(super) conversation: Box<dyn Conversation>,
     pub(super) grant: Grant<C>,
     /// What the application gets next.
-    pub(super) deliver: Option<WireMessage>,
+    pub(super) deliver: Option<Message>,
     pub(super) verifying: Option<Verifying>,
     pub(super) warned: bool,
 }
 
 type Verifying = Pin<Box<dyn Future<Output = Result<Accepted, Denied>> + Send>>;
 
-type Socket<C> = Guarded<Wire, WireMessage, C>;
+type Socket<C> = Guarded<Wire, Message, C>;
 
 impl<C: Send + Sync + 'static> Talk<C> {
     pub(super) fn new(
@@ -33,7 +33,7 @@ impl<C: Send + Sync + 'static> Talk<C> {
         Self {
             conversation,
             grant,
-            deliver: deliver.map(|text| WireMessage::Text(text.into())),
+            deliver: deliver.map(|text| Message::Text(text.into())),
             verifying: None,
             warned: false,
         }
@@ -46,7 +46,7 @@ impl<C: Send + Sync + 'static> Talk<C> {
         &mut self,
         socket: &Socket<C>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<WireMessage>> {
+    ) -> Poll<Option<Message>> {
         // Parked here or in the verifier, the reader hears of the warning and of the end.
         let session = socket.session();
         loop {
@@ -57,7 +57,7 @@ impl<C: Send + Sync + 'static> Talk<C> {
                 (true, false) => {
                     self.warned = true;
                     if let Some(text) = self.conversation.expiring(session.expires_in()) {
-                        socket.send_beside(context, WireMessage::Text(text.into()));
+                        socket.send_beside(context, Message::Text(text.into()));
                     }
                 }
                 (false, true) => self.warned = false,
@@ -82,11 +82,11 @@ impl<C: Send + Sync + 'static> Talk<C> {
         &mut self,
         socket: &Socket<C>,
         context: &mut Context<'_>,
-        message: WireMessage,
-    ) -> Option<WireMessage> {
+        message: Message,
+    ) -> Option<Message> {
         let heard = match &message {
-            WireMessage::Text(text) => Heard::Text(text),
-            WireMessage::Binary(bytes) => Heard::Binary(bytes),
+            Message::Text(text) => Heard::Text(text),
+            Message::Binary(bytes) => Heard::Binary(bytes),
             _ => return Some(message),
         };
         let reaction = self.conversation.hear(heard);
@@ -98,14 +98,14 @@ impl<C: Send + Sync + 'static> Talk<C> {
         socket: &Socket<C>,
         context: &mut Context<'_>,
         reaction: Reaction,
-        message: Option<WireMessage>,
-    ) -> Option<WireMessage> {
+        message: Option<Message>,
+    ) -> Option<Message> {
         for reply in reaction.replies {
-            socket.send_beside(context, WireMessage::Text(reply.into()));
+            socket.send_beside(context, Message::Text(reply.into()));
         }
         match reaction.next {
             Next::Pass => message,
-            Next::Deliver(text) => Some(WireMessage::Text(text.into())),
+            Next::Deliver(text) => Some(Message::Text(text.into())),
             Next::Wait => None,
             Next::Close(frame) => {
                 socket.session().close(frame);
