@@ -221,6 +221,10 @@ impl<V: Verify> Verify for Counting<V> {
         }
         answer
     }
+
+    fn needs_handshake(&self) -> bool {
+        self.verifier.needs_handshake()
+    }
 }
 
 impl<V> Clone for Counting<V> {

@@ -12,12 +12,12 @@ use crate::site::Over;
 /// What came of a request.
 ///
 /// Printed it says who was let in, and how, or why not; then what was echoed:
-/// `open alice by subprotocol, echo chat.v2`, or `401 invalid-credential`. Ways that do not agree
-/// with the first one follow.
+/// `open alice by subprotocol, echo chat.v2`, or `401 invalid-credential`; or by which code a socket
+/// was closed before anybody was let in. Ways that do not agree with the first one follow.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) response: TestResponse,
-    pub(crate) opened: bool,
+    pub(crate) fate: Fate,
     pub(crate) refusal: Option<Refusal>,
     pub(crate) seen: Option<Seen>,
     /// How often the verifier was asked.
@@ -29,9 +29,10 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Who was let in, and how, or why not.
     pub(crate) fn verdict(&self) -> String {
-        let answer = match self.opened {
-            true => "open".to_owned(),
-            false => self.response.status().as_u16().to_string(),
+        let answer = match self.fate {
+            Fate::Open => "open".to_owned(),
+            Fate::Closed(code) => return format!("closed {code}"),
+            Fate::Refused => self.response.status().as_u16().to_string(),
         };
         match (&self.refusal, &self.seen) {
             (Some(refusal), None) => format!("{answer} {}", refusal.kind()),
@@ -91,10 +92,15 @@ impl Outcome {
 
     /// What holds for every answer, whatever the row says.
     pub(crate) fn assert_contract(&self, upgrade: bool, over: Over) {
-        if self.opened {
+        if self.fate != Fate::Refused {
             let seen = self.seen.as_ref().expect("only the handler opens a socket");
             let by_anybody = seen.who != "nobody";
-            assert_eq!(self.asked > 0, by_anybody, "open means verified: {self:?}");
+            match self.fate {
+                Fate::Open => {
+                    assert_eq!(self.asked > 0, by_anybody, "open means verified: {self:?}");
+                }
+                _ => assert!(!by_anybody, "the handler got the socket: {self:?}"),
+            }
             return;
         }
         let Some(refusal) = &self.refusal else { return };
@@ -131,6 +137,17 @@ impl fmt::Display for Outcome {
             .iter()
             .try_for_each(|other| write!(f, "; {other}"))
     }
+}
+
+/// What became of the socket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fate {
+    /// It opened, and the handler had the first word.
+    Open,
+    /// It opened, and was closed before that with this code.
+    Closed(u16),
+    /// It did not open.
+    Refused,
 }
 
 /// What the handler sees.

@@ -12,15 +12,16 @@ use axum::routing::any;
 use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{Method, StatusCode};
+use hyper::upgrade::OnUpgrade;
 use portcullis::carrier::{Authorization, Cookie, Query, Subprotocol, SubprotocolEncoding};
-use portcullis::testing::{Counting, TestClient, TestRequest};
+use portcullis::testing::{Counting, Message, TestClient, TestRequest};
 use portcullis::{
-    AuthLayer, Credential, GuardedUpgrade, Identity, Profile, Proof, Refusal, StaticTokens, Verify,
-    VerifyError,
+    AuthLayer, Credential, GuardedUpgrade, Identity, Profile, Proof, Refusal, StaticTokens,
+    Tickets, Verify, VerifyError,
 };
 use tokio::io::DuplexStream;
 
-use crate::outcome::{Outcome, Seen};
+use crate::outcome::{Fate, Outcome, Seen};
 
 /// An application behind one `AuthLayer`: every path leads to the same handler, which opens a
 /// socket where it is asked to, and takes down what it sees.
@@ -52,11 +53,21 @@ impl Site {
         tokens: &[(&str, &str)],
         settings: impl Fn(AuthLayer<Verifier>) -> AuthLayer<Verifier>,
     ) -> Self {
+        Self::with_tickets(tokens, None, settings)
+    }
+
+    /// Knows them by these tickets, too.
+    pub(crate) fn with_tickets(
+        tokens: &[(&str, &str)],
+        tickets: Option<&Arc<Tickets>>,
+        settings: impl Fn(AuthLayer<Verifier>) -> AuthLayer<Verifier>,
+    ) -> Self {
         let tokens = StaticTokens::new(tokens.iter().copied()).unwrap();
         let pace = [Pace::AtOnce, Pace::Later];
         let ways = pace.into_iter().flat_map(|pace| {
             let verifier = Counting::new(Paced {
                 tokens: tokens.clone(),
+                tickets: tickets.cloned(),
                 pace,
             });
             let auth = settings(AuthLayer::new(verifier.clone()));
@@ -104,9 +115,18 @@ impl Site {
         &self,
         request: impl Fn(&TestClient) -> http::Request<Bytes>,
     ) -> Outcome {
+        self.converse(|client| (request(client), Vec::new())).await
+    }
+
+    /// The same for clients that say something, too, once the socket is open.
+    pub(crate) async fn converse(
+        &self,
+        begin: impl Fn(&TestClient) -> (http::Request<Bytes>, Vec<String>),
+    ) -> Outcome {
         let mut first: Option<Outcome> = None;
         for way in &self.ways {
-            let outcome = way.ask(request(&way.client)).await;
+            let (request, says) = begin(&way.client);
+            let outcome = way.ask(request, says).await;
             match &mut first {
                 Some(first) => first.compare(&outcome, (way.over, way.pace)),
                 None => first = Some(outcome),
@@ -130,10 +150,11 @@ pub(crate) fn every_carrier() -> Profile {
 /// The verifier of every site.
 pub(crate) type Verifier = Counting<Paced>;
 
-/// Static tokens that answer at once, or take their time.
+/// Static tokens that answer at once, or take their time; and then tickets, if there are any.
 #[derive(Debug)]
 pub(crate) struct Paced {
     tokens: StaticTokens,
+    tickets: Option<Arc<Tickets>>,
     pace: Pace,
 }
 
@@ -148,14 +169,22 @@ impl Verify for Paced {
 
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         tokio::task::yield_now().await;
-        self.tokens.verify(credential).await
+        match (self.tokens.verify(credential).await, &self.tickets) {
+            (Err(VerifyError::Invalid), Some(tickets)) => tickets.verify(credential).await,
+            (answer, _) => answer,
+        }
     }
 
     fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
-        match self.pace {
-            Pace::AtOnce => self.tokens.verify_now(credential),
-            Pace::Later => None,
+        match (self.pace, &self.tickets) {
+            (Pace::AtOnce, None) => self.tokens.verify_now(credential),
+            (Pace::AtOnce, Some(_)) => self.tokens.verify_now(credential).filter(Result::is_ok),
+            (Pace::Later, _) => None,
         }
+    }
+
+    fn needs_handshake(&self) -> bool {
+        self.tickets.is_some()
     }
 }
 
@@ -169,24 +198,32 @@ struct Way {
 }
 
 impl Way {
-    async fn ask(&self, request: http::Request<Bytes>) -> Outcome {
+    async fn ask(&self, request: http::Request<Bytes>, says: Vec<String>) -> Outcome {
         let upgrade =
             request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);
         let asked_before = self.verifier.calls();
-        let (response, opened) = match self.client.connect(request).await {
+        let (response, fate) = match self.client.connect(request).await {
             Ok(mut socket) => {
-                assert_eq!(socket.text().await, GREETING);
+                for text in says {
+                    // Whoever is closed at the first word may not get to the second.
+                    let _ = socket.send(text).await;
+                }
+                let fate = match socket.recv().await {
+                    Some(Ok(Message::Close(Some(frame)))) => Fate::Closed(frame.code.into()),
+                    Some(Ok(Message::Text(text))) if text == GREETING => Fate::Open,
+                    other => panic!("expected a greeting, got {other:?}"),
+                };
                 let response = socket.response().clone();
                 socket.close().await;
-                (response, true)
+                (response, fate)
             }
-            Err(response) => (response, false),
+            Err(response) => (response, Fate::Refused),
         };
         let Notes { mut seen, refusal } = mem::take(&mut *self.notes.lock().unwrap());
         assert!(seen.len() <= 1, "the handler was called more than once");
         let outcome = Outcome {
             response,
-            opened,
+            fate,
             refusal,
             seen: seen.pop(),
             asked: self.verifier.calls() - asked_before,
@@ -237,12 +274,19 @@ async fn handle(request: Request, notes: Arc<Mutex<Notes>>) -> Response {
         return StatusCode::OK.into_response();
     }
     const PROTOCOLS: [&str; 2] = ["chat.v2", "chat.v1"];
-    if identity.is_some() {
+    // What opens the socket of somebody who has yet to say who it is, is in no request.
+    let is_pending = parts.extensions.get::<OnUpgrade>().is_none();
+    if identity.is_some() || is_pending {
         match GuardedUpgrade::<()>::from_request_parts(&mut parts, &()).await {
-            Ok(upgrade) => upgrade.protocols(PROTOCOLS).on_upgrade(async |mut socket| {
-                let _ = socket.send(GREETING.into()).await;
-                while let Some(Ok(_)) = socket.recv().await {}
-            }),
+            Ok(upgrade) => upgrade
+                .protocols(PROTOCOLS)
+                .on_upgrade(async move |mut socket| {
+                    if let Some(seen) = notes.lock().unwrap().seen.last_mut() {
+                        seen.who = describe(&socket.identity());
+                    }
+                    let _ = socket.send(GREETING.into()).await;
+                    while let Some(Ok(_)) = socket.recv().await {}
+                }),
             Err(rejection) => rejection.into_response(),
         }
     } else {
