@@ -5,11 +5,13 @@
 //! once and to one that has to be waited for, and all four have to agree. Beside the row it holds
 //! the answer against the contract of every refusal.
 
+mod greeter;
 mod live;
 mod outcome;
 mod site;
 mod table;
 
+mod asked_again;
 mod authorization;
 mod codes;
 mod conflicts;
@@ -32,6 +34,7 @@ mod query;
 mod readiness;
 mod refusals;
 mod renewal;
+mod renewal_route;
 mod revocation;
 mod routes;
 mod scopes;

@@ -1,13 +1,12 @@
-//! A new credential for an open session: T36. Same subject, later end; the socket does not notice.
+//! A new credential for an open session: T36. Same subject, later end; the socket does not notice,
+//! whichever way the credential comes.
 
 use std::time::Duration;
 
-use axum::Router;
-use axum::routing::post;
 use portcullis::dialect::InBandRenewal;
 use portcullis::session::{RenewError, SessionId};
-use portcullis::testing::{Message, TestSocket};
-use portcullis::{AuthLayer, Clock, Credential, Identity, VerifyError, renewal_handler};
+use portcullis::testing::{Message, TestResponse, TestSocket};
+use portcullis::{Clock, Credential, Identity, VerifyError};
 
 use crate::live::{Live, end_of, settle};
 use crate::site::Over;
@@ -16,281 +15,189 @@ use crate::table::Table;
 const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 const EXPIRED: &str = "3000 credential expired";
-const OTHER_SUBJECT: &str = "3003 credential of another subject";
-
 const DOWN: VerifyError = VerifyError::Unavailable {
     retry_after: Some(SECOND),
 };
 
-/// The tokens of a page: its own, and what may come after it.
+/// The socket of a page with its first token, and the id of its session. The other tokens are what
+/// may come after that.
+pub(crate) async fn page(live: &Live, over: Over, path: &str) -> (TestSocket, SessionId) {
+    tokens(live);
+    let socket = live.open(over, path, "first").await;
+    (socket, live.sessions.list()[0].id)
+}
+
 fn tokens(live: &Live) {
-    let ends = |seconds| live.clock.now() + Duration::from_secs(seconds);
-    let alice = || Identity::builder("alice").audience("chat").issuer("idp");
-    let rows = [
-        (
-            "first",
-            Ok(alice().expires_at(ends(60)).token_id("t1").build()),
-        ),
-        (
-            "later",
-            Ok(alice().expires_at(ends(120)).token_id("t2").build()),
-        ),
-        (
-            "earlier",
-            Ok(alice().expires_at(ends(30)).token_id("t3").build()),
-        ),
-        (
-            "same-end",
-            Ok(alice().expires_at(ends(60)).token_id("t4").build()),
-        ),
-        (
-            "audience",
-            Ok(alice().audience("mail").expires_at(ends(120)).build()),
-        ),
-        (
-            "issuer",
-            Ok(alice().issuer("other").expires_at(ends(120)).build()),
-        ),
-        (
-            "bob",
-            Ok(Identity::builder("bob")
-                .audience("chat")
-                .issuer("idp")
-                .expires_at(ends(120))
-                .build()),
-        ),
-        ("past", Err(VerifyError::Expired)),
-        ("forbidden", Err(VerifyError::Forbidden)),
-        ("down", Err(DOWN)),
-    ];
-    for (token, answer) in rows {
-        live.tokens.set(token, answer);
+    let of_chat = |subject: &str, seconds, id: &str| {
+        Identity::builder(subject)
+            .audience("chat")
+            .issuer("idp")
+            .expires_at(live.clock.now() + Duration::from_secs(seconds))
+            .token_id(id)
+    };
+    for (token, identity) in [
+        ("first", of_chat("alice", 60, "t1")),
+        ("later", of_chat("alice", 120, "t2")),
+        ("earlier", of_chat("alice", 30, "t3")),
+        ("same-end", of_chat("alice", 60, "t4")),
+        ("audience", of_chat("alice", 120, "t5").audience("mail")),
+        ("issuer", of_chat("alice", 120, "t6").issuer("other")),
+        ("bob", of_chat("bob", 120, "t7")),
+    ] {
+        live.tokens.set(token, Ok(identity.build()));
+    }
+    for (token, why) in [
+        ("past", VerifyError::Expired),
+        ("forbidden", VerifyError::Forbidden),
+        ("down", DOWN),
+    ] {
+        live.tokens.set(token, Err(why));
     }
 }
 
-/// A token, what renewing with it says, and how the session ends.
-const ROWS: &[(&str, Result<u64, RenewError>, &str)] = &[
-    (
-        "later",
-        Ok(120),
-        "alice t2, 3000 credential expired after 120 s",
-    ),
-    (
-        "earlier",
-        Err(RenewError::NotLater),
-        "alice t1, 3000 credential expired after 60 s",
-    ),
-    (
-        "same-end",
-        Err(RenewError::NotLater),
-        "alice t1, 3000 credential expired after 60 s",
-    ),
-    (
-        "audience",
-        Err(RenewError::OtherAudience),
-        "alice t1, 3000 credential expired after 60 s",
-    ),
-    (
-        "issuer",
-        Err(RenewError::OtherSubject),
-        "3003 credential of another subject after 0 s",
-    ),
-    (
-        "bob",
-        Err(RenewError::OtherSubject),
-        "3003 credential of another subject after 0 s",
-    ),
-    (
-        "past",
-        Err(RenewError::Unverified(VerifyError::Expired)),
-        "alice t1, 3000 credential expired after 60 s",
-    ),
-    (
-        "unknown",
-        Err(RenewError::Unverified(VerifyError::Invalid)),
-        "alice t1, 3000 credential expired after 60 s",
-    ),
-    (
-        "forbidden",
-        Err(RenewError::Unverified(VerifyError::Forbidden)),
-        "alice t1, 3000 credential expired after 60 s",
-    ),
-    (
-        "down",
-        Err(RenewError::Unverified(DOWN)),
-        "alice t1, 3000 credential expired after 60 s",
-    ),
+/// How a new credential comes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Way {
+    /// By the handle to all sessions.
+    Handle,
+    /// By a `POST` with the credential in a carrier.
+    Request,
+    /// By a message on the socket itself.
+    Message,
+}
+
+/// A token; what renewing with it says to the handle, to a request and in a message; who is there
+/// then, and how the session ends.
+type Row = (
+    &'static str,
+    Result<u64, RenewError>,
+    u16,
+    &'static str,
+    &'static str,
+);
+
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    ("later", Ok(120), 200, r#"{"expires_in":120,"type":"auth"}"#, "alice t2, 3000 credential expired after 120 s"),
+    ("earlier", Err(RenewError::NotLater), 409, NOT_LATER, AS_BEFORE),
+    ("same-end", Err(RenewError::NotLater), 409, NOT_LATER, AS_BEFORE),
+    ("audience", Err(RenewError::OtherAudience), 403,
+        r#"{"error":"the new credential is meant for another audience","type":"auth"}"#, AS_BEFORE),
+    // The close is all that is said in a message.
+    ("issuer", Err(RenewError::OtherSubject), 403, "", OTHER_SUBJECT),
+    ("bob", Err(RenewError::OtherSubject), 403, "", OTHER_SUBJECT),
+    ("past", Err(RenewError::Unverified(VerifyError::Expired)), 401, NOT_ACCEPTED, AS_BEFORE),
+    ("unknown", Err(RenewError::Unverified(VerifyError::Invalid)), 401, NOT_ACCEPTED, AS_BEFORE),
+    ("forbidden", Err(RenewError::Unverified(VerifyError::Forbidden)), 403, NOT_ACCEPTED, AS_BEFORE),
+    ("down", Err(RenewError::Unverified(DOWN)), 503,
+        r#"{"error":"the token cannot be verified at the moment","type":"auth"}"#, AS_BEFORE),
 ];
 
-/// By the handle to all sessions.
-#[tokio::test(start_paused = true)]
-async fn from_outside() {
-    let mut table = Table::new();
-    for over in Over::BOTH {
-        for (token, said, end) in ROWS {
-            let live = Live::new(|sessions| sessions);
-            tokens(&live);
-            let mut socket = live.open(over, "/echo", "first").await;
-            let id = live.sessions.list()[0].id;
-            let renewed = live.sessions.renew(id, Credential::bearer(*token)).await;
-            let renewed = renewed.map(|time| time.as_secs());
-            table.row(
-                (over, token, "says"),
-                format!("{said:?}"),
-                format!("{renewed:?}"),
-            );
-            table.row((over, token, "end"), end, ends(&live, &mut socket).await);
-            let refused = live
-                .ledger
-                .all()
-                .iter()
-                .filter(|line| line.starts_with("refused"))
-                .count();
-            table.row((over, token, "event"), usize::from(said.is_err()), refused);
-            settle().await;
-            live.assert_balanced();
-            let again = live.sessions.renew(id, Credential::bearer("later")).await;
-            assert_eq!(again, Err(RenewError::Ended));
-        }
-    }
-    table.finish();
-}
+const NOT_LATER: &str =
+    r#"{"error":"the new credential does not end later than the present one","type":"auth"}"#;
+const NOT_ACCEPTED: &str = r#"{"error":"the token is not accepted","type":"auth"}"#;
+const AS_BEFORE: &str = "alice t1, 3000 credential expired after 60 s";
+const OTHER_SUBJECT: &str = "3003 credential of another subject";
 
-/// By a `POST` with the new credential in any carrier.
 #[tokio::test(start_paused = true)]
-async fn by_request() {
+async fn whichever_way_it_comes() {
     let mut table = Table::new();
     for over in Over::BOTH {
-        for (token, said, end) in ROWS {
-            let live = Live::new(|sessions| sessions);
-            tokens(&live);
-            let mut socket = live.open(over, "/echo", "first").await;
-            let id = live.sessions.list()[0].id;
-            let request = live.client(over).post("/renew").bearer(token);
-            let response = request
-                .body(format!(r#"{{"session":"{id}"}}"#))
-                .send()
-                .await;
-            let expected = match said {
-                Ok(_) => 200,
-                Err(RenewError::NotLater) => 409,
-                Err(
-                    RenewError::OtherAudience
-                    | RenewError::OtherSubject
-                    | RenewError::Unverified(VerifyError::Forbidden),
-                ) => 403,
-                Err(RenewError::Unverified(VerifyError::Unavailable { .. })) => 503,
-                Err(_) => 401,
-            };
-            table.row(
-                (over, token, "status"),
-                expected,
-                response.status().as_u16(),
-            );
-            if let Ok(seconds) = said {
-                let body = format!(r#"{{"expires_in":{seconds}}}"#);
-                table.row((over, token, "body"), body, response.text());
-            }
-            table.row((over, token, "end"), end, ends(&live, &mut socket).await);
-        }
-        let live = Live::new(|sessions| sessions);
-        tokens(&live);
-        let _socket = live.open(over, "/echo", "first").await;
-        let id = live.sessions.list()[0].id;
-        let unknown: SessionId = "AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap();
-        for (body, expected) in [
-            (String::new(), 400),
-            ("{}".to_owned(), 400),
-            (format!(r#"{{"session":"{id}","more":1}}"#), 400),
-            (format!(r#"{{"session":"{}"}}"#, "a".repeat(2_000)), 400),
-            (r#"{"session":7}"#.to_owned(), 400),
-            (r#"{"session":"x"}"#.to_owned(), 404),
-            (format!(r#"{{"session":"{unknown}"}}"#), 404),
-            (format!(r#"{{"session":"{id}"}}"#), 200),
-        ] {
-            let request = live.client(over).post("/renew").bearer("later");
-            let response = request.body(body.clone()).send().await;
-            table.row((over, body), expected, response.status().as_u16());
-        }
-        let anonymous = live.client(over).post("/renew").send().await;
-        assert_eq!(anonymous.status(), 401);
-    }
-    table.finish();
-}
-
-/// By a message on the socket itself.
-#[tokio::test(start_paused = true)]
-async fn in_band() {
-    let mut table = Table::new();
-    for over in Over::BOTH {
-        for (token, said, end) in ROWS {
-            let live = Live::with(|it| it, |auth| auth.dialect(InBandRenewal::new()));
-            tokens(&live);
-            let mut socket = live.open(over, "/echo", "first").await;
-            let auth = format!(r#"{{"type":"auth","token":"{token}"}}"#);
-            // What the application gets before and after it stays in order.
-            for text in ["before", &auth, "after"] {
-                socket.send(text).await.unwrap();
-            }
-            assert_eq!(socket.text().await, "before");
-            if matches!(said, Err(RenewError::OtherSubject)) {
-                table.row(
-                    (over, token, "end"),
-                    OTHER_SUBJECT,
-                    end_of(&mut socket).await,
+        for way in [Way::Handle, Way::Request, Way::Message] {
+            for (token, of_handle, status, reply, end) in ROWS {
+                let live = Live::with(
+                    |it| it,
+                    |auth| match way {
+                        Way::Message => auth.dialect(InBandRenewal::new()),
+                        Way::Handle | Way::Request => auth,
+                    },
                 );
-                continue;
+                let (mut socket, id) = page(&live, over, "/echo").await;
+                let row = (over, way, token);
+                match way {
+                    Way::Handle => {
+                        let renewed = live.sessions.renew(id, Credential::bearer(*token)).await;
+                        let said = renewed.map(|time| time.as_secs());
+                        table.row(row, format!("{of_handle:?}"), format!("{said:?}"));
+                    }
+                    Way::Request => {
+                        let response = renew_by_request(&live, over, token, id).await;
+                        table.row(row, status, response.status().as_u16());
+                        if let Ok(seconds) = of_handle {
+                            let body = format!(r#"{{"expires_in":{seconds}}}"#);
+                            table.row((row, "body"), body, response.text());
+                        }
+                    }
+                    Way::Message => {
+                        let auth = format!(r#"{{"type":"auth","token":"{token}"}}"#);
+                        // What the application gets before and after it stays in order.
+                        for text in ["before", &auth, "after"] {
+                            socket.send(text).await.unwrap();
+                        }
+                        assert_eq!(socket.text().await, "before");
+                        if !reply.is_empty() {
+                            table.row(row, reply, socket.text().await);
+                            assert_eq!(socket.text().await, "after");
+                        }
+                    }
+                }
+                table.row((row, "end"), end, ends(&live, &mut socket).await);
+                settle().await;
+                let events = live.ledger.all();
+                let refused = events.iter().filter(|line| line.starts_with("refused"));
+                let expected = match (of_handle, way) {
+                    // The layer in front of the route refuses it, and no session hears of it.
+                    (Err(RenewError::Unverified(_)), Way::Request) => 0,
+                    _ => usize::from(of_handle.is_err()),
+                };
+                table.row((row, "refused"), expected, refused.count());
+                live.assert_balanced();
+                let again = live.sessions.renew(id, Credential::bearer("later")).await;
+                assert_eq!(again, Err(RenewError::Ended));
             }
-            let reply = socket.text().await;
-            let expected = match said {
-                Ok(seconds) => format!(r#"{{"expires_in":{seconds},"type":"auth"}}"#),
-                Err(_) => r#""error":"#.to_owned(),
-            };
-            table.row((over, token, "reply"), true, reply.contains(&expected));
-            assert_eq!(socket.text().await, "after");
-            table.row((over, token, "end"), end, ends(&live, &mut socket).await);
         }
     }
     table.finish();
 }
 
-/// Who the handler sees, and when and how the session ends.
+/// Renews a session with a token in the header.
+pub(crate) async fn renew_by_request(
+    live: &Live,
+    over: Over,
+    token: &str,
+    id: SessionId,
+) -> TestResponse {
+    let request = live.client(over).post("/renew").bearer(token);
+    let body = format!(r#"{{"session":"{id}"}}"#);
+    request.body(body).send().await
+}
+
+/// Who the handler sees, and when and how the session ends; or the close frame that is the answer.
 async fn ends(live: &Live, socket: &mut TestSocket) -> String {
     let start = live.clock.now();
-    if socket.send("who").await.is_ok()
-        && let Some(Ok(Message::Text(who))) = socket.recv().await
-    {
-        for left in [60, 120] {
-            let until = start + Duration::from_secs(left);
-            let time = until.duration_since(live.clock.now()).unwrap();
-            live.pass(time - SECOND).await;
-            assert_eq!(live.sessions.len(), 1, "not before its time");
-            live.pass(2 * SECOND).await;
-            let gone = live
-                .sessions
-                .list()
-                .iter()
-                .all(|it| it.deadline <= live.clock.now());
-            if gone {
-                let end = end_of(socket).await;
-                return format!("{who}, {end} after {left} s");
-            }
+    // It may be too late to ask.
+    let _ = socket.send("who").await;
+    let who = match socket.recv().await {
+        Some(Ok(Message::Text(who))) => who,
+        Some(Ok(Message::Close(Some(frame)))) => {
+            let end = format!("{} {}", u16::from(frame.code), frame.reason);
+            end_of(socket).await;
+            return end;
         }
-        return "open".to_owned();
+        other => return format!("{other:?}"),
+    };
+    for seconds in [60, 120] {
+        let until = start + Duration::from_secs(seconds);
+        let left = until.duration_since(live.clock.now()).unwrap();
+        live.pass(left - SECOND).await;
+        assert_eq!(live.sessions.len(), 1, "not before its time");
+        live.pass(2 * SECOND).await;
+        let now = live.clock.now();
+        if live.sessions.list().iter().all(|it| it.deadline <= now) {
+            return format!("{who}, {} after {seconds} s", end_of(socket).await);
+        }
     }
-    // The close frame was the answer, and was read with it.
-    end_of(socket).await;
-    settle().await;
-    let closed = live
-        .ledger
-        .all()
-        .into_iter()
-        .next_back()
-        .unwrap_or_default();
-    match closed.contains("other-subject") {
-        true => format!("{OTHER_SUBJECT} after 0 s"),
-        false => closed,
-    }
+    "open".to_owned()
 }
 
 /// Not one message is lost or doubled while a session is renewed a hundred times.
@@ -339,9 +246,7 @@ async fn no_message_is_lost() {
 async fn the_handler_hears_of_it() {
     for over in Over::BOTH {
         let live = Live::new(|sessions| sessions.warn_before(10 * SECOND));
-        tokens(&live);
-        let mut socket = live.open(over, "/watch", "first").await;
-        let id = live.sessions.list()[0].id;
+        let (mut socket, id) = page(&live, over, "/watch").await;
         live.pass(51 * SECOND).await;
         assert!(socket.text().await.starts_with("expiring in"));
         live.sessions
@@ -368,9 +273,7 @@ async fn the_page_is_warned_each_time() {
             |sessions| sessions.warn_before(10 * SECOND),
             |auth| auth.dialect(InBandRenewal::new()),
         );
-        tokens(&live);
-        let mut socket = live.open(over, "/echo", "first").await;
-        let id = live.sessions.list()[0].id;
+        let (mut socket, id) = page(&live, over, "/echo").await;
         for token in ["later", "none"] {
             live.pass(51 * SECOND).await;
             let warning = tokio::time::timeout(SECOND, socket.text()).await;
@@ -394,9 +297,7 @@ async fn at_the_last_moment() {
     let millisecond = Duration::from_millis(1);
     for over in Over::BOTH {
         let live = Live::new(|sessions| sessions);
-        tokens(&live);
-        let mut socket = live.open(over, "/echo", "first").await;
-        let id = live.sessions.list()[0].id;
+        let (mut socket, id) = page(&live, over, "/echo").await;
         let deadline = live.sessions.list()[0].deadline;
         live.clock.set(deadline - millisecond);
         let renewed = live.sessions.renew(id, Credential::bearer("later")).await;
@@ -421,141 +322,11 @@ async fn at_the_last_moment() {
 async fn no_renewal_beyond_the_longest_lifetime() {
     for over in Over::BOTH {
         let live = Live::new(|sessions| sessions.max_lifetime(90 * SECOND));
-        tokens(&live);
-        let mut socket = live.open(over, "/echo", "first").await;
-        let id = live.sessions.list()[0].id;
+        let (mut socket, id) = page(&live, over, "/echo").await;
         live.pass(30 * SECOND).await;
         let renewed = live.sessions.renew(id, Credential::bearer("later")).await;
         assert_eq!(renewed, Ok(60 * SECOND));
         live.pass(61 * SECOND).await;
         assert_eq!(end_of(&mut socket).await, EXPIRED);
     }
-}
-
-/// The verifier is asked again about every session, and closes what it no longer knows. One that
-/// cannot tell is given time.
-#[tokio::test(start_paused = true)]
-async fn asked_again() {
-    for over in Over::BOTH {
-        let live = Live::new(|it| it.recheck_every(10 * SECOND).recheck_grace(30 * SECOND));
-        let forever = 1_000 * MINUTE;
-        live.grant("stays", "alice", forever);
-        live.grant("goes", "bob", forever);
-        live.grant("cannot-tell", "carol", forever);
-        live.grant("is-another", "dave", forever);
-        let mut alice = live.open(over, "/echo", "stays").await;
-        let mut bob = live.open(over, "/asleep", "goes").await;
-        let mut carol = live.open(over, "/asleep", "cannot-tell").await;
-        let mut dave = live.open(over, "/asleep", "is-another").await;
-        live.tokens.set(
-            "ticket",
-            Ok(live
-                .identity("erin", forever)
-                .to_builder()
-                .single_use()
-                .build()),
-        );
-        let mut erin = live.open(over, "/echo", "ticket").await;
-        live.tokens.set("ticket", Err(VerifyError::Invalid));
-        let asked = live.tokens.asked();
-        live.pass(11 * SECOND).await;
-        assert_eq!(
-            live.tokens.asked() - asked,
-            4,
-            "each once, and the ticket never"
-        );
-        assert_eq!(live.sessions.len(), 5);
-
-        live.tokens.set("goes", Err(VerifyError::Invalid));
-        live.tokens
-            .set("cannot-tell", Err(VerifyError::unavailable()));
-        live.tokens
-            .set("is-another", Ok(live.identity("mallory", forever)));
-        live.pass(12 * SECOND).await;
-        assert_eq!(end_of(&mut bob).await, "3000 credential not accepted");
-        assert_eq!(end_of(&mut dave).await, OTHER_SUBJECT);
-        settle().await;
-        assert_eq!(live.sessions.len(), 3, "carol has half a minute");
-        live.tokens
-            .set("cannot-tell", Ok(live.identity("carol", forever)));
-        live.pass(12 * SECOND).await;
-        live.tokens
-            .set("cannot-tell", Err(VerifyError::unavailable()));
-        live.pass(20 * SECOND).await;
-        assert_eq!(live.sessions.len(), 3, "counted from the last answer");
-        live.pass(25 * SECOND).await;
-        assert_eq!(
-            end_of(&mut carol).await,
-            "1013 cannot be verified at the moment"
-        );
-        for socket in [&mut alice, &mut erin] {
-            socket.send("hello").await.unwrap();
-            assert_eq!(socket.text().await, "hello");
-        }
-        live.assert_balanced();
-    }
-}
-
-/// A renewal by request brings a credential, too, and that one is asked about from then on.
-#[tokio::test(start_paused = true)]
-async fn asked_again_after_a_renewal() {
-    for over in Over::BOTH {
-        for by_request in [false, true] {
-            let live = Live::new(|it| it.recheck_every(10 * SECOND));
-            tokens(&live);
-            live.grant("long", "alice", 1_000 * MINUTE);
-            live.grant("longer", "alice", 2_000 * MINUTE);
-            let mut socket = live.open(over, "/echo", "long").await;
-            let id = live.sessions.list()[0].id;
-            if by_request {
-                let request = live.client(over).post("/renew").bearer("longer");
-                let response = request
-                    .body(format!(r#"{{"session":"{id}"}}"#))
-                    .send()
-                    .await;
-                assert_eq!(response.status(), 200);
-            } else {
-                live.sessions
-                    .renew(id, Credential::bearer("longer"))
-                    .await
-                    .unwrap();
-            }
-            // The one before it ends, which is no concern of the session any more.
-            live.tokens.set("long", Err(VerifyError::Expired));
-            live.pass(25 * SECOND).await;
-            socket.send("hello").await.unwrap();
-            assert_eq!(socket.text().await, "hello");
-            live.tokens.set("longer", Err(VerifyError::Invalid));
-            live.pass(12 * SECOND).await;
-            let end = end_of(&mut socket).await;
-            assert_eq!(
-                end, "3000 credential not accepted",
-                "by request: {by_request}"
-            );
-        }
-    }
-}
-
-/// The renewal route may be behind a layer of its own.
-#[tokio::test(start_paused = true)]
-async fn a_route_of_its_own() {
-    let live = Live::new(|sessions| sessions);
-    tokens(&live);
-    let mut socket = live.open(Over::Http1, "/echo", "first").await;
-    let id = live.sessions.list()[0].id;
-    let app: Router = Router::new()
-        .route("/renew", post(renewal_handler(&live.sessions)))
-        .route_layer(AuthLayer::new(live.tokens.clone()).clock(live.clock.clone()));
-    for over in Over::BOTH {
-        let request = over.client(app.clone()).post("/renew").bearer("bob");
-        let body = format!(r#"{{"session":"{id}"}}"#);
-        let response = request.body(body).send().await;
-        let expected = if over == Over::Http1 { 403 } else { 404 };
-        assert_eq!(
-            response.status(),
-            expected,
-            "the id of another's session ends it, once"
-        );
-    }
-    assert_eq!(end_of(&mut socket).await, OTHER_SUBJECT);
 }
