@@ -2,15 +2,15 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use chores::Shelf;
 use http::{HeaderValue, Method, header};
 use portcullis::carrier::{Authorization, Cookie};
 use portcullis::session::SessionsBuilder;
-use portcullis::ticket::MemoryTickets;
 use portcullis::{
-    AuthLayer, Identity, InvalidOrigin, Profile, Sessions, StaticToken, StaticTokens, StoreError,
-    TicketKey, TicketStore, Tickets, Verify, VerifyExt, any_of,
+    AuthLayer, Identity, InvalidOrigin, Profile, Sessions, StaticToken, StaticTokens, Tickets,
+    Verify, VerifyExt, any_of,
 };
-use portcullis_redis::{Redis, RedisRevocations, RedisTickets};
+use portcullis_redis::{Redis, RedisRevocations};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::options::Options;
@@ -36,10 +36,7 @@ impl Auth {
         let redis = options.redis.as_deref().map(Redis::open).transpose();
         let redis = redis.map_err(|error| format!("--redis: {error}"))?;
 
-        let shelf = match &redis {
-            Some(redis) => Shelf::Redis(RedisTickets::new(redis)),
-            None => Shelf::Memory(MemoryTickets::new(10_000)),
-        };
+        let shelf = Shelf::new(redis.as_ref());
         let mut sessions = Sessions::builder();
         if let Some(redis) = &redis {
             sessions = sessions.revocations(RedisRevocations::new(redis));
@@ -127,33 +124,6 @@ pub(crate) fn api_way() -> Profile {
     Profile::new("api")
         .carrier(Authorization::jupyter().and_basic())
         .carrier(Cookie::named("token"))
-}
-
-/// Where tickets wait to be redeemed.
-pub(crate) enum Shelf {
-    Memory(MemoryTickets),
-    Redis(RedisTickets),
-}
-
-impl TicketStore for Shelf {
-    async fn put(
-        &self,
-        key: TicketKey,
-        record: Vec<u8>,
-        lifetime: Duration,
-    ) -> Result<(), StoreError> {
-        match self {
-            Self::Memory(tickets) => tickets.put(key, record, lifetime).await,
-            Self::Redis(tickets) => tickets.put(key, record, lifetime).await,
-        }
-    }
-
-    async fn take(&self, key: TicketKey) -> Result<Option<Vec<u8>>, StoreError> {
-        match self {
-            Self::Memory(tickets) => tickets.take(key).await,
-            Self::Redis(tickets) => tickets.take(key).await,
-        }
-    }
 }
 
 /// Gives whoever is admitted so much time from now on, as if every token had just been issued.

@@ -7,7 +7,8 @@
 //! The page at `/` tries them all in the browser. `auth.rs` says who may come in, and `ways.rs` has
 //! the sockets that a handshake opens; `dialects/` has those that a message opens, and `hello.rs` is
 //! what they answer. `tickets.rs` and `sessions.rs` are the HTTP side: tickets and renewals for
-//! everybody, the list and revocations for an administrator. `page.rs` serves the page.
+//! everybody, the list and revocations for an administrator. `page.rs` serves the page. What has
+//! nothing to do with any of this is in the crate `chores`.
 
 mod auth;
 mod dialects;
@@ -28,19 +29,13 @@ use clap::Parser;
 use portcullis::redacting_span;
 use tokio::net::TcpListener;
 use tower_http::trace::TraceLayer;
-use tracing_subscriber::EnvFilter;
 
 use crate::auth::Auth;
 use crate::options::Options;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // At `trace` tungstenite prints every message that it receives, and some of them are tokens.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.add_directive("tungstenite=debug".parse()?))
-        .with_writer(std::io::stderr)
-        .init();
+    chores::log()?;
     let options = Options::parse();
 
     // A second port is a second origin. The page tries to use it as a hostile page would.
@@ -59,6 +54,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .layer(TraceLayer::new_for_http().make_span_with(redacting_span))
         .into_make_service_with_connect_info::<SocketAddr>();
 
+    let stop = chores::stopping()?;
+    let stopped = || stop.clone().cancelled_owned();
     println!("Every way in: http://127.0.0.1:{port}/");
     println!("As a foreign origin: http://127.0.0.1:{cross_port}/");
     let first = axum::serve(listener, app.clone()).with_graceful_shutdown(stopped());
@@ -73,21 +70,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tracing::warn!(left, "sockets had to be cut off");
     }
     Ok(())
-}
-
-/// Ends with Ctrl-C, and with the signal that service managers send.
-async fn stopped() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => return,
-                _ = terminate.recv() => return,
-            }
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// How long sockets may take to hear that the server ends.

@@ -1,8 +1,7 @@
 use axum::extract::Path;
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::{StatusCode, header};
+use chores::file;
 use rust_embed::RustEmbed;
 use serde_json::json;
 
@@ -25,11 +24,14 @@ pub(crate) fn routes(options: &Options, port: u16, cross_port: u16) -> Router {
     });
     Router::new()
         .route("/config.json", get(async move || Json(config)))
-        .route("/", get(async || file("index.html", PAGE)))
-        .route("/cookie.html", get(async || file("cookie.html", FRAME)))
+        .route("/", get(async || file::<Web>("index.html", PAGE)))
+        .route(
+            "/cookie.html",
+            get(async || file::<Web>("cookie.html", FRAME)),
+        )
         .route(
             "/static/{path}",
-            get(async |Path(path): Path<String>| file(&path, FRAME)),
+            get(async |Path(path): Path<String>| file::<Web>(&path, FRAME)),
         )
 }
 
@@ -40,25 +42,6 @@ const PAGE: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img
 
 const FRAME: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'self' http://127.0.0.1:* http://localhost:*";
-
-fn file(path: &str, policy: &'static str) -> Response {
-    let Some(file) = Web::get(path) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let kind = match path.rsplit_once('.') {
-        Some((_, "html")) => "text/html; charset=utf-8",
-        Some((_, "css")) => "text/css; charset=utf-8",
-        Some((_, "js")) => "text/javascript; charset=utf-8",
-        _ => "image/svg+xml",
-    };
-    let headers = [
-        (header::CONTENT_TYPE, kind),
-        (header::CONTENT_SECURITY_POLICY, policy),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ];
-    (headers, file.data.into_owned()).into_response()
-}
 
 /// What the page is made of, as part of the binary.
 #[derive(RustEmbed)]
