@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _, future};
-use portcullis_e2e::{RawConnection, RedisServer, Signal, leaks};
+use http::Request;
+use portcullis_e2e::{RawConnection, RedisServer, Server, Signal, fetch, leaks, request};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -383,6 +384,122 @@ async fn a_server_that_ends_says_so_to_every_socket() {
         assert_eq!(socket.await.expect("no panic"), GOING_AWAY);
     }
     stubborn.rest().await;
+}
+
+// --- the audit log of the kernel server --------------------------------------------------------
+
+/// A login, a renewal, one that is refused, a revocation, and the end of the server: each leaves its
+/// line, and none of them holds a secret.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_audit_log_tells_who_came_and_why_he_went() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("audit.jsonl");
+    let mut server = Server::kernels()
+        .argument("--session-lifetime")
+        .argument("600")
+        .argument("--audit-log")
+        .argument(file.to_str().expect("a path in UTF-8"))
+        .start();
+    let cookie = cookie_of_the_link(&server).await;
+    let origin = server.base().trim_end_matches('/').to_owned();
+    let own = [("cookie", &*cookie), ("origin", &*origin)];
+    let mut owner = Socket::open(&events(&server, ""), &own)
+        .await
+        .expect("the owner");
+    let wanted = json!({ "expires_in": 300 });
+    let link = as_owner(&server, "POST", "api/share", &wanted).await;
+    let (_, token) = link["url"].as_str().unwrap().split_once("token=").unwrap();
+    server.keep_secret(token);
+    let mut guest = Socket::open(&events(&server, &format!("?token={token}")), &[])
+        .await
+        .expect("the guest");
+
+    let sessions = as_owner(&server, "GET", "api/portcullis/sessions", &Value::Null).await;
+    let id_of = |subject: &Value| {
+        let all = sessions["sessions"].as_array().unwrap();
+        let found = all.iter().find(|one| one["subject"] == *subject);
+        json!({ "session": found.expect("it is listed")["session"] })
+    };
+    let (of_owner, of_guest) = (id_of(&json!("owner")), id_of(&link["guest"]));
+    as_owner(&server, "POST", "api/portcullis/renew", &of_owner).await;
+    // A link does not last longer because somebody asks.
+    let url = format!("{}api/portcullis/renew", server.base());
+    let renewal = request("POST", &url, Some(token), &of_guest.to_string());
+    assert_eq!(fetch(renewal).await.status(), 409);
+    let what = json!({ "subject": link["guest"] });
+    as_owner(&server, "POST", "api/portcullis/revoke", &what).await;
+    assert_eq!(guest.close_code().await, FORBIDDEN);
+    let owner = tokio::spawn(async move { owner.close_code().await });
+    let stop = || server.process().stop(Signal::TERM, LIMIT);
+    assert!(tokio::task::block_in_place(stop).success());
+    assert_eq!(owner.await.expect("no panic"), 1001);
+
+    let log = std::fs::read_to_string(&file).expect("the log is there");
+    let secrets = [server.token(), token, cookie.split_once('=').unwrap().1].map(str::to_owned);
+    assert_eq!(leaks(&log, &secrets), [""; 0], "{log}");
+    let mut lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+        .collect();
+    // Which of two clients is done with its close first is theirs to say.
+    lines[6..].sort_by_key(|line| line["cause"].to_string());
+    let told = lines.iter().map(|line| {
+        let subject = line.pointer("/what/subject").unwrap_or(&line["subject"]);
+        let who = if *subject == link["guest"] {
+            "guest"
+        } else {
+            "owner"
+        };
+        format!("{} {who}", line["event"].as_str().unwrap())
+    });
+    let expected = [
+        "opened owner",
+        "shared guest",
+        "opened guest",
+        "renewed owner",
+        "renewal-refused guest",
+        "revoked guest",
+        "closed guest",
+        "closed owner",
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected, "{log}");
+    assert_eq!(lines[0]["carrier"], "cookie");
+    assert_eq!(lines[0]["session"], of_owner["session"]);
+    assert!(lines[0]["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(lines[2]["carrier"], "query");
+    assert_eq!(lines[2]["token_id"], link["id"]);
+    assert_ne!(lines[3]["until"], lines[0]["until"]);
+    assert!(lines[4]["why"].is_string());
+    assert_eq!(lines[5]["by"], "owner");
+    assert_eq!(lines[6]["cause"], "revoked");
+    assert_eq!(lines[7]["cause"], "shutdown");
+    assert!(lines[6]["lasted_seconds"].as_f64() > Some(0.0));
+}
+
+fn events(server: &Server, query: &str) -> String {
+    format!("{}api/events/subscribe{query}", server.websocket_base())
+}
+
+/// What a browser has when it has followed the link.
+async fn cookie_of_the_link(server: &Server) -> String {
+    let link = Request::get(server.link()).header("accept", "text/html");
+    let answer = fetch(link.body(String::new()).unwrap()).await;
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    server.keep_secret(cookie.split_once('=').unwrap().1);
+    cookie
+}
+
+async fn as_owner(server: &Server, method: &str, path: &str, body: &Value) -> Value {
+    let url = format!("{}{path}", server.base());
+    let body = if body.is_null() {
+        String::new()
+    } else {
+        body.to_string()
+    };
+    let answer = fetch(request(method, &url, Some(server.token()), &body)).await;
+    assert_eq!(answer.status(), 200, "{path}: {}", answer.body());
+    json_of(&answer)
 }
 
 fn session(hello: &Value) -> String {

@@ -12,6 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{Response, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect};
 use axum::routing::post;
+use chores::Shelf;
 use portcullis::carrier::Query;
 use portcullis::persist::PersistToken;
 use portcullis::seal::{CookieKey, CookieKeys, SealedCookie};
@@ -20,7 +21,7 @@ use portcullis::{AuthLayer, PersistTokenLayer, RequireScopeLayer, any_of};
 use portcullis::{Identity, Refusal, StaticToken, StaticTokens, Tickets};
 use tower::Layer;
 
-use crate::live::{self, Live, Shelf};
+use crate::live::{self, Live};
 use crate::options::{Options, Profile};
 use crate::share::{self, ShareLinks};
 
@@ -96,7 +97,7 @@ pub(crate) fn guard(
         links = links.also_on_api_replies();
     }
 
-    let sharing = share::routes(&shares, &live.sessions);
+    let sharing = share::routes(&shares, live);
     let administration = live::administration(live, &shares);
     let account = Router::new()
         .route("/logout", post(log_out))
@@ -112,8 +113,10 @@ pub(crate) fn guard(
 /// What a session rests on: an identity that was proven just now, and that opens sockets for so long
 /// until it is proven again.
 ///
-/// The owner's token was issued at no particular time. So a revocation of the owner closes the
-/// sockets that are open, and the token stays good: another one comes with a restart.
+/// The owner's token was issued at no particular time: it is issued with every admission. So what is
+/// taken back from the owner are the sockets that are open, and the token stays good. Whoever could
+/// take it back could lock the owner out, and there would be nobody to let him in again: another one
+/// comes with a restart. What guests have is theirs by a link, and is gone with it.
 fn sitting(lifetime: Option<Duration>) -> Box<dyn Fn(Identity) -> Identity + Send + Sync> {
     Box::new(move |identity| {
         let now = SystemTime::now();

@@ -2,16 +2,19 @@
 //!
 //! ```text
 //! options ─▶ app ─┬▶ auth      who may come in ─▶ share
-//!                 ├▶ live      who is in, and for how long
+//!                 ├▶ live      who is in, and for how long ─▶ audit
 //!                 ├▶ page      the notebook in the browser
 //!                 └▶ api ─┬▶ kernel    code that runs
 //!                         ├▶ channels  its WebSocket ─▶ wire
 //!                         ├▶ sessions  which notebook has which kernel
 //!                         └▶ events    what happens to kernels
 //! ```
+//!
+//! What has nothing to do with any of this is in the crate `chores`.
 
 mod api;
 mod app;
+mod audit;
 mod auth;
 mod channels;
 mod events;
@@ -26,7 +29,7 @@ mod tests;
 mod wire;
 
 use std::error::Error;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,11 +39,10 @@ use axum::extract::Request;
 use axum::serve::ListenerExt;
 use clap::Parser;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
-use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
+use crate::audit::AuditLog;
 use crate::kernel::KernelSpecs;
 use crate::live::Live;
 use crate::options::{Options, Token};
@@ -48,9 +50,8 @@ use crate::options::{Options, Token};
 /// How long answers that are under way may take when the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Options::parse()).await {
+fn main() -> ExitCode {
+    match run(Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kernel-server: {error}");
@@ -59,24 +60,31 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(options: Options) -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    chores::log()?;
+    let audit = match &options.audit_log {
+        Some(path) => AuditLog::open(path).map_err(|error| format!("--audit-log: {error}"))?,
+        None => AuditLog::default(),
+    };
+    let served = serve(options, audit.clone());
+    // The runtime is gone, and with it all that could happen to a session.
+    audit.finish();
+    served
+}
+
+#[tokio::main]
+async fn serve(options: Options, audit: AuditLog) -> Result<(), Box<dyn Error>> {
     let token = options.token()?;
     let specs = KernelSpecs::new(options.kernel.clone());
     let default = specs
         .find(None)
         .ok_or("there is no kernelspec of this name")?;
     let listener = TcpListener::bind((options.ip, options.port)).await?;
-    let live = Live::open(options.redis.as_deref())?;
+    let live = Live::open(options.redis.as_deref(), audit)?;
     live.ready().await?;
     let app = App::new(specs, live);
     let stopping = app.stopping.clone();
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = chores::stopping()?;
     let address = listener.local_addr()?;
     let service = app::service(&app, &options, &token.secret, address)?;
 
@@ -91,10 +99,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         .with_graceful_shutdown(async move { stopping.cancelled().await });
     let server = tokio::spawn(server.into_future());
     welcome(address, &token, &default.display_name)?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    stop.cancelled().await;
     tracing::info!("stopping");
     app.stop().await;
     match timeout(LAST_ANSWERS, server).await {

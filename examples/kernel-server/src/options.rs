@@ -61,6 +61,11 @@ pub(crate) struct Options {
     /// `redis://127.0.0.1:6379`
     #[arg(long, value_name = "URL")]
     pub(crate) redis: Option<String>,
+
+    /// A file to append a line of JSON to for each session that is opened, renewed or closed, and
+    /// for each link that is shared or taken back
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_log: Option<PathBuf>,
 }
 
 /// How to treat clients.
@@ -152,6 +157,7 @@ mod tests {
             "--cookie-key-file=keys",
             "--session-lifetime=60",
             "--redis=redis://127.0.0.1",
+            "--audit-log=audit.jsonl",
         ]);
         assert!(options.ip.is_ipv6());
         assert_eq!(options.port, 0);
@@ -160,6 +166,7 @@ mod tests {
         assert_eq!(options.kernel, Choice::Embedded);
         assert_eq!(options.session_lifetime, Some(Duration::from_secs(60)));
         assert_eq!(options.redis.as_deref(), Some("redis://127.0.0.1"));
+        assert_eq!(options.audit_log, Some("audit.jsonl".into()));
     }
 
     #[test]

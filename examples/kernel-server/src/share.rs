@@ -8,12 +8,13 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{delete, post};
 use axum::{Json, Router};
-use portcullis::{Credential, Identity, Revocation, Sessions, Verify, VerifyError};
+use portcullis::{Credential, Identity, Revocation, Verify, VerifyError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::api::{ApiError, Body};
+use crate::live::Live;
 use crate::options::random_hex;
 use crate::wire::timestamp;
 
@@ -93,14 +94,14 @@ impl Verify for ShareLinks {
 }
 
 /// Makes links, lists them, and takes them back.
-pub(crate) fn routes(links: &ShareLinks, sessions: &Sessions) -> Router {
+pub(crate) fn routes(links: &ShareLinks, live: &Live) -> Router {
     Router::new()
         .route("/api/share", post(mint).get(list))
         .route("/api/share/{id}", delete(take_back))
-        .with_state((links.clone(), sessions.clone()))
+        .with_state((links.clone(), live.clone()))
 }
 
-type Sharing = State<(ShareLinks, Sessions)>;
+type Sharing = State<(ShareLinks, Live)>;
 
 #[derive(Debug, Default, Deserialize)]
 struct Wanted {
@@ -110,7 +111,8 @@ struct Wanted {
 
 /// Answers with a link. It is the one place where a token leaves the server: that is what it is for.
 async fn mint(
-    State((links, _)): Sharing,
+    State((links, live)): Sharing,
+    owner: Identity,
     headers: HeaderMap,
     Body(wanted): Body<Option<Wanted>>,
 ) -> Result<Json<Value>, ApiError> {
@@ -125,6 +127,7 @@ async fn mint(
             ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "no link could be made")
         })?
         .ok_or_else(|| ApiError::new(StatusCode::TOO_MANY_REQUESTS, "there are too many links"))?;
+    live.audit.shared(&owner, &guest);
     Ok(Json(json!({
         "id": guest.token_id(),
         "guest": guest.subject(),
@@ -134,8 +137,8 @@ async fn mint(
 }
 
 /// The links of this server, and how many sockets each has open here. No token is in it.
-async fn list(State((links, sessions)): Sharing) -> Json<Value> {
-    let sessions = sessions.list();
+async fn list(State((links, live)): Sharing) -> Json<Value> {
+    let sessions = live.sessions.list();
     let describe = |guest: &Identity| {
         let is_theirs = |id: Option<&str>| id == guest.token_id();
         let open = sessions.iter().map(|session| session.identity.token_id());
@@ -153,7 +156,8 @@ async fn list(State((links, sessions)): Sharing) -> Json<Value> {
 /// Takes a link back: it lets nobody in any more, and what was opened with it closes, on every
 /// server.
 async fn take_back(
-    State((links, sessions)): Sharing,
+    State((links, live)): Sharing,
+    owner: Identity,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let revocation = Revocation::token(id);
@@ -162,8 +166,9 @@ async fn take_back(
         .first()
         .ok_or_else(|| ApiError::not_found("There is no such link"))?;
     tracing::info!(guest = guest.subject(), "took a link back");
+    live.audit.revoked(&owner, &revocation);
     let end = guest.expires_at().unwrap_or_else(SystemTime::now);
-    let closed = sessions.revoke(revocation.until(end)).await?;
+    let closed = live.sessions.revoke(revocation.until(end)).await?;
     Ok(Json(json!({ "closed": closed })))
 }
 

@@ -37,13 +37,14 @@ async function listPeople() {
   const { sessions } = await api.sessions();
   const rows = sessions.map((one) => {
     const what = one.kernel ? "With a kernel" : "With the events";
-    const end = button("Disconnect", () => revoke({ session: one.session }), `Disconnect this socket of ${one.subject}`);
-    const all = button("All", () => revoke({ subject: one.subject }), `Disconnect ${one.subject} everywhere, and take back what let them in`);
+    const buttons = [button("Disconnect", () => revoke({ session: one.session }), `Close this socket of ${one.subject}, whose credential stays good`)];
+    if (one.link) buttons.push(button("Take back", () => revoke({ subject: one.subject }), `Take back the link of ${one.subject}: it lets nobody in any more, and all its sockets close`));
     const lines = [
       `${what}, by ${carrierName(one.carrier)}, from ${one.peer ?? "somewhere"}`,
       `since ${moment(one.since)}, until ${moment(one.until)}`,
+      ...(one.link ? [] : ["let in by the server's own token, which only a restart takes back"]),
     ];
-    return row(one.subject, lines, [end, all]);
+    return row(one.subject, lines, buttons);
   });
   byId("people-count").textContent = rows.length === 1 ? "One socket is open on this server." : `${rows.length} sockets are open on this server.`;
   fill("people", rows, (element, index) => Object.assign(element.dataset, { session: sessions[index].session, subject: sessions[index].subject }));

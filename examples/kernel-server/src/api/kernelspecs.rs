@@ -6,12 +6,12 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::IntoResponse;
+use chores::content_type;
 use serde_json::{Map, Value, json};
 
 use super::ApiError;
 use crate::app::App;
 use crate::kernel::KernelSpec;
-use crate::page::content_type;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
     let specs = app.kernels.specs().await;

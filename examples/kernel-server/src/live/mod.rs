@@ -2,20 +2,20 @@
 //! renewed, and it can be taken back, here and on the other servers that share the same Redis.
 
 mod routes;
-mod shelf;
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use chores::Shelf;
 use portcullis::session::SessionId;
 use portcullis::{Sessions, Tickets};
 use portcullis_redis::{Redis, RedisRevocations};
 use tokio::time::timeout;
 
 pub(crate) use self::routes::{about, administration};
-pub(crate) use self::shelf::Shelf;
+use crate::audit::AuditLog;
 use crate::kernel::{ClientKey, KernelId};
 
 /// How long Redis may take to tell what is revoked, before anybody is let in.
@@ -29,6 +29,7 @@ const SOCKETS: [&str; 2] = ["/api/kernels/*", "/api/events/subscribe"];
 pub(crate) struct Live {
     pub(crate) sessions: Sessions,
     pub(crate) tickets: Arc<Tickets<(), Shelf>>,
+    pub(crate) audit: AuditLog,
     places: Arc<Mutex<HashMap<SessionId, Place>>>,
 }
 
@@ -41,18 +42,21 @@ struct Place {
 
 impl Live {
     /// With the Redis at this URL, or with the memory of this process alone.
-    pub(crate) fn open(redis: Option<&str>) -> Result<Self, portcullis_redis::ConfigError> {
-        let builder = Sessions::builder();
-        let (sessions, shelf) = match redis.map(Redis::open).transpose()? {
-            Some(redis) => (
-                builder.revocations(RedisRevocations::new(&redis)),
-                Shelf::shared(&redis),
-            ),
-            None => (builder, Shelf::own()),
-        };
+    pub(crate) fn open(
+        redis: Option<&str>,
+        audit: AuditLog,
+    ) -> Result<Self, portcullis_redis::ConfigError> {
+        let redis = redis.map(Redis::open).transpose()?;
+        let shelf = Shelf::new(redis.as_ref());
+        let observer = audit.clone();
+        let mut sessions = Sessions::builder().observe(move |event| observer.session(event));
+        if let Some(redis) = &redis {
+            sessions = sessions.revocations(RedisRevocations::new(redis));
+        }
         Ok(Self {
             sessions: sessions.build(),
             tickets: Arc::new(Tickets::new(shelf, SOCKETS)),
+            audit,
             places: Arc::default(),
         })
     }

@@ -80,6 +80,8 @@ fn describe(live: &Live, session: &SessionInfo) -> Value {
         "until": timestamp(session.deadline),
         "peer": session.peer,
         "kernel": live.kernel_of(session.id),
+        // What the server's own token let in can be closed, and not be taken back.
+        "link": session.identity.token_id(),
     })
 }
 
@@ -114,6 +116,7 @@ async fn revoke(
     })?;
     let revocation = revocation.issued_before(std::time::SystemTime::now());
     tracing::info!(by = administrator.subject(), what = ?revocation.revoked(), "revoked");
+    live.audit.revoked(&administrator, &revocation);
     links.forget(&revocation);
     let closed = live.sessions.revoke(revocation).await?;
     Ok(Json(json!({ "closed": closed })))

@@ -23,6 +23,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::{self, App};
+use crate::audit::AuditLog;
 use crate::auth::ws;
 use crate::kernel::{Choice, KernelSpecs};
 use crate::live::Live;
@@ -63,7 +64,7 @@ impl Server {
     }
 
     async fn with_options(specs: KernelSpecs, options: &[&str]) -> Self {
-        let app = App::new(specs, Live::open(None).unwrap());
+        let app = App::new(specs, Live::open(None, AuditLog::default()).unwrap());
         let options = Options::parse_from([&["kernel-server"], options].concat());
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -250,7 +251,19 @@ impl Outcome {
 impl Socket {
     /// Runs a cell to its end.
     pub(super) async fn run(&mut self, code: &str) -> Outcome {
-        self.ask("execute_request", json!({ "code": code })).await
+        let id = self.begin(code).await;
+        self.outcome(&id).await
+    }
+
+    /// Sends a cell; the id of the request.
+    pub(super) async fn begin(&mut self, code: &str) -> String {
+        let cell = json!({ "code": code });
+        self.send(Channel::Shell, "execute_request", cell).await
+    }
+
+    /// Waits for a message of this type, whatever comes before it.
+    pub(super) async fn wait_for(&mut self, msg_type: &str) {
+        while self.message().await.header().unwrap().msg_type != msg_type {}
     }
 
     /// Asks on `shell`, and waits until all is said.

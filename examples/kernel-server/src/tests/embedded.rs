@@ -47,14 +47,8 @@ async fn what_a_cell_leaves_the_next_one_finds() {
 async fn output_is_streamed_while_the_cell_runs() {
     let server = Server::start().await;
     let (kernel, mut socket) = server.kernel(Format::V1).await;
-    let cell = json!({"code": "print(\"first\"); loop { }"});
-    let id = socket.send(Channel::Shell, "execute_request", cell).await;
-    loop {
-        let message = socket.message().await;
-        if message.header().unwrap().msg_type == "stream" {
-            break;
-        }
-    }
+    let id = socket.begin("print(\"first\"); loop { }").await;
+    socket.wait_for("stream").await;
     let interrupt = format!("{kernel}/interrupt");
     server.send(Method::POST, &interrupt, "").await;
     assert_eq!(socket.outcome(&id).await.reply["ename"], "Interrupted");
@@ -92,18 +86,13 @@ async fn html_and_images_are_shown() {
 async fn after_an_error_the_cells_behind_it_do_not_run() {
     let server = Server::start().await;
     let (_, mut socket) = server.kernel(Format::V1).await;
-    let execute = |code: &str| json!({ "code": code });
-    let first = socket
-        .send(Channel::Shell, "execute_request", execute("loop { }"))
-        .await;
-    let second = socket
-        .send(Channel::Shell, "execute_request", execute("1"))
-        .await;
+    let first = socket.begin("loop { }").await;
+    let second = socket.begin("1").await;
     let info = socket
         .send(Channel::Shell, "kernel_info_request", json!({}))
         .await;
     // What one client sends stays in order, so the two wait by the time the first is interrupted.
-    started(&mut socket).await;
+    socket.wait_for("execute_input").await;
     socket
         .send(Channel::Control, "interrupt_request", json!({}))
         .await;
@@ -145,11 +134,8 @@ async fn a_cell_is_interrupted_whatever_it_does() {
         "sleep(1e6)",
         "png(1024, 1024, |x, y| loop { })",
     ] {
-        let execute = json!({ "code": code });
-        let id = socket
-            .send(Channel::Shell, "execute_request", execute)
-            .await;
-        started(&mut socket).await;
+        let id = socket.begin(code).await;
+        socket.wait_for("execute_input").await;
         let interrupt = format!("{kernel}/interrupt");
         let (status, _) = server.json(Method::POST, &interrupt, "").await;
         assert_eq!(status, StatusCode::NO_CONTENT);
@@ -157,14 +143,8 @@ async fn a_cell_is_interrupted_whatever_it_does() {
         assert_eq!(outcome.reply["ename"], "Interrupted", "{code}");
     }
     // The same by a message, which finds its way past the cell that runs.
-    let id = socket
-        .send(
-            Channel::Shell,
-            "execute_request",
-            json!({"code": "loop { }"}),
-        )
-        .await;
-    started(&mut socket).await;
+    let id = socket.begin("loop { }").await;
+    socket.wait_for("execute_input").await;
     let control = socket
         .send(Channel::Control, "interrupt_request", json!({}))
         .await;
@@ -191,14 +171,8 @@ async fn a_restart_forgets_everything_and_keeps_the_sockets() {
 async fn a_restart_ends_a_cell_that_runs() {
     let server = Server::start().await;
     let (kernel, mut socket) = server.kernel(Format::V1).await;
-    socket
-        .send(
-            Channel::Shell,
-            "execute_request",
-            json!({"code": "loop { }"}),
-        )
-        .await;
-    started(&mut socket).await;
+    socket.begin("loop { }").await;
+    socket.wait_for("execute_input").await;
     let restart = format!("{kernel}/restart");
     let (status, _) = server.json(Method::POST, &restart, "").await;
     assert_eq!(status, StatusCode::OK);
@@ -263,9 +237,4 @@ async fn the_smaller_requests_are_answered() {
             .reply;
         assert_eq!(reply["status"], "ok", "{request}");
     }
-}
-
-/// Waits until the kernel has taken up a cell.
-async fn started(socket: &mut super::client::Socket) {
-    while socket.message().await.header().unwrap().msg_type != "execute_input" {}
 }
