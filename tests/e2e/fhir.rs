@@ -114,6 +114,8 @@ async fn every_resource_is_one_of_r5() {
         alice.admit("Patient/1").await;
         line.status("event-notification").await;
         line.status("heartbeat").await;
+        set_off(&server, &alice, &id).await;
+        while line.status("heartbeat").await["status"] != "off" {}
         resources.append(&mut line.log.bundles);
         for path in [
             format!("Subscription/{id}"),
@@ -320,6 +322,52 @@ async fn the_page_lives_longer_than_its_tokens() {
     assert_eq!(told["numbers"], json!([1, 2, 3, 4, 5, 6, 7]), "{told}");
 }
 
+/// A lease is prolonged, the socket is lost and comes back, and the end is told: once because it was
+/// asked for, once because the lease has ended.
+#[tokio::test]
+async fn the_page_follows_a_topic_until_it_is_denied() {
+    let server = Server::fhir()
+        .argument("--token-lifetime")
+        .argument("600")
+        .start();
+    let browser = Browser::start().await;
+    browser.open(server.base()).await;
+    let field = browser.element("#token").await;
+    field.send_keys(server.token()).await.expect("a field");
+    press(&browser, "#cast-subscribe").await;
+    browser.element(":root[data-cast=live]").await;
+    press(&browser, "#cast-trigger").await;
+    until(&browser, "portcullisCast.events === 1").await;
+    press(&browser, "#cast-prolong").await;
+    until(&browser, "portcullisCast.leases === 2").await;
+    for width in [1280, 390] {
+        browser.screenshot("fhircast", width).await;
+    }
+    let shown = "return document.querySelector('.cast').innerText;";
+    let shown = browser.run(shown, Vec::new()).await;
+    let shown = shown.as_str().unwrap();
+    assert!(shown.contains("/fhircast/•••"), "{shown}");
+
+    // The address is good for another socket, whose confirmation is the third.
+    press(&browser, "#cast-disconnect").await;
+    browser.element(":root[data-cast=closed]").await;
+    press(&browser, "#cast-reconnect").await;
+    browser.element(":root[data-cast=live]").await;
+    let told = browser.run("return portcullisCast;", Vec::new()).await;
+    assert_eq!(told["sockets"], 2, "{told}");
+    press(&browser, "#cast-unsubscribe").await;
+    browser.element(":root[data-cast=denied]").await;
+    let told = browser.run("return portcullisCast;", Vec::new()).await;
+    assert_eq!(told["reason"], "unsubscribed", "{told}");
+
+    let lease = browser.element("#cast-lease").await;
+    lease.clear().await.expect("a field can be emptied");
+    lease.send_keys("2").await.expect("a field takes a number");
+    press(&browser, "#cast-subscribe").await;
+    let over = "portcullisCast.leases === 1 && portcullisCast.reason === 'The lease has ended.'";
+    until(&browser, over).await;
+}
+
 #[tokio::test]
 async fn the_page_says_what_is_wrong() {
     let server = Server::fhir().start();
@@ -330,6 +378,8 @@ async fn the_page_says_what_is_wrong() {
     field.send_keys(&wrong).await.expect("a field");
     press(&browser, "#subscribe").await;
     browser.element("#summary[data-state=problem]").await;
+    press(&browser, "#cast-subscribe").await;
+    browser.element("#cast-summary[data-state=problem]").await;
     let state = "return document.documentElement.dataset.state;";
     assert_eq!(browser.run(state, Vec::new()).await, "idle");
 }
@@ -345,7 +395,7 @@ async fn until(browser: &Browser, condition: &str) {
     let script = format!(
         "const end = Date.now() + 60_000;
          while (!({condition})) {{
-           if (Date.now() > end) throw new Error(JSON.stringify(window.portcullisFhir));
+           if (Date.now() > end) throw new Error(JSON.stringify([portcullisFhir, portcullisCast]));
            await new Promise(resolve => setTimeout(resolve, 50));
          }}"
     );
@@ -353,6 +403,17 @@ async fn until(browser: &Browser, condition: &str) {
 }
 
 // --- helpers -----------------------------------------------------------------------------------
+
+async fn set_off(server: &Server, alice: &Fhir<'_>, id: &str) {
+    let path = format!("Subscription/{id}");
+    let mut resource = alice.get(&path).await;
+    resource["status"] = json!("off");
+    let request = Request::put(format!("{}fhir/{path}", server.base()))
+        .header(header::AUTHORIZATION, format!("Bearer {}", server.token()))
+        .header(header::CONTENT_TYPE, "application/fhir+json");
+    let answer = fetch(request.body(resource.to_string()).unwrap()).await;
+    assert_eq!(answer.status(), 200, "{}", answer.body());
+}
 
 /// What the session closes with when its credential has ended.
 const EXPIRED: u16 = 3000;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
+use chores::User;
 use http::Response;
 use http::request::Parts;
 use portcullis::carrier::Authorization;
@@ -13,7 +14,6 @@ use portcullis::dialect::Fhir;
 use portcullis::{AuthLayer, Profile, Refusal, StaticToken, StaticTokens};
 
 use crate::app::App;
-use crate::options::User;
 use crate::outcome::Outcome;
 
 /// What is open to whom.

@@ -28,10 +28,12 @@ pub(crate) fn text(resource: &Value) -> String {
     write(&make(resource))
 }
 
-/// A point in time.
+/// A point in time, as exactly as all clients can read it.
 pub(crate) fn instant(at: OffsetDateTime) -> String {
     // It fails for years of five digits.
-    at.format(&Rfc3339).unwrap_or_default()
+    at.truncate_to_millisecond()
+        .format(&Rfc3339)
+        .unwrap_or_default()
 }
 
 /// A search's result.
@@ -108,7 +110,7 @@ impl Notice {
         let mut status = json!({
             "resourceType": "SubscriptionStatus",
             "id": id,
-            "status": "active",
+            "status": if self.is_off { "off" } else { "active" },
             "type": kind,
             "eventsSinceSubscriptionStart": self.count.to_string(),
             "subscription": { "reference": format!("{base}/Subscription/{}", terms.id) },

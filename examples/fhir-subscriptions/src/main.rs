@@ -11,6 +11,8 @@
 //!                 ├▶ socket ──┘
 //!                 └▶ fhircast  another way with the same end
 //! ```
+//!
+//! What has nothing to do with any of this is in the crate `chores`.
 
 mod app;
 mod auth;
@@ -28,13 +30,11 @@ mod tests;
 mod topics;
 
 use std::error::Error;
-use std::io::{self, IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Parser;
 use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
 
 use crate::app::App;
 use crate::options::Options;
@@ -44,42 +44,23 @@ const GOODBYES: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // At `trace` tungstenite prints every message it receives, and some of them are tokens.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.add_directive("tungstenite=debug".parse()?))
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    chores::log()?;
     let options = Options::parse();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
     let address = listener.local_addr()?;
     let app = App::new(&options, address);
     let service = app::service(&app, &options)?;
-    writeln!(io::stdout(), "FHIR R5 subscriptions: http://{address}/")?;
+    let stop = chores::stopping()?;
+    println!("FHIR R5 subscriptions: http://{address}/");
     let service = service.into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(stopped());
+    let server =
+        axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
     // An open socket is no request any more: nobody else waits for it.
     let sockets = async {
-        stopped().await;
+        stop.cancelled().await;
         app.sessions.shutdown(GOODBYES).await;
         Ok(())
     };
     tokio::try_join!(server.into_future(), sockets)?;
     Ok(())
-}
-
-/// Ends with Ctrl-C, and with the signal that service managers send.
-async fn stopped() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => return,
-                _ = terminate.recv() => return,
-            }
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }

@@ -3,6 +3,7 @@
 // For tests: `document.documentElement.dataset.state` is "idle", "live" or "closed", and
 // `window.portcullisFhir` has the counts. No token is in either.
 
+import { run } from "./button.js";
 import { Ledger } from "./ledger.js";
 import { Line } from "./line.js";
 import { Rest } from "./rest.js";
@@ -25,26 +26,14 @@ byId("here").textContent = location.origin;
 byId("token").value = sessionStorage.getItem(TOKEN) ?? "";
 byId("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  run(byId("subscribe"), begin);
+  run(byId("subscribe"), begin, say);
 });
-byId("trigger").addEventListener("click", () => run(byId("trigger"), trigger));
-byId("rebind").addEventListener("click", () => run(byId("rebind"), () => line.rebind()));
+byId("trigger").addEventListener("click", () => run(byId("trigger"), trigger, say));
+byId("rebind").addEventListener("click", () => run(byId("rebind"), () => line.rebind(), say));
 byId("disconnect").addEventListener("click", () => line.close());
-byId("reconnect").addEventListener("click", () => run(byId("reconnect"), () => line.open()));
+byId("reconnect").addEventListener("click", () => run(byId("reconnect"), () => line.open(), say));
 setInterval(countDown, 250);
 report("idle");
-
-/** Runs what a button is for, and says what went wrong. */
-async function run(button, action) {
-  button.disabled = true;
-  try {
-    await action();
-  } catch (error) {
-    say(error.message, "problem");
-  } finally {
-    button.disabled = false;
-  }
-}
 
 async function begin() {
   sessionStorage.setItem(TOKEN, byId("token").value);
@@ -97,6 +86,7 @@ async function take(bundle) {
     say(counts.bindings > 1 ? "Bound again on the same socket." : "Bound. The server tells what happens from here on.", "live");
     await catchUp(Number(status.eventsSinceSubscriptionStart));
   }
+  if (status.status === "off") say("The subscription is off: the server tells no events.", "problem");
   report();
 }
 

@@ -130,7 +130,8 @@ impl Hub {
         }
     }
 
-    /// Connects a socket to its address. An address has one socket: a second one is not let in.
+    /// Connects a socket to its address. An address has one socket, which is the newest: the other
+    /// may be one that its client has lost long ago.
     pub(super) fn connect(&self, endpoint: Endpoint) -> Result<mpsc::Receiver<Line>, Value> {
         let mut subscribers = self.lock();
         let Some(subscriber) = subscribers.get_mut(&endpoint.0) else {
@@ -141,9 +142,8 @@ impl Hub {
             subscribers.remove(&endpoint.0);
             return Err(denial);
         }
-        if subscriber.socket.is_some() {
-            return Err(subscriber.denial("The endpoint has a socket."));
-        }
+        let denied = Line::Denied(subscriber.denial("Another socket has taken over."));
+        subscriber.tell(denied);
         // The confirmation is the first of them.
         let (sender, lines) = mpsc::channel(self.queue + 1);
         subscriber.socket = Some(sender);
@@ -152,10 +152,11 @@ impl Hub {
         Ok(lines)
     }
 
-    /// The socket is gone. Until the lease ends its address is good for another.
+    /// A socket is gone, and its queue. Until the lease ends the address is good for another, and it
+    /// may be connected with one already.
     pub(super) fn disconnect(&self, endpoint: Endpoint) {
         if let Some(subscriber) = self.lock().get_mut(&endpoint.0) {
-            subscriber.socket = None;
+            subscriber.socket.take_if(|socket| socket.is_closed());
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! `POST /fhircast` with a user's token makes an address that nobody can guess, with a lease. Whoever
 //! connects there is the subscriber, until the lease ends or is given back. Portcullis' tickets are
-//! not for this: a ticket is good once and for seconds, this address as long as its lease. So the
-//! hub itself is what admits its sockets, and only they are outside of `auth`.
+//! not for this: a ticket is good once and for seconds, and this address names the subscription for
+//! as long as its lease, over any number of sockets. So the hub itself is what admits its sockets,
+//! and only they are outside of `auth`.
 
 mod hub;
 mod request;

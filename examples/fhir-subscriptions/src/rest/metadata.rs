@@ -31,7 +31,7 @@ pub(super) async fn read(State(app): State<Arc<App>>) -> Fhir {
                 resource("Encounter", &["create", "read", "update"], &[], &[]),
                 resource(
                     "Subscription",
-                    &["create", "delete", "read", "search-type"],
+                    &["create", "delete", "read", "search-type", "update"],
                     &[("_id", "token"), ("status", "token"), ("topic", "uri")],
                     &["get-ws-binding-token", "status", "events"],
                 ),

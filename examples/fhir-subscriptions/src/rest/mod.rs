@@ -32,7 +32,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         )
         .route(
             "/Subscription/{id}",
-            get(subscription::read).delete(subscription::delete),
+            get(subscription::read)
+                .put(subscription::update)
+                .delete(subscription::delete),
         )
         .merge(operations())
         .route("/Encounter", post(encounter::create))

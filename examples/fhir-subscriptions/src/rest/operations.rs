@@ -17,11 +17,7 @@ pub(super) async fn binding_token(
     identity: Identity,
     input: Input,
 ) -> Result<Fhir, Outcome> {
-    let ids = match input.all("id") {
-        none if none.is_empty() => ids(&app, &identity),
-        given => given,
-    };
-    mint(&app, &identity, ids)
+    mint(&app, &identity, wanted(&app, &identity, &input))
 }
 
 /// `Subscription/[id]/$get-ws-binding-token`. Ids among the parameters are ignored, as R5 says.
@@ -68,10 +64,7 @@ pub(super) async fn status(
     identity: Identity,
     input: Input,
 ) -> Result<Fhir, Outcome> {
-    let ids = match input.all("id") {
-        none if none.is_empty() => ids(&app, &identity),
-        given => given,
-    };
+    let ids = wanted(&app, &identity, &input);
     statuses(&app, &identity, &ids, "Subscription/$status")
 }
 
@@ -131,7 +124,12 @@ pub(super) async fn events(
     Ok(Fhir(notice.bundle_with(&app.base(), content)))
 }
 
-fn ids(app: &App, identity: &Identity) -> Vec<String> {
+/// The ids that are given, or those of all that the caller has.
+fn wanted(app: &App, identity: &Identity, input: &Input) -> Vec<String> {
+    let given = input.all("id");
+    if !given.is_empty() {
+        return given;
+    }
     let own = app.store.subscriptions(identity.subject());
     let ids = own.iter().filter_map(|resource| resource["id"].as_str());
     ids.map(str::to_owned).collect()

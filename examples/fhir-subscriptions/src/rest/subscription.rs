@@ -7,7 +7,7 @@ use fhir_subscriptions_resources::codes::{SearchComparator, SubscriptionPayloadC
 use fhir_subscriptions_resources::{Resource, Subscription, SubscriptionFilterBy};
 use http::StatusCode;
 use portcullis::Identity;
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::body::{Input, Sent, json, versioned};
@@ -48,6 +48,47 @@ pub(super) async fn read(
     Ok(versioned(StatusCode::OK, &app.base(), resource))
 }
 
+/// Sets a subscription off, or on again. Whoever wants anything else of it wants another one.
+pub(super) async fn update(
+    State(app): State<Arc<App>>,
+    identity: Identity,
+    Path(id): Path<String>,
+    Sent(resource): Sent,
+) -> Result<Response, Outcome> {
+    let Resource::Subscription(subscription) = &resource else {
+        return Err(Outcome::invalid("Send a Subscription."));
+    };
+    let is_off = match &*subscription.status {
+        "off" => true,
+        "requested" | "active" => false,
+        _ => return Err(Outcome::invalid("A client sets it to off or requested.")),
+    };
+    let owner = identity.subject();
+    let not_found = || Outcome::not_found("subscription");
+    let present = app.store.subscription(owner, &id).ok_or_else(not_found)?;
+    if agreed(json(&resource)) != agreed(present) {
+        let text = "The status is all that can be changed.";
+        return Err(Outcome::unsupported(text));
+    }
+    let changed = app.store.switch(owner, &id, is_off, |resource| {
+        let version = resource["meta"]["versionId"].as_str();
+        let version: u64 = version.and_then(|it| it.parse().ok()).unwrap_or(0);
+        resource["meta"]["versionId"] = json!((version + 1).to_string());
+        resource["meta"]["lastUpdated"] = json!(instant(OffsetDateTime::now_utc()));
+        resource["status"] = json!(if is_off { "off" } else { "active" });
+    });
+    let changed = changed.ok_or_else(not_found)?;
+    Ok(versioned(StatusCode::OK, &app.base(), changed))
+}
+
+/// What was agreed on when it was created.
+fn agreed(mut subscription: Value) -> Value {
+    if let Some(fields) = subscription.as_object_mut() {
+        fields.retain(|name, _| name != "meta" && name != "status");
+    }
+    subscription
+}
+
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     identity: Identity,
@@ -79,8 +120,9 @@ pub(super) async fn search(
 
 /// What somebody subscribes to. Whatever we would not do is refused, not ignored.
 fn terms(owner: &str, subscription: &Subscription) -> Result<Terms, Outcome> {
-    let topic = Topic::find(&subscription.topic)
-        .ok_or_else(|| Outcome::unsupported("There is no such topic."))?;
+    let topic = Topic::find(&subscription.topic).ok_or_else(|| {
+        Outcome::unsupported("There is no such topic. SubscriptionTopic lists them.")
+    })?;
     if !matches!(&*subscription.status, "requested" | "active") {
         return Err(Outcome::invalid("Ask for a status of requested."));
     }

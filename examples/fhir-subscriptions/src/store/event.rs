@@ -23,6 +23,9 @@ pub(crate) struct Notice {
     /// How many events the subscription has had.
     pub(crate) count: u64,
 
+    /// Whether it has no more of them for now.
+    pub(crate) is_off: bool,
+
     pub(crate) kind: Kind,
 }
 
@@ -32,7 +35,7 @@ pub(crate) enum Kind {
     /// It has just bound the subscription.
     Handshake,
 
-    /// Nothing has happened for a while.
+    /// Nothing has happened for a while, or the subscription was set on or off.
     Heartbeat,
 
     /// Something has happened.

@@ -99,13 +99,34 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a subscription. Whoever is bound to it hears no more of it.
+    /// Sets a subscription off or on, and its resource to what `change` makes of it, which is the
+    /// answer. Whoever is bound to it is told.
+    pub(crate) fn switch(
+        &self,
+        owner: &str,
+        id: &str,
+        is_off: bool,
+        change: impl FnOnce(&mut Value),
+    ) -> Option<Value> {
+        let state = &mut *self.lock();
+        state.owned(owner, id)?;
+        let subscribed = state.subscriptions.get_mut(id)?;
+        subscribed.is_off = is_off;
+        change(&mut subscribed.resource);
+        tell(&mut state.sockets, &subscribed.notice(Kind::Heartbeat));
+        Some(subscribed.resource.clone())
+    }
+
+    /// Ends a subscription. Whoever is bound to it hears that it is off, and no more of it.
     pub(crate) fn unsubscribe(&self, owner: &str, id: &str) -> bool {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
         if state.owned(owner, id).is_none() {
             return false;
         }
-        state.subscriptions.remove(id);
+        if let Some(mut subscribed) = state.subscriptions.remove(id) {
+            subscribed.is_off = true;
+            tell(&mut state.sockets, &subscribed.notice(Kind::Heartbeat));
+        }
         for socket in state.sockets.values_mut() {
             socket.unbind(id);
         }
@@ -219,13 +240,17 @@ impl State {
         method: &'static str,
     ) {
         for subscribed in self.subscriptions.values_mut() {
-            if !subscribed.terms.are_met(previous, version) {
+            if subscribed.is_off || !subscribed.terms.are_met(previous, version) {
                 continue;
             }
             let notice = subscribed.record(version.clone(), method);
-            // A socket whose queue is full goes: a gap would not be seen, a close is.
-            self.sockets
-                .retain(|_, outbox| !outbox.listens_to(&notice) || outbox.send(notice.clone()));
+            tell(&mut self.sockets, &notice);
         }
     }
+}
+
+/// Puts a notice into the queues of those who listen. A socket whose queue is full goes: a gap would
+/// not be seen, a close is.
+fn tell(sockets: &mut HashMap<u64, Outbox>, notice: &Notice) {
+    sockets.retain(|_, outbox| !outbox.listens_to(notice) || outbox.send(notice.clone()));
 }

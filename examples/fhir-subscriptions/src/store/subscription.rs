@@ -48,6 +48,7 @@ pub(crate) enum Content {
 pub(super) struct Subscribed {
     pub(super) terms: Arc<Terms>,
     pub(super) resource: Value,
+    pub(super) is_off: bool,
     count: u64,
     /// The last of the events, the oldest first.
     events: VecDeque<Arc<Event>>,
@@ -58,6 +59,7 @@ impl Subscribed {
         Self {
             terms: Arc::new(terms),
             resource,
+            is_off: false,
             count: 0,
             events: VecDeque::new(),
         }
@@ -86,6 +88,7 @@ impl Subscribed {
         Notice {
             subscription: Arc::clone(&self.terms),
             count: self.count,
+            is_off: self.is_off,
             kind,
         }
     }

@@ -111,15 +111,32 @@ async fn a_lease_is_prolonged_and_ends() {
     assert_eq!(denied(&mut again).await, "There is no such endpoint.");
 }
 
+/// Whose connection broke comes again, and the server may not know yet that it broke.
+#[tokio::test]
+async fn a_newer_socket_takes_over() {
+    let server = Server::start().await;
+    let url = subscribe(&server, ALICE, "Patient-open").await;
+    let mut first = server.open(&url).await;
+    confirmed(&mut first).await;
+    let mut second = server.open(&url).await;
+    confirmed(&mut second).await;
+    assert_eq!(denied(&mut first).await, "Another socket has taken over.");
+    happen(&server, ALICE, "1", "Patient-open").await;
+    assert_eq!(second.hear().await["id"], "1");
+    // And for as long as the lease.
+    drop(second);
+    let mut third = server.open(&url).await;
+    confirmed(&mut third).await;
+    happen(&server, ALICE, "2", "Patient-open").await;
+    assert_eq!(third.hear().await["id"], "2");
+}
+
 #[tokio::test]
 async fn what_is_given_back_is_gone() {
     let server = Server::start().await;
     let url = subscribe(&server, ALICE, "Patient-open").await;
     let mut socket = server.open(&url).await;
     confirmed(&mut socket).await;
-    let mut second = server.open(&url).await;
-    assert_eq!(denied(&mut second).await, "The endpoint has a socket.");
-
     let form = format!("hub.mode=unsubscribe&hub.channel.endpoint={url}");
     let foreign = ask(&server, BOB, &form).await;
     assert_eq!(foreign.status, StatusCode::BAD_REQUEST);

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use http::{Method, StatusCode, header};
 use portcullis::{Credential, Verify};
 use serde_json::{Value, json};
 
@@ -119,6 +120,58 @@ async fn a_token_whose_subscriptions_are_gone_binds_nothing() {
     socket.say(&format!("bind-with-token {token}")).await;
     let outcome = socket.hear().await;
     assert_eq!(outcome["issue"][0]["code"], "deleted", "{outcome}");
+}
+
+#[tokio::test]
+async fn a_subscription_is_set_off_and_on() {
+    let server = Server::start().await;
+    let id = server.subscribe(ALICE, json!({})).await;
+    let path = format!("Subscription/{id}");
+    let mut socket = bound(&server, ALICE, &id).await;
+    let resource = server.get(ALICE, &path).await.body;
+    let put = async |token: &str, field: &str, value: &str| {
+        let mut changed = resource.clone();
+        changed[field] = json!(value);
+        let path = format!("/fhir/{path}");
+        let kind = "application/fhir+json";
+        server
+            .send(token, Method::PUT, &path, kind, changed.to_string())
+            .await
+    };
+    let rows = [
+        (BOB, "status", "off", 404),
+        (ALICE, "status", "error", 400),
+        (ALICE, "content", "empty", 422),
+        (ALICE, "id", "another", 422),
+    ];
+    for (token, field, value, expected) in rows {
+        let answer = put(token, field, value).await;
+        assert_eq!(answer.status.as_u16(), expected, "{field} {value}");
+    }
+
+    let answer = put(ALICE, "status", "off").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    assert_eq!(answer.headers[header::ETAG], "W/\"2\"");
+    let told = socket.status().await;
+    assert_eq!(
+        (&told["type"], &told["status"]),
+        (&json!("heartbeat"), &json!("off"))
+    );
+    server.admit("Patient/1").await;
+    let answer = put(ALICE, "status", "requested").await;
+    assert_eq!(answer.body["status"], "active");
+    let told = socket.status().await;
+    assert_eq!(told["status"], "active");
+    assert_eq!(told["eventsSinceSubscriptionStart"], "0");
+    server.admit("Patient/1").await;
+    assert_eq!(
+        socket.status().await["notificationEvent"][0]["eventNumber"],
+        "1"
+    );
+
+    // Nobody has to guess why nothing comes any more.
+    assert!(server.app.store.unsubscribe("alice", &id));
+    assert_eq!(socket.status().await["status"], "off");
 }
 
 #[tokio::test]
