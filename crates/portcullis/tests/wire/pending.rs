@@ -11,7 +11,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
-use portcullis::dialect::{FirstMessage, InBandRenewal};
+use portcullis::dialect::{Fhir, FirstMessage, GraphqlWs, InBandRenewal};
 use portcullis::testing::{Accepting, Message};
 use portcullis::{AuthLayer, GuardedUpgrade, Identity, Sessions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -141,38 +141,72 @@ async fn in_one_piece() {
         ("then somebody else's", vec![auth("good"), auth("bob"), text("one")],
             &[ACCEPTED, "text hello", "close 3003 credential of another subject"], [1, 2]),
     ];
+    hold(|| Greeter::new(FirstMessage::token(), |auth| auth), first).await;
+    let dialect = InBandRenewal::new().or_first();
+    hold(|| Greeter::new(dialect.clone(), |auth| auth), in_band).await;
+}
+
+/// The same of protocols in which more than the credential is the dialect's.
+#[tokio::test(start_paused = true)]
+async fn in_one_piece_of_other_protocols() {
+    let text = |text: &str| frame(TEXT, text.as_bytes());
+    let bind = |token: &str| text(&format!("bind-with-token {token}"));
+    let init = || text(r#"{"type":"connection_init","payload":{"token":"good"}}"#);
+    const BOUND: &str = "text bind-with-token alice";
+    const INITIALIZED: &str = r#"text {"payload":{},"type":"connection_init"}"#;
+    #[rustfmt::skip]
+    let fhir: &[Pieces] = &[
+        ("then the application's", vec![bind("good"), text("bind 7"), frame(BINARY, b"one")],
+            &["text hello", BOUND, "text bind 7", "binary one"], [1, 1]),
+        // A token that ends no later is a binding all the same.
+        ("twice", vec![bind("good"), bind("good"), text("one")],
+            &["text hello", BOUND, BOUND, "text one"], [1, 2]),
+        ("then somebody else's", vec![bind("good"), bind("bob"), text("one")],
+            &["text hello", BOUND, "close 1002 credential of another subject"], [1, 2]),
+        ("the application's first", vec![text("one"), bind("good")],
+            &["close 1002 Unexpected client message"], [0, 0]),
+        ("a second try", vec![bind("wrong"), bind("good")],
+            &["close 1002 Invalid bind request - The token is not accepted"], [0, 1]),
+        ("binary", vec![frame(BINARY, b"bind-with-token good"), bind("good")],
+            &["close 1002 Invalid bind request - Not a text message"], [0, 0]),
+    ];
+    #[rustfmt::skip]
+    let graphql: &[Pieces] = &[
+        ("then the application's", vec![init(), text(r#"{"type":"ping"}"#)],
+            &["text hello", INITIALIZED, r#"text {"type":"ping"}"#], [1, 1]),
+        ("a ping before", vec![text(r#"{"type":"ping"}"#), init()],
+            &[r#"text {"type":"pong"}"#, "text hello", INITIALIZED], [1, 1]),
+        ("twice", vec![init(), init()],
+            &["text hello", INITIALIZED, "close 4429 Too many initialisation requests"], [1, 1]),
+        ("the application's first", vec![text(r#"{"type":"subscribe","id":"1"}"#), init()],
+            &["close 4401 Unauthorized"], [0, 0]),
+        ("binary", vec![frame(BINARY, b"{}"), init()], &["close 4400 Invalid message"], [0, 0]),
+    ];
+    hold(|| Greeter::new(Fhir::new(), |auth| auth), fhir).await;
+    hold(|| Greeter::new(GraphqlWs::new(), |auth| auth), graphql).await;
+}
+
+/// Writes the frames of every row at once, behind the answer to the handshake.
+async fn hold(site: impl Fn() -> Greeter, rows: &[Pieces]) {
     let mut table = Table::new();
     for over in Over::BOTH {
-        let sites = [
-            (Greeter::new(FirstMessage::token(), |auth| auth), first),
-            (
-                Greeter::new(InBandRenewal::new().or_first(), |auth| auth),
-                in_band,
-            ),
-        ];
-        for (site, rows) in sites {
-            for (name, frames, expected, counts) in rows {
-                let before = [site.calls(), site.tokens.asked()];
-                let mut socket = site.open_raw(over).await;
-                socket.write_all(&frames.concat()).await.unwrap();
-                socket.flush().await.unwrap();
-                let mut said = Vec::new();
-                while let Ok(frame) = timeout(SECOND, heard(&mut socket)).await {
-                    // The last is the client's own close, said back.
-                    if frame == "gone" || frame == "close 1000 " {
-                        break;
-                    }
-                    said.push(frame);
+        for (name, frames, expected, counts) in rows {
+            let site = site();
+            let mut socket = site.open_raw(over).await;
+            socket.write_all(&frames.concat()).await.unwrap();
+            socket.flush().await.unwrap();
+            let mut said = Vec::new();
+            while let Ok(frame) = timeout(SECOND, heard(&mut socket)).await {
+                // The last is the client's own close, said back.
+                if frame == "gone" || frame == "close 1000 " {
+                    break;
                 }
-                table.row((over, name), format!("{expected:?}"), format!("{said:?}"));
-                let after = [site.calls(), site.tokens.asked()];
-                let counted = [after[0] - before[0], after[1] - before[1]];
-                table.row(
-                    (over, name, "counts"),
-                    format!("{counts:?}"),
-                    format!("{counted:?}"),
-                );
+                said.push(frame);
             }
+            table.row((over, name), format!("{expected:?}"), format!("{said:?}"));
+            let counted = [site.calls(), site.tokens.asked()];
+            let (counts, counted) = (format!("{counts:?}"), format!("{counted:?}"));
+            table.row((over, name, "counts"), counts, counted);
         }
     }
     table.finish();
