@@ -51,7 +51,7 @@ use crate::options::{Options, Token};
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    match run(Options::parse()) {
+    match run(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kernel-server: {error}");
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: Options) -> Result<(), Box<dyn Error>> {
+fn run(options: &Options) -> Result<(), Box<dyn Error>> {
     chores::log()?;
     let audit = match &options.audit_log {
         Some(path) => AuditLog::open(path).map_err(|error| format!("--audit-log: {error}"))?,
@@ -73,7 +73,7 @@ fn run(options: Options) -> Result<(), Box<dyn Error>> {
 }
 
 #[tokio::main]
-async fn serve(options: Options, audit: AuditLog) -> Result<(), Box<dyn Error>> {
+async fn serve(options: &Options, audit: AuditLog) -> Result<(), Box<dyn Error>> {
     let token = options.token()?;
     let specs = KernelSpecs::new(options.kernel.clone());
     let default = specs
@@ -86,7 +86,7 @@ async fn serve(options: Options, audit: AuditLog) -> Result<(), Box<dyn Error>> 
     let stopping = app.stopping.clone();
     let stop = chores::stopping()?;
     let address = listener.local_addr()?;
-    let service = app::service(&app, &options, &token.secret, address)?;
+    let service = app::service(&app, options, &token.secret, address)?;
 
     // Messages are small, and each is waited for.
     let listener = listener.tap_io(|connection| {
