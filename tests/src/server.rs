@@ -114,6 +114,10 @@ impl Server {
     pub fn leaks(&self) -> Vec<String> {
         let secrets = self.secrets.lock().expect("nobody panics with the lock");
         let output = self.output().replacen(&self.link, "", 1);
+        // A server may print a lot, and hardly ever one.
+        if leaks(&output, &secrets).is_empty() {
+            return Vec::new();
+        }
         output
             .lines()
             .filter(|l| !leaks(l, &secrets).is_empty())

@@ -4,6 +4,8 @@
 mod cluster;
 mod faults;
 mod naive;
+#[allow(dead_code, unreachable_pub, reason = "a part of another crate")]
+#[path = "../../../../tests/src/proxy.rs"]
 mod proxy;
 mod revocations;
 #[allow(dead_code, unreachable_pub, reason = "a part of another crate")]
