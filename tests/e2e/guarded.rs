@@ -225,6 +225,13 @@ impl Socket {
         self.closed().await.0
     }
 
+    /// Closes it, and waits until the server has done so, too.
+    pub(crate) async fn leave(mut self) {
+        self.send(Message::Close(None)).await;
+        let rest = async { while self.stream.next().await.is_some_and(|it| it.is_ok()) {} };
+        timeout(LIMIT, rest).await.expect("it is closed in time");
+    }
+
     /// That the handler at the other end lives.
     pub(crate) async fn assert_echoes(&mut self) {
         let text = new_secret();
