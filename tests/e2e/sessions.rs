@@ -403,16 +403,12 @@ async fn the_audit_log_tells_who_came_and_why_he_went() {
     let cookie = cookie_of_the_link(&server).await;
     let origin = server.base().trim_end_matches('/').to_owned();
     let own = [("cookie", &*cookie), ("origin", &*origin)];
-    let mut owner = Socket::open(&events(&server, ""), &own)
-        .await
-        .expect("the owner");
+    let mut owner = follow_events(&server, "", &own).await;
     let wanted = json!({ "expires_in": 300 });
     let link = as_owner(&server, "POST", "api/share", &wanted).await;
     let (_, token) = link["url"].as_str().unwrap().split_once("token=").unwrap();
     server.keep_secret(token);
-    let mut guest = Socket::open(&events(&server, &format!("?token={token}")), &[])
-        .await
-        .expect("the guest");
+    let mut guest = follow_events(&server, &format!("?token={token}"), &[]).await;
 
     let sessions = as_owner(&server, "GET", "api/portcullis/sessions", &Value::Null).await;
     let id_of = |subject: &Value| {
@@ -476,8 +472,13 @@ async fn the_audit_log_tells_who_came_and_why_he_went() {
     assert!(lines[6]["lasted_seconds"].as_f64() > Some(0.0));
 }
 
-fn events(server: &Server, query: &str) -> String {
-    format!("{}api/events/subscribe{query}", server.websocket_base())
+/// A socket whose handler has begun: it answers.
+async fn follow_events(server: &Server, query: &str, headers: &[(&str, &str)]) -> Socket {
+    let url = format!("{}api/events/subscribe{query}", server.websocket_base());
+    let mut socket = Socket::open(&url, headers).await.expect("it opens");
+    socket.send(Message::Ping("?".into())).await;
+    assert_eq!(socket.next().await, Message::Pong("?".into()));
+    socket
 }
 
 /// What a browser has when it has followed the link.
