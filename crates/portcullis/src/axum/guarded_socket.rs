@@ -1,5 +1,4 @@
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -7,7 +6,7 @@ use axum::Error;
 use axum::extract::ws::Message;
 use futures_core::Stream;
 use futures_sink::Sink;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use http::HeaderValue;
 use portcullis_core::Identity;
 
@@ -71,8 +70,8 @@ impl<C> GuardedSocket<C> {
 
 impl<C: Send + Sync + 'static> GuardedSocket<C> {
     /// The next message; `None` once the socket is closed or the session has ended.
-    pub async fn recv(&mut self) -> Option<Result<Message, Error>> {
-        self.next().await
+    pub fn recv(&mut self) -> impl Future<Output = Option<Result<Message, Error>>> + Send {
+        Receiving { socket: self }
     }
 
     /// Sends a message.
@@ -81,36 +80,88 @@ impl<C: Send + Sync + 'static> GuardedSocket<C> {
     ///
     /// If the socket is closed, the session has ended, or the client reads too slowly; see
     /// [`GuardedUpgrade::max_write_buffer_size`](crate::GuardedUpgrade::max_write_buffer_size).
-    pub async fn send(&mut self, message: Message) -> Result<(), Error> {
-        let mut message = Some(message);
-        let sent = poll_fn(|context| self.guarded.poll_send(context, &mut message));
-        sent.await.map_err(failed)
+    pub fn send(&mut self, message: Message) -> impl Future<Output = Result<(), Error>> + Send {
+        Sending {
+            socket: self,
+            message: Some(message),
+        }
+    }
+}
+
+// Futures with names: what is done for every message becomes a part of the handler's own future,
+// and no call of its own. The guard's share of an echo is half of what it is with `poll_fn` and
+// `StreamExt::next`.
+
+struct Receiving<'a, C> {
+    socket: &'a mut GuardedSocket<C>,
+}
+
+impl<C: Send + Sync + 'static> Future for Receiving<'_, C> {
+    type Output = Option<Result<Message, Error>>;
+
+    #[inline(always)]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut *self.get_mut().socket).poll_next(context)
+    }
+}
+
+struct Sending<'a, C> {
+    socket: &'a mut GuardedSocket<C>,
+    message: Option<Message>,
+}
+
+impl<C: Send + Sync + 'static> Future for Sending<'_, C> {
+    type Output = Result<(), Error>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { socket, message } = self.get_mut();
+        socket.guarded.poll_send(context, message).map_err(failed)
     }
 }
 
 impl<C: Send + Sync + 'static> Stream for GuardedSocket<C> {
     type Item = Result<Message, Error>;
 
+    #[inline(always)]
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        loop {
-            if let Some(talk) = &mut this.talk
-                && let Some(message) = ready!(talk.poll_before(&this.guarded, context))
-            {
-                return Poll::Ready(Some(Ok(message)));
-            }
-            let next = ready!(this.guarded.poll_next_unpin(context));
-            if let Some(Ok(Message::Close(_)) | Err(_)) = next {
-                this.guarded.end_by_client();
-            }
-            match (&mut this.talk, next) {
-                (Some(talk), Some(Ok(message))) => {
-                    if let Some(heard) = talk.hear(&this.guarded, context, message) {
-                        return Poll::Ready(Some(Ok(heard)));
-                    }
-                }
-                (_, next) => return Poll::Ready(next),
-            }
+        match &mut this.talk {
+            None => poll_guarded(&mut this.guarded, context),
+            Some(talk) => poll_talking(&mut this.guarded, talk, context),
+        }
+    }
+}
+
+#[inline(always)]
+fn poll_guarded<C>(
+    guarded: &mut Guarded<Wire, Message, C>,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Message, Error>>> {
+    let poll = Pin::new(&mut *guarded).poll_next(context);
+    if let Poll::Ready(Some(Ok(Message::Close(_)) | Err(_))) = &poll {
+        guarded.end_by_client();
+    }
+    poll
+}
+
+/// What the dialect of the route leaves to the handler.
+#[inline(never)]
+fn poll_talking<C: Send + Sync + 'static>(
+    guarded: &mut Guarded<Wire, Message, C>,
+    talk: &mut Talk<C>,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Message, Error>>> {
+    loop {
+        if let Some(message) = ready!(talk.poll_before(guarded, context)) {
+            return Poll::Ready(Some(Ok(message)));
+        }
+        let message = match ready!(poll_guarded(guarded, context)) {
+            Some(Ok(message)) => message,
+            end => return Poll::Ready(end),
+        };
+        if let Some(heard) = talk.hear(guarded, context, message) {
+            return Poll::Ready(Some(Ok(heard)));
         }
     }
 }

@@ -3,9 +3,12 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use axum::Error;
 use axum::extract::ws::{CloseFrame as AxumCloseFrame, Message};
+use futures_core::Stream;
+use futures_sink::Sink;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -58,7 +61,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         }
         let limit = self.left.min(buffer.remaining());
         let mut part = ReadBuf::new(buffer.initialize_unfilled_to(limit));
-        std::task::ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
         let read = part.filled().len();
         buffer.advance(read);
         self.left -= read;
@@ -106,12 +109,59 @@ pub(super) fn close_wire(frame: CloseFrame) -> WireMessage {
     }))
 }
 
+#[inline(never)]
+pub(super) fn poll_next(
+    socket: &mut MeteredSocket,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Message, Error>>> {
+    loop {
+        match ready!(Pin::new(&mut *socket).poll_next(context)) {
+            Some(Ok(message)) => {
+                if let Some(message) = from_wire(message) {
+                    return Poll::Ready(Some(Ok(message)));
+                }
+            }
+            Some(Err(error)) => return Poll::Ready(Some(Err(Error::new(error)))),
+            None => return Poll::Ready(None),
+        }
+    }
+}
+
+#[inline(never)]
+pub(super) fn poll_ready(
+    socket: &mut MeteredSocket,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), Error>> {
+    Pin::new(socket).poll_ready(context).map_err(Error::new)
+}
+
+#[inline(never)]
+pub(super) fn start_send(socket: &mut MeteredSocket, message: Message) -> Result<(), Error> {
+    let sent = Pin::new(socket).start_send(to_wire(message));
+    sent.map_err(Error::new)
+}
+
+#[inline(never)]
+pub(super) fn poll_flush(
+    socket: &mut MeteredSocket,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), Error>> {
+    Pin::new(socket).poll_flush(context).map_err(Error::new)
+}
+
+#[inline(never)]
+pub(super) fn poll_close(
+    socket: &mut MeteredSocket,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), Error>> {
+    Pin::new(socket).poll_close(context).map_err(Error::new)
+}
+
 /// axum's text and tungstenite's cannot be turned into one another without looking again whether
 /// they are UTF-8.
 ///
 /// `None` for what axum does not show either: a frame that is no message.
-#[inline]
-pub(super) fn from_wire(message: WireMessage) -> Option<Message> {
+fn from_wire(message: WireMessage) -> Option<Message> {
     Some(match message {
         WireMessage::Text(text) => {
             let text = bytes::Bytes::from(text);
@@ -129,8 +179,7 @@ pub(super) fn from_wire(message: WireMessage) -> Option<Message> {
     })
 }
 
-#[inline]
-pub(super) fn to_wire(message: Message) -> WireMessage {
+fn to_wire(message: Message) -> WireMessage {
     match message {
         Message::Text(text) => {
             let bytes = bytes::Bytes::from(text);

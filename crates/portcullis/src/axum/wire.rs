@@ -8,7 +8,7 @@ use axum::extract::ws::{CloseFrame as AxumCloseFrame, Message, WebSocket};
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use super::metered::{MeteredSocket, from_wire, to_wire};
+use super::metered::{self, MeteredSocket};
 use crate::session::CloseFrame;
 
 /// What a [`GuardedSocket`](super::GuardedSocket) has under its guard.
@@ -21,6 +21,9 @@ pub(super) enum Wire {
     Metered(MeteredSocket),
 }
 
+// What is called for every message is short, so that it vanishes in its caller; what few sockets
+// need is elsewhere.
+
 impl Stream for Wire {
     type Item = Result<Message, Error>;
 
@@ -28,24 +31,7 @@ impl Stream for Wire {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match self.get_mut() {
             Self::Axum(socket) => Pin::new(socket).poll_next(context),
-            Self::Metered(socket) => poll_metered(Pin::new(socket), context),
-        }
-    }
-}
-
-fn poll_metered(
-    mut socket: Pin<&mut MeteredSocket>,
-    context: &mut Context<'_>,
-) -> Poll<Option<Result<Message, Error>>> {
-    loop {
-        match std::task::ready!(socket.as_mut().poll_next(context)) {
-            Some(Ok(message)) => {
-                if let Some(message) = from_wire(message) {
-                    return Poll::Ready(Some(Ok(message)));
-                }
-            }
-            Some(Err(error)) => return Poll::Ready(Some(Err(Error::new(error)))),
-            None => return Poll::Ready(None),
+            Self::Metered(socket) => metered::poll_next(socket, context),
         }
     }
 }
@@ -57,7 +43,7 @@ impl Sink<Message> for Wire {
     fn poll_ready(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.get_mut() {
             Self::Axum(socket) => Pin::new(socket).poll_ready(context),
-            Self::Metered(socket) => Pin::new(socket).poll_ready(context).map_err(Error::new),
+            Self::Metered(socket) => metered::poll_ready(socket, context),
         }
     }
 
@@ -65,10 +51,7 @@ impl Sink<Message> for Wire {
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), Error> {
         match self.get_mut() {
             Self::Axum(socket) => Pin::new(socket).start_send(message),
-            Self::Metered(socket) => {
-                let sent = Pin::new(socket).start_send(to_wire(message));
-                sent.map_err(Error::new)
-            }
+            Self::Metered(socket) => metered::start_send(socket, message),
         }
     }
 
@@ -76,14 +59,14 @@ impl Sink<Message> for Wire {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.get_mut() {
             Self::Axum(socket) => Pin::new(socket).poll_flush(context),
-            Self::Metered(socket) => Pin::new(socket).poll_flush(context).map_err(Error::new),
+            Self::Metered(socket) => metered::poll_flush(socket, context),
         }
     }
 
     fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.get_mut() {
             Self::Axum(socket) => Pin::new(socket).poll_close(context),
-            Self::Metered(socket) => Pin::new(socket).poll_close(context).map_err(Error::new),
+            Self::Metered(socket) => metered::poll_close(socket, context),
         }
     }
 }

@@ -67,6 +67,7 @@ where
 
     /// Waits for room, sends and flushes: what `SinkExt::send` does, under one lock instead of
     /// three.
+    #[inline]
     pub(crate) fn poll_send(
         &self,
         context: &mut Context<'_>,
@@ -98,6 +99,7 @@ where
 {
     type Item = S::Item;
 
+    #[inline]
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
         self.slot.poll_next(context)
     }

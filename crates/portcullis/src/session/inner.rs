@@ -1,7 +1,7 @@
 //! What all handles of one set of sessions share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{Credential, Identity, Revocation, Revoked, VerifyError};
@@ -14,7 +14,7 @@ use super::entry::{Entry, Evict};
 use super::feed::Listen;
 use super::lifetime::{in_milliseconds, milliseconds};
 use super::registry::Registry;
-use super::sync::lock;
+use super::sync::{Mutex, lock};
 use super::timers::Timers;
 use super::{CloseCause, CloseFrame, SessionEvent, SessionId, keeper};
 

@@ -1,8 +1,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -68,7 +68,7 @@ impl<C: Send + Sync + 'static> Sessions<C> {
                 registry: Registry::new(limits, Arc::new(Revocations::default())),
                 settings,
                 store,
-                timers: Mutex::default(),
+                timers: Default::default(),
                 sleeps_until: AtomicU64::new(u64::MAX),
                 wake: Arc::default(),
                 is_kept: AtomicBool::new(false),

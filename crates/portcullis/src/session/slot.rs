@@ -10,7 +10,7 @@ use futures_util::task::noop_waker;
 
 use super::CloseFrame;
 use super::entry::Evict;
-use super::sync::{Mutex, lock};
+use super::sync::{Mutex, MutexGuard, lock};
 
 /// Where the socket of a session is: in here, or taken out for good.
 ///
@@ -64,29 +64,26 @@ where
         }
     }
 
+    #[inline(always)]
     pub(super) fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let mut inner = lock(&self.inner);
-        if let Some(early) = inner.early.take() {
-            return Poll::Ready(Some(*early));
+        if inner.early.is_some() {
+            return Poll::Ready(inner.early.take().map(|early| *early));
         }
         let Some(socket) = &mut inner.socket else {
             return Poll::Ready(None);
         };
         let poll = Pin::new(socket).poll_next(context);
-        let replaced = match &poll {
-            Poll::Pending => inner.park(Half::Reader, context.waker()),
-            Poll::Ready(None) => {
-                inner.ended_by_client = true;
-                None
-            }
-            Poll::Ready(Some(_)) => None,
-        };
-        drop(inner);
-        drop(replaced);
+        match &poll {
+            Poll::Pending => park(inner, Half::Reader, context.waker()),
+            Poll::Ready(None) => inner.ended_by_client = true,
+            Poll::Ready(Some(_)) => {}
+        }
         poll
     }
 
     /// Polls the socket for writing; `None` if it was taken out.
+    #[inline]
     pub(super) fn poll_write<T>(
         &self,
         context: &mut Context<'_>,
@@ -97,12 +94,9 @@ where
             return Poll::Ready(None);
         };
         let poll = write(Pin::new(socket), context);
-        let replaced = match &poll {
-            Poll::Pending => inner.park(Half::Writer, context.waker()),
-            Poll::Ready(_) => None,
-        };
-        drop(inner);
-        drop(replaced);
+        if poll.is_pending() {
+            park(inner, Half::Writer, context.waker());
+        }
         poll.map(Some)
     }
 
@@ -123,10 +117,8 @@ where
         let waker = parked.as_ref().unwrap_or(context.waker());
         let flushed = socket.poll_flush(&mut Context::from_waker(waker));
         if flushed.is_pending() && parked.is_none() {
-            inner.park(Half::Writer, context.waker());
+            park(inner, Half::Writer, context.waker());
         }
-        drop(inner);
-        drop(parked);
     }
 
     /// Works with the socket; `None` if it was taken out.
@@ -157,17 +149,19 @@ where
     }
 }
 
-impl<S: Stream> Inner<S> {
-    fn park(&mut self, half: Half, waker: &Waker) -> Option<Waker> {
-        let place = match half {
-            Half::Reader => &mut self.reader,
-            Half::Writer => &mut self.writer,
-        };
-        match place {
-            Some(known) if known.will_wake(waker) => None,
-            place => place.replace(waker.clone()),
-        }
+/// Remembers who waits for the socket. It is nearly always who waited before.
+#[inline]
+fn park<S: Stream>(mut inner: MutexGuard<'_, Inner<S>>, half: Half, waker: &Waker) {
+    let place = match half {
+        Half::Reader => &mut inner.reader,
+        Half::Writer => &mut inner.writer,
+    };
+    if place.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        return;
     }
+    let replaced = place.replace(waker.clone());
+    drop(inner);
+    drop(replaced);
 }
 
 impl<S, M> Evict for Slot<S, M>
