@@ -157,7 +157,9 @@ where
         // Taken, whatever is wrong with it.
         let record: Record<C> =
             serde_json::from_slice(&record).map_err(|_| VerifyError::Invalid)?;
-        match record.version == VERSION && self.is_bound_to(&record, handshake) {
+        let named = credential.username();
+        let is_its_own = named.is_none_or(|name| name == record.identity.subject());
+        match record.version == VERSION && is_its_own && self.is_bound_to(&record, handshake) {
             true => Ok(record.identity),
             false => Err(VerifyError::Invalid),
         }

@@ -7,9 +7,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Response;
 use axum::routing::{any, post};
-use portcullis::carrier::Query;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use portcullis::carrier::{Authorization, Query};
 use portcullis::testing::{Accepting, TestClient};
-use portcullis::ticket::{MemoryTickets, Tickets};
+use portcullis::ticket::{Binding, MemoryTickets, Tickets};
 use portcullis::{
     AuthLayer, GuardedUpgrade, Identity, Profile, StoreError, TicketKey, TicketStore, mint_handler,
 };
@@ -229,6 +231,34 @@ async fn redemptions() {
                 expected,
                 redeem(&client, "/ws", &ticket, None).await,
             );
+        }
+    }
+    table.finish();
+}
+
+/// As a password: the name beside it is the subject's, or the ticket is used up for nothing.
+#[tokio::test]
+async fn beside_a_name() {
+    let passwords = || Profile::new("passwords").carrier(Authorization::basic());
+    let mut table = Table::new();
+    for over in Over::BOTH {
+        for (name, expected) in [("alice", "200"), ("mallory", "401"), ("", "401")] {
+            let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(PATHS));
+            let alice = Identity::new("alice");
+            let ticket = tickets.mint(&alice, Binding::default()).await.unwrap();
+            let app = Router::new()
+                .route("/ws", any(ws))
+                .route_layer(AuthLayer::new(Arc::clone(&tickets)).profile(passwords()));
+            let pair = STANDARD.encode(format!("{name}:{}", ticket.expose_secret()));
+            for expected in [expected, "401"] {
+                let handshake = over.client(app.clone()).websocket("/ws");
+                let handshake = handshake.header("authorization", format!("Basic {pair}"));
+                let status = match handshake.connect().await {
+                    Ok(_) => "200".to_owned(),
+                    Err(response) => response.status().as_u16().to_string(),
+                };
+                table.row((over, name), expected, status);
+            }
         }
     }
     table.finish();

@@ -58,9 +58,14 @@ use self::table::{Entry, Table};
 ///   and its own memory; two verifiers never see each other's answers.
 /// * Memory is bounded by [`max_entries`](CacheConfig::max_entries).
 ///
+/// * What is good for one time ([`Identity::is_single_use`]) is not remembered, and a verifier that
+///   [looks at the handshake](Verify::needs_handshake) is asked each time.
+///
 /// # When not to
 ///
-/// * Never around a credential that is good only once, such as a ticket.
+/// * Not around several verifiers of which one looks at the handshake:
+///   `any_of((tickets, tokens.cached(…)))`, and not `any_of((tickets, tokens)).cached(…)`, which
+///   remembers nothing.
 /// * Not around a verifier that decides by something else than the credential, such as the hour.
 /// * Not around [`StaticTokens`](crate::StaticTokens) of which there are few: they are as quick.
 /// * Not where a revocation that happens elsewhere must be felt sooner than after
@@ -130,6 +135,9 @@ impl<V: Verify> Verify for Cached<V> {
     type Claims = V::Claims;
 
     async fn verify(&self, credential: &Credential) -> Result<Identity<V::Claims>, VerifyError> {
+        if self.needs_handshake() {
+            return self.shared.verifier.verify(credential).await;
+        }
         let key = self.shared.keys.key_of(credential);
         if let Some(answer) = self.shared.answer_now(key, credential) {
             return answer;
@@ -151,8 +159,15 @@ impl<V: Verify> Verify for Cached<V> {
         &self,
         credential: &Credential,
     ) -> Option<Result<Identity<V::Claims>, VerifyError>> {
+        if self.needs_handshake() {
+            return self.shared.verifier.verify_now(credential);
+        }
         let key = self.shared.keys.key_of(credential);
         self.shared.answer_now(key, credential)
+    }
+
+    fn needs_handshake(&self) -> bool {
+        self.shared.verifier.needs_handshake()
     }
 }
 
@@ -196,7 +211,7 @@ impl<V: Verify> Shared<V> {
     fn remember(&self, question: Question, asked_at: SystemTime, answer: &Answer<V::Claims>) {
         let is_current = || self.epoch() == question.epoch;
         match (answer, &self.failures) {
-            (Ok(identity), _) if !identity.is_expired(asked_at) => {
+            (Ok(identity), _) if !identity.is_expired(asked_at) && !identity.is_single_use() => {
                 let entry = Entry {
                     answer: identity.clone(),
                     asked_at,

@@ -613,6 +613,59 @@ async fn answers_are_never_mixed() {
     }
 }
 
+/// A ticket is one of the kind: good for one time, and only with the request that brings it.
+#[tokio::test]
+async fn what_is_good_for_one_time_is_asked_about_each_time() {
+    struct LooksAtTheHandshake(Arc<Backend>);
+
+    impl Verify for LooksAtTheHandshake {
+        type Claims = ();
+
+        async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
+            self.0.verify(credential).await
+        }
+
+        fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
+            self.0.verify_now(credential)
+        }
+
+        fn needs_handshake(&self) -> bool {
+            true
+        }
+    }
+
+    fn for_one_time(credential: &Credential) -> Result<Identity, VerifyError> {
+        let subject = credential.expose_secret();
+        Ok(Identity::builder(subject).single_use().build())
+    }
+
+    let ticket = Credential::new(Carrier::Query, Scheme::Bearer, "ticket");
+    for backend in [Backend::open(for_one_time), Backend::at_once(for_one_time)] {
+        let cached = cached(&backend, CacheConfig::default());
+        assert!(!cached.needs_handshake());
+        for asked in 1..=2 {
+            if cached.verify_now(&ticket).is_none() {
+                cached.verify(&ticket).await.unwrap();
+            }
+            assert_eq!(backend.asked(), asked);
+        }
+    }
+    for backend in [
+        Backend::open(knows_everybody),
+        Backend::at_once(knows_everybody),
+    ] {
+        let looks = LooksAtTheHandshake(Arc::clone(&backend));
+        let cached = looks.cached(CacheConfig::default());
+        assert!(cached.needs_handshake());
+        for asked in 1..=2 {
+            if cached.verify_now(&ticket).is_none() {
+                cached.verify(&ticket).await.unwrap();
+            }
+            assert_eq!(backend.asked(), asked);
+        }
+    }
+}
+
 #[tokio::test]
 async fn debug_prints_no_secret() {
     let backend = Backend::open(|_| Ok(Identity::new("alice")));
