@@ -54,14 +54,15 @@ pub(super) async fn identify<C: Send + Sync + 'static>(
             None => Ended::Gone,
         },
     };
-    if let Ended::With(frame) = ended {
-        let close = async {
+    let close = async {
+        if let Ended::With(frame) = ended {
             socket.send(close_wire(frame)).await.ok()?;
-            while let Some(Ok(_)) = socket.next().await {}
-            Some(())
-        };
-        let _ = tokio::time::timeout(GRACE, close).await;
-    }
+        }
+        // Whoever has closed it gets the answer when more is asked for (RFC 6455 §5.5.1).
+        while let Some(Ok(_)) = socket.next().await {}
+        Some(())
+    };
+    let _ = tokio::time::timeout(GRACE, close).await;
     None
 }
 
