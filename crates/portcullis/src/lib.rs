@@ -81,7 +81,8 @@ pub use portcullis_core::{
 pub use self::auth::{AllowedOrigin, AuthLayer, InvalidOrigin};
 #[cfg(feature = "axum")]
 pub use self::axum::{
-    GuardedSocket, GuardedUpgrade, GuardedUpgradeRejection, mint_handler, renewal_handler,
+    GuardedSocket, GuardedUpgrade, GuardedUpgradeRejection, RefusedInBand, mint_handler,
+    renewal_handler,
 };
 pub use self::persist::{LinkPolicy, PersistTokenLayer};
 pub use self::profile::Profile;

@@ -4,7 +4,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::upgrade::OnUpgrade;
 use portcullis_core::{
     CarrierKind, Clock, Credential, Handshake, Identity, Scheme, Verify, VerifyError,
@@ -13,7 +13,7 @@ use portcullis_core::{
 use super::echo::Echo;
 use super::extract::{Extracted, extract};
 use super::handshake::{self, Lines};
-use super::in_band;
+use super::in_band::InBand;
 use super::origin::OriginPolicy;
 use crate::carrier::{Carrier, Reader};
 use crate::profile::Profile;
@@ -172,9 +172,13 @@ impl<V: Verify, R> Gate<V, R> {
         if upgrade
             && self.settings.in_band
             && let Some(on_upgrade) = on_upgrade
-            && let Some(response) = in_band::refuse(self, &refusal, &mut parts, on_upgrade)
+            && let codes = self.settings.codes()
+            && let Some(opening) = InBand::refuse(&refusal, &codes, &parts, on_upgrade)
         {
-            return response;
+            // A responder answers a HEAD without a body, which is what the opening of a socket has.
+            parts.method = Method::HEAD;
+            let body = self.responder.respond(&refusal, &parts).into_body();
+            return opening.into_response(&refusal, body);
         }
         refusal.answer(&self.settings.profile, &self.responder, &parts, upgrade)
     }

@@ -17,6 +17,7 @@ pub(super) struct Granting<C> {
     pub(super) pending: Arc<Pending>,
     /// Whether the verifier wants to see the request beside a credential.
     pub(super) needs_handshake: bool,
+    pub(super) in_band: bool,
 }
 
 impl<C: Send + Sync + 'static> Granting<C> {
@@ -54,6 +55,7 @@ impl<C: Send + Sync + 'static> Granting<C> {
             dialect: self.dialect.clone(),
             pending: pending.clone(),
             on_upgrade,
+            in_band: self.in_band,
         });
         Ok(pending)
     }
@@ -109,6 +111,7 @@ impl<C> Clone for Granting<C> {
             dialect: self.dialect.clone(),
             pending: Arc::clone(&self.pending),
             needs_handshake: self.needs_handshake,
+            in_band: self.in_band,
         }
     }
 }

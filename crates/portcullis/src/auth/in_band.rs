@@ -1,64 +1,73 @@
 use std::time::Duration;
 
-use http::header::{
-    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
-};
+use headers::{HeaderMapExt, SecWebsocketAccept, SecWebsocketKey};
+use http::header::{CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::request::Parts;
-use http::{Method, Response, StatusCode, Version};
+use http::{Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::admission::Gate;
 use crate::carrier::entries;
-use crate::refusal::{Refusal, RefusalKind, Respond};
+use crate::refusal::{Refusal, RefusalKind};
 use crate::session::{CloseCodes, CloseFrame};
 
-/// Opens the socket of a refused upgrade and closes it with a code, if the refusal is one that a
-/// code can tell.
-pub(super) fn refuse<V, R: Respond<B>, B>(
-    gate: &Gate<V, R>,
-    refusal: &Refusal,
-    parts: &mut Parts,
-    on_upgrade: OnUpgrade,
-) -> Option<Response<B>> {
-    let settings = &gate.settings;
-    let frame = frame(refusal, &settings.codes())?;
-    let permit = UNANSWERED.try_acquire().ok()?;
-    tracing::event!(
-        name: "refused",
-        target: "portcullis",
-        tracing::Level::DEBUG,
-        kind = refusal.kind().as_str(),
-        profile = settings.profile.name(),
-        code = frame.code(),
-        "{refusal}"
-    );
-    tokio::spawn(close(on_upgrade, frame, permit));
+/// The answer to an upgrade that is refused in band: it opens the socket, which is closed at once.
+#[derive(Debug)]
+pub(crate) struct InBand {
+    status: StatusCode,
+    headers: HeaderMap,
+}
 
-    let accept = accept(&parts.headers);
-    // A responder answers a HEAD without a body, which is what the opening of a socket has.
-    parts.method = Method::HEAD;
-    let mut response = gate.responder.respond(refusal, parts);
-    let headers = response.headers_mut();
-    headers.clear();
-    if let Some(protocol) = first_protocol(&parts.headers) {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
-    }
-    *response.status_mut() = match parts.version <= Version::HTTP_11 {
-        true => {
-            let accept = accept?;
-            let headers = response.headers_mut();
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-            headers::HeaderMapExt::typed_insert(headers, accept);
-            StatusCode::SWITCHING_PROTOCOLS
+impl InBand {
+    /// Closes the socket with a code, once it is open. `None` if the refusal is none that a code
+    /// can tell, or if too many have not answered theirs.
+    pub(crate) fn refuse(
+        refusal: &Refusal,
+        codes: &CloseCodes,
+        parts: &Parts,
+        on_upgrade: OnUpgrade,
+    ) -> Option<Self> {
+        let frame = frame(refusal, codes)?;
+        let mut headers = HeaderMap::new();
+        let status = match parts.version <= Version::HTTP_11 {
+            true => {
+                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.typed_insert(accept(&parts.headers)?);
+                StatusCode::SWITCHING_PROTOCOLS
+            }
+            false => StatusCode::OK,
+        };
+        if let Some(protocol) = first_protocol(&parts.headers) {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
         }
-        false => StatusCode::OK,
-    };
-    response.extensions_mut().insert(refusal.clone());
-    Some(response)
+        let permit = UNANSWERED.try_acquire().ok()?;
+        tracing::event!(
+            name: "refused",
+            target: "portcullis",
+            tracing::Level::DEBUG,
+            kind = refusal.kind().as_str(),
+            code = frame.code(),
+            "{refusal}"
+        );
+        tokio::spawn(close(on_upgrade, frame, permit));
+        Some(Self { status, headers })
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The response, with the body that a responder has for none.
+    pub(crate) fn into_response<B>(self, refusal: &Refusal, body: B) -> Response<B> {
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response.extensions_mut().insert(refusal.clone());
+        response
+    }
 }
 
 /// The frame for a refusal that is about the credential, or about the server's own state. A
@@ -83,9 +92,8 @@ fn frame(refusal: &Refusal, codes: &CloseCodes) -> Option<CloseFrame> {
     Some(CloseFrame::new(code, refusal.explain().to_owned()))
 }
 
-fn accept(headers: &HeaderMap) -> Option<headers::SecWebsocketAccept> {
-    headers.get(SEC_WEBSOCKET_KEY)?;
-    let key: headers::SecWebsocketKey = headers::HeaderMapExt::typed_get(headers)?;
+fn accept(headers: &HeaderMap) -> Option<SecWebsocketAccept> {
+    let key: SecWebsocketKey = headers.typed_get()?;
     Some(key.into())
 }
 

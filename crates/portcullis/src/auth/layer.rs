@@ -242,6 +242,8 @@ impl<V: Verify, R> AuthLayer<V, R> {
     /// Nothing reaches the handler, and nothing is read but the client's answer to the close. An
     /// upgrade that is no proper one, or that comes from a foreign origin, is refused with its
     /// status all the same; so is everybody while 1,024 such sockets wait for that answer.
+    /// [`GuardedUpgrade`](crate::GuardedUpgrade) tells in the same way that there is no room for
+    /// another session; a handler that opens its socket with another crate sees to that itself.
     pub fn refuse_in_band(self) -> Self {
         self.with(|settings| settings.in_band = true)
     }
@@ -290,6 +292,7 @@ impl<S, V: Verify, R: Clone> Layer<S> for AuthLayer<V, R> {
             dialect,
             pending: Arc::clone(&self.pending),
             needs_handshake: self.gate.verifier.needs_handshake(),
+            in_band: self.gate.settings.in_band,
         };
         Auth::new(inner, self.gate.clone(), granting)
     }

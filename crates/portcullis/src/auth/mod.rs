@@ -29,6 +29,8 @@ mod service;
 pub(crate) use self::admission::Settings;
 pub(crate) use self::detect::is_upgrade;
 pub use self::future::ResponseFuture;
+#[cfg(feature = "axum")]
+pub(crate) use self::in_band::InBand;
 pub use self::layer::AuthLayer;
 pub use self::origin::{AllowedOrigin, InvalidOrigin};
 pub use self::service::Auth;

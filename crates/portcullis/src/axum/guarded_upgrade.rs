@@ -1,6 +1,7 @@
 use std::fmt;
 
 use axum::Error;
+use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{OnFailedUpgrade, WebSocketUpgrade};
@@ -14,6 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::GuardedSocket;
 use super::opening::{Opening, PendingOpening};
+use crate::auth::InBand;
 use crate::carrier::SecWebSocketProtocol;
 use crate::refusal::Refusal;
 use crate::session::{Grant, NotOpened, Session};
@@ -253,7 +255,10 @@ where
                 let on_upgrade = on_upgrade.ok_or_else(missing)?;
                 Admission::Pending(PendingOpening::new(on_upgrade, parts))
             }
-            None => Admission::Session(Session::open(&mut parts.extensions)?),
+            None => match Session::open(&mut parts.extensions) {
+                Ok(session) => Admission::Session(session),
+                Err(why) => return Err(no_session(why, &grant, parts, on_upgrade)),
+            },
         };
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = 4 * 1024;
@@ -270,6 +275,27 @@ where
             grant,
             on_failed_upgrade: |_| {},
         })
+    }
+}
+
+fn no_session<C>(
+    why: NotOpened,
+    grant: &Grant<C>,
+    parts: &Parts,
+    on_upgrade: Option<OnUpgrade>,
+) -> GuardedUpgradeRejection {
+    let refusal = match why {
+        NotOpened::MissingAuthLayer(missing) => {
+            return GuardedUpgradeRejection::MissingAuthLayer(missing);
+        }
+        NotOpened::Refused(refusal) => refusal,
+    };
+    let on_upgrade = on_upgrade.filter(|_| grant.in_band);
+    let opening =
+        on_upgrade.and_then(|it| InBand::refuse(&refusal, &grant.policy.codes, parts, it));
+    match opening {
+        Some(opening) => GuardedUpgradeRejection::RefusedInBand(RefusedInBand { refusal, opening }),
+        None => GuardedUpgradeRejection::Refused(refusal),
     }
 }
 
@@ -293,16 +319,24 @@ pub enum GuardedUpgradeRejection {
     /// There is no room for another session, or the credential was taken back in the meantime.
     Refused(Refusal),
 
+    /// The same, where the layer [refuses in band](crate::AuthLayer::refuse_in_band).
+    RefusedInBand(RefusedInBand),
+
     /// The request is no handshake, in the eyes of axum.
     WebSocket(WebSocketUpgradeRejection),
 }
 
-impl From<NotOpened> for GuardedUpgradeRejection {
-    fn from(why: NotOpened) -> Self {
-        match why {
-            NotOpened::MissingAuthLayer(missing) => Self::MissingAuthLayer(missing),
-            NotOpened::Refused(refusal) => Self::Refused(refusal),
-        }
+/// A refusal that opens the socket, which is then closed with a code.
+#[derive(Debug)]
+pub struct RefusedInBand {
+    refusal: Refusal,
+    opening: InBand,
+}
+
+impl RefusedInBand {
+    /// What the client is told.
+    pub fn refusal(&self) -> &Refusal {
+        &self.refusal
     }
 }
 
@@ -312,6 +346,7 @@ impl GuardedUpgradeRejection {
         match self {
             Self::MissingAuthLayer(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Refused(refusal) => refusal.status(),
+            Self::RefusedInBand(refused) => refused.opening.status(),
             Self::WebSocket(rejection) => rejection.status(),
         }
     }
@@ -327,6 +362,9 @@ impl IntoResponse for GuardedUpgradeRejection {
         match self {
             Self::MissingAuthLayer(rejection) => rejection.into_response(),
             Self::Refused(refusal) => super::refused(&refusal),
+            Self::RefusedInBand(RefusedInBand { refusal, opening }) => {
+                opening.into_response(&refusal, Body::empty())
+            }
             Self::WebSocket(rejection) => rejection.into_response(),
         }
     }
@@ -337,6 +375,7 @@ impl fmt::Display for GuardedUpgradeRejection {
         match self {
             Self::MissingAuthLayer(rejection) => rejection.fmt(f),
             Self::Refused(refusal) => refusal.fmt(f),
+            Self::RefusedInBand(refused) => refused.refusal.fmt(f),
             Self::WebSocket(rejection) => rejection.fmt(f),
         }
     }

@@ -19,7 +19,7 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{Extensions, HeaderValue, Uri};
 
 pub use self::guarded_socket::GuardedSocket;
-pub use self::guarded_upgrade::{GuardedUpgrade, GuardedUpgradeRejection};
+pub use self::guarded_upgrade::{GuardedUpgrade, GuardedUpgradeRejection, RefusedInBand};
 pub use self::handlers::{mint_handler, renewal_handler};
 use crate::carrier::remove_parameter;
 use crate::refusal::{Refusal, problem};

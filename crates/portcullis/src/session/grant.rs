@@ -24,6 +24,8 @@ pub(crate) struct Grant<C> {
     pub(crate) pending: Option<PendingPermit>,
     /// What opens such a socket. It is not in the request, where anybody else would find it.
     pub(crate) on_upgrade: Option<OnUpgrade>,
+    /// Whether a socket for which there is no room is opened and closed with a code.
+    pub(crate) in_band: bool,
 }
 
 /// The credentials of a request that opens no socket. A renewal brings one of them.
@@ -144,6 +146,7 @@ impl<C> Clone for Grant<C> {
             dialect: self.dialect.clone(),
             pending: self.pending.clone(),
             on_upgrade: self.on_upgrade.clone(),
+            in_band: self.in_band,
         }
     }
 }

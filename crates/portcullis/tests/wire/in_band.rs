@@ -1,12 +1,14 @@
 //! `refuse_in_band`: a refusal that a page can read, and which of them stay in HTTP.
 
+use std::future::Ready;
 use std::time::Duration;
 
 use portcullis::dialect::GraphqlWs;
+use portcullis::session::SessionsBuilder;
 use portcullis::testing::{TestClient, TestRequest};
-use portcullis::{Profile, VerifyError};
+use portcullis::{AuthLayer, Credential, Identity, Profile, VerifyError};
 
-use crate::live::{Live, end_of};
+use crate::live::{Live, end_of, handlers};
 use crate::site::{Over, every_carrier};
 use crate::table::Table;
 
@@ -143,12 +145,7 @@ async fn codes() {
                             let echo = socket.protocol().map(str::to_owned);
                             let expected = offers.then(|| "chat.v9".to_owned());
                             table.row((row, "echo"), format!("{expected:?}"), format!("{echo:?}"));
-                            end_of(&mut socket)
-                                .await
-                                .split(' ')
-                                .next()
-                                .unwrap()
-                                .to_owned()
+                            code_of(&end_of(&mut socket).await)
                         }
                         Err(response) => response.status().as_u16().to_string(),
                     };
@@ -160,6 +157,59 @@ async fn codes() {
         }
     }
     table.finish();
+}
+
+/// There is no room, which shows behind the layer: when the handler takes its socket. The code,
+/// and the status without the setting.
+#[tokio::test(start_paused = true)]
+async fn no_room() {
+    type Limit = fn(SessionsBuilder) -> SessionsBuilder;
+    const LIMITS: &[(&str, Limit, &str)] = &[
+        ("in all", |sessions| sessions.max_sessions(1), "503"),
+        ("of a subject", |it| it.max_sessions_per_subject(1), "429"),
+    ];
+    let mut table = Table::new();
+    for over in Over::BOTH {
+        for (name, limit, status) in LIMITS {
+            for (in_band, expected) in [(true, "1013"), (false, *status)] {
+                let live = Live::with(limit, |auth| match in_band {
+                    true => auth.refuse_in_band(),
+                    false => auth,
+                });
+                live.grant("good", "alice", Duration::from_secs(60));
+                let first = live.open(over, "/echo", "good").await;
+                let second = live.client(over).websocket("/echo").bearer("good");
+                let told = match second.protocols(["chat"]).connect().await {
+                    Ok(mut socket) => {
+                        assert_eq!(socket.protocol(), Some("chat"));
+                        code_of(&end_of(&mut socket).await)
+                    }
+                    Err(response) => response.status().as_u16().to_string(),
+                };
+                table.row((over, name, in_band), expected, told);
+                assert_eq!(live.sessions.len(), 1);
+                drop(first);
+            }
+        }
+    }
+    table.finish();
+}
+
+/// A verifier that panics is none that can tell, as one is that has no answer.
+#[tokio::test(start_paused = true)]
+async fn panicking_verifier() {
+    for over in Over::BOTH {
+        let verifier = |_: Credential| -> Ready<Result<Identity, VerifyError>> { panic!("broken") };
+        let auth = AuthLayer::new(verifier).refuse_in_band();
+        let app = handlers().route_layer(auth);
+        let refused = over.client(app).websocket("/echo").bearer("good");
+        let mut socket = refused.connect().await.unwrap();
+        assert_eq!(code_of(&end_of(&mut socket).await), "1013", "{over:?}");
+    }
+}
+
+fn code_of(end: &str) -> String {
+    end.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// The codes of a profile, and what stays as it is without the setting.

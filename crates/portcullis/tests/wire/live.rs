@@ -219,7 +219,7 @@ pub(crate) async fn end_of(socket: &mut TestSocket) -> String {
 }
 
 /// One handler of each temper.
-fn handlers() -> Router {
+pub(crate) fn handlers() -> Router {
     Router::new()
         .route("/echo", any(echo))
         .route("/watch", any(watch))
