@@ -278,9 +278,9 @@ impl Kind {
     /// With what status it ends so.
     fn status(self, outcome: Outcome) -> u16 {
         match (self, outcome) {
-            // What comes of it, a message tells.
-            (Self::Redeem(Way::FirstMessage), _) => 101,
-            (Self::Redeem(_) | Self::Open, Outcome::Done) => 101,
+            // What comes of a first message, a message tells.
+            (Self::Redeem(Way::FirstMessage), _)
+            | (Self::Redeem(_) | Self::Open, Outcome::Done) => 101,
             (_, Outcome::Done) => 200,
             (_, Outcome::Refused) => 401,
             (_, Outcome::Full) => 429,

@@ -224,7 +224,7 @@ impl Held<'_> {
     }
 
     /// The server closes it: its subject is revoked.
-    pub(crate) async fn is_taken_back(mut self) {
+    pub(crate) async fn ends_revoked(mut self) {
         assert_eq!(self.socket.close_code().await, REVOKED);
         self.ledger.closed(&self.session);
     }

@@ -27,7 +27,7 @@ impl<'a> Mallory<'a> {
         while one.revoke("eve").await.1 != Outcome::Done {
             assert!(began.elapsed() < LIMIT, "the store does not hear of it");
         }
-        eve.is_taken_back().await;
+        eve.ends_revoked().await;
         let mut mallory = Self {
             site,
             machines,
@@ -49,7 +49,7 @@ impl<'a> Mallory<'a> {
 
     /// Without its store the first machine revokes all the same, and says that others may not know.
     /// Eve is known to both.
-    pub(crate) async fn is_known_of_here_alone(mut self) -> Self {
+    pub(crate) async fn is_known_of_here_alone(&mut self) {
         assert_eq!(self.is_revoked().await, Outcome::Unavailable);
         for held in &mut self.there {
             held.echoes().await;
@@ -58,7 +58,6 @@ impl<'a> Mallory<'a> {
             let eve = machine.open(&self.site.eve).await;
             assert_eq!(eve.err(), Some(Outcome::Refused));
         }
-        self
     }
 
     /// Her sockets at the first machine are closed, and there are no others. Whether the store has
@@ -71,7 +70,7 @@ impl<'a> Mallory<'a> {
         }
         assert_eq!(closed, self.here.len() as u64);
         for held in self.here.drain(..) {
-            held.is_taken_back().await;
+            held.ends_revoked().await;
         }
         let refused = one.open(&self.site.mallory).await;
         assert_eq!(refused.err(), Some(Outcome::Refused));
@@ -107,17 +106,17 @@ impl<'a> Mallory<'a> {
     }
 
     /// The same, and then no socket of hers is open anywhere.
-    pub(crate) async fn is_gone(mut self) {
+    pub(crate) async fn vanishes(mut self) {
         self.is_revoked_in_time().await;
-        self.is_gone_by_itself().await;
+        self.vanishes_unasked().await;
     }
 
     /// Her sockets are closed at the second machine, and neither her token nor a ticket opens
     /// another one.
-    pub(crate) async fn is_gone_by_itself(self) {
+    pub(crate) async fn vanishes_unasked(self) {
         let close = async {
             for held in self.there {
-                held.is_taken_back().await;
+                held.ends_revoked().await;
             }
         };
         timeout(LAG, close).await.expect("within the lag");

@@ -77,16 +77,16 @@ async fn is_away_for_a_while(
     let machines = site.machines(&ledger);
     let mut crowd = Crowd::gather(&machines).await;
     site.mint_some_that_end_soon(&ledger).await;
-    let mallory = Mallory::arrives(&site, &machines).await;
+    let mut mallory = Mallory::arrives(&site, &machines).await;
     crowd.round(Store::Well).await;
 
     crowd.round_while(|| begin(redis)).await;
     crowd.round(Store::Away).await;
-    let mallory = mallory.is_known_of_here_alone().await;
+    mallory.is_known_of_here_alone().await;
 
     crowd.round_while(|| end(redis)).await;
     crowd.has_its_store().await;
-    mallory.is_gone().await;
+    mallory.vanishes().await;
     site.one_that_starts_late_knows_whom_to_refuse(redis).await;
     close_the_books(crowd, &machines, redis).await;
 }
@@ -109,7 +109,7 @@ async fn out_of_memory() {
     };
     crowd.round_while(|| limit("1")).await;
     crowd.round(Store::Full).await;
-    mallory.is_gone().await;
+    mallory.vanishes().await;
 
     crowd.round_while(|| limit("0")).await;
     crowd.has_its_store().await;
@@ -144,7 +144,7 @@ async fn cut_off_from_messages_for_ten_seconds() {
 
     let began = Instant::now();
     proxy.set(Mode::Open);
-    mallory.is_gone_by_itself().await;
+    mallory.vanishes_unasked().await;
     println!("after the gap: gone in {:?}", began.elapsed());
     crowd.has_its_store().await;
     close_the_books(crowd, &machines, &redis).await;
