@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _, future};
 use http::Request;
-use portcullis_e2e::{RawConnection, RedisServer, Server, Signal, fetch, leaks, request};
+use portcullis_e2e::{Browser, RawConnection, RedisServer, Server, Signal, fetch, leaks, request};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -386,7 +386,7 @@ async fn a_server_that_ends_says_so_to_every_socket() {
     stubborn.rest().await;
 }
 
-// --- the audit log of the kernel server --------------------------------------------------------
+// --- the kernel server: its audit log, and its page --------------------------------------------
 
 /// A login, a renewal, one that is refused, a revocation, and the end of the server: each leaves its
 /// line, and none of them holds a secret.
@@ -470,6 +470,38 @@ async fn the_audit_log_tells_who_came_and_why_he_went() {
     assert_eq!(lines[6]["cause"], "revoked");
     assert_eq!(lines[7]["cause"], "shutdown");
     assert!(lines[6]["lasted_seconds"].as_f64() > Some(0.0));
+}
+
+/// What closes a socket is offered for each; what takes the credential back, where that can be done.
+#[tokio::test]
+async fn the_page_offers_to_take_back_what_can_be() {
+    let server = Server::kernels().start();
+    let link = as_owner(&server, "POST", "api/share", &Value::Null).await;
+    let (_, token) = link["url"].as_str().unwrap().split_once("token=").unwrap();
+    server.keep_secret(token);
+    let query = format!("?token={token}");
+    let browser = Browser::start().await;
+    browser.open(server.link()).await;
+    browser.element("#kernel[data-state=idle]").await;
+    // Now, so that its start is none of the events.
+    let mut guest = follow_events(&server, &query, &[]).await;
+    browser.open(&format!("{}#people", server.base())).await;
+    browser.client().refresh().await.expect("the page loads");
+    browser.element("#people [data-subject=owner]").await;
+    let offered =
+        "return Object.fromEntries([...document.querySelectorAll('#people li')].map(row =>
+         [row.dataset.subject, [...row.querySelectorAll('button')].map(it => it.textContent)]));";
+    let name = link["guest"].as_str().unwrap();
+    let expected = json!({ "owner": ["Disconnect"], name: ["Disconnect", "Take back"] });
+    assert_eq!(browser.run(offered, Vec::new()).await, expected);
+
+    let take_back = format!("#people [data-subject={name}] button:last-child");
+    let button = browser.element(&take_back).await;
+    button.click().await.expect("a button can be pressed");
+    assert_eq!(guest.close_code().await, FORBIDDEN);
+    let url = format!("{}api/events/subscribe{query}", server.websocket_base());
+    let refused = Socket::open(&url, &[]).await.err();
+    assert_eq!(refused.map(|status| status.as_u16()), Some(403));
 }
 
 /// A socket whose handler has begun: it answers.

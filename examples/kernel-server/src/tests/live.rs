@@ -65,6 +65,9 @@ async fn an_administrator_sees_who_is_connected_and_takes_it_back() {
     let subjects: Vec<_> = sessions.iter().map(|one| &one["subject"]).collect();
     assert_eq!(subjects, [&json!("owner"), &guest.name, &guest.name]);
     assert_eq!(sessions[0]["carrier"], "query");
+    // What the owner has cannot be taken back by anybody, himself included.
+    let by_link = sessions.iter().map(|one| one["link"].is_string());
+    assert_eq!(by_link.collect::<Vec<_>>(), [false, true, true]);
     let peer = sessions[0]["peer"].as_str().unwrap();
     assert!(peer.starts_with("127.0.0.1:"), "{peer}");
 
