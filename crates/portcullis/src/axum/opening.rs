@@ -16,7 +16,7 @@ use super::GuardedSocket;
 use super::identify::{Identified, MOST_READ, identify};
 use super::metered::{Metered, MeteredSocket};
 use super::talk::Talk;
-use super::wire::{Wire, close_message};
+use super::wire::{Wire, frames};
 use crate::session::{Grant, Session};
 
 /// What the socket of a known client waits for, while axum opens it.
@@ -41,7 +41,7 @@ impl<C: Send + Sync + 'static> Opening<C> {
 
     /// The handler gets a handle, and not the socket.
     pub(super) fn open(self, socket: WebSocket) -> GuardedSocket<C> {
-        let guarded = self.session.guard(Wire::Axum(socket), close_message);
+        let guarded = self.session.guard_with(Wire::Axum(socket), frames());
         GuardedSocket::new(guarded, self.protocol, self.talk)
     }
 }
@@ -108,7 +108,7 @@ impl PendingOpening {
         let Identified { session, deliver } = identified?;
         grant.pending = None;
         socket.get_mut().lift();
-        let guarded = session.guard(Wire::Metered(socket), close_message);
+        let guarded = session.guard_with(Wire::Metered(socket), frames());
         let talk = Talk::new(conversation, grant, deliver);
         Some(GuardedSocket::new(guarded, protocol, Some(talk)))
     }

@@ -5,11 +5,12 @@ use std::task::{Context, Poll};
 
 use axum::Error;
 use axum::extract::ws::{CloseFrame as AxumCloseFrame, Message, WebSocket};
+use bytes::Bytes;
 use futures_core::Stream;
 use futures_sink::Sink;
 
 use super::metered::{self, MeteredSocket};
-use crate::session::CloseFrame;
+use crate::session::{CloseFrame, Frames, Sign};
 
 /// What a [`GuardedSocket`](super::GuardedSocket) has under its guard.
 #[derive(Debug)]
@@ -71,7 +72,28 @@ impl Sink<Message> for Wire {
     }
 }
 
-pub(super) fn close_message(frame: CloseFrame) -> Message {
+/// How a guard closes and pings such a socket.
+pub(super) fn frames() -> Frames<Wire, Message> {
+    Frames::new(close_message).pings(
+        |socket| {
+            // A full buffer is a client that does not read, and a socket that sends nothing more is
+            // one whose close is not answered: silence counts.
+            let _ = Pin::new(socket).start_send(Message::Ping(Bytes::from_static(OURS)));
+            true
+        },
+        |read| match read {
+            Ok(Message::Ping(_)) => Sign::Life,
+            Ok(Message::Pong(answer)) if answer == OURS => Sign::Life,
+            Ok(Message::Close(_)) | Err(_) => Sign::End,
+            Ok(_) => Sign::Message,
+        },
+    )
+}
+
+/// What is in the pings of a guard, so that their answers are told from those to the handler's.
+const OURS: &[u8] = b"guard";
+
+fn close_message(frame: CloseFrame) -> Message {
     Message::Close(Some(AxumCloseFrame {
         code: frame.code(),
         reason: frame.into_reason().into_owned().into(),

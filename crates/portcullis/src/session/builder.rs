@@ -26,6 +26,7 @@ pub(super) struct Settings<C> {
     pub(super) warning: Duration,
     pub(super) recheck: Option<Duration>,
     pub(super) recheck_grace: Duration,
+    pub(super) ping: Option<Duration>,
     pub(super) longest_credential: Duration,
     pub(super) max_lag: Duration,
     pub(super) lag_policy: LagPolicy,
@@ -58,6 +59,7 @@ impl<C: Send + Sync + 'static> SessionsBuilder<C> {
                 warning: Duration::ZERO,
                 recheck: None,
                 recheck_grace: Duration::from_secs(300),
+                ping: None,
                 longest_credential: 30 * DAY,
                 max_lag: Duration::from_secs(30),
                 lag_policy: LagPolicy::default(),
@@ -122,6 +124,23 @@ impl<C: Send + Sync + 'static> SessionsBuilder<C> {
     /// from the last answer.
     pub fn recheck_grace(mut self, time: Duration) -> Self {
         self.settings.recheck_grace = time;
+        self
+    }
+
+    /// Pings every open socket this often, and closes one from which nothing was heard between its
+    /// ping and the next: no message, no ping, no pong. So a client whose network is gone without a
+    /// word is gone from here after twice this time at most, counted from its last sign of life. Not
+    /// by default; 30 seconds is a good time, and anything below one is too short for most networks.
+    ///
+    /// It works under a handler that does not read, for which the guard reads ahead, up to the first
+    /// message. While that waits, the client counts as alive. A message that takes longer to arrive
+    /// than this time is no sign of life before its end.
+    ///
+    /// The sockets of [`GuardedUpgrade`](crate::GuardedUpgrade) are pinged, and those of other crates
+    /// if [`Frames::pings`](super::Frames::pings) says how. They are not all pinged at once but
+    /// spread over the time.
+    pub fn ping_every(mut self, time: Duration) -> Self {
+        self.settings.ping = Some(time.max(Duration::from_millis(100)));
         self
     }
 

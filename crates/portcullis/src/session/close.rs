@@ -66,6 +66,10 @@ pub enum CloseCause {
     /// The verifier or the store of revocations was away for longer than is tolerated.
     Unavailable,
 
+    /// The client has not answered a ping, and has said nothing else either; see
+    /// [`ping_every`](super::SessionsBuilder::ping_every).
+    Unresponsive,
+
     /// The server shuts down.
     Shutdown,
 
@@ -84,6 +88,7 @@ impl CloseCause {
             Self::Refused => "refused",
             Self::OtherSubject => "other-subject",
             Self::Unavailable => "unavailable",
+            Self::Unresponsive => "unresponsive",
             Self::Shutdown => "shutdown",
             Self::Application(_) => "application",
         }
@@ -99,8 +104,9 @@ impl fmt::Display for CloseCause {
 /// The close codes of one ecosystem, as plain data.
 ///
 /// The default is the IANA registry's: 3000 for a credential that is missing, bad or at its end,
-/// 3003 for one that was taken back or is not good for this, 3008 for one that did not come in
-/// time. RFC 6455 §7.4.1 has 1001 (going away); the registry has 1013 (try again later).
+/// 3003 for one that was taken back or is not good for this, 3008 (timeout) for one that did not
+/// come in time, and for a client that does not answer a ping. RFC 6455 §7.4.1 has 1001 (going
+/// away); the registry has 1013 (try again later).
 ///
 /// Servers of older protocols close with 1008 (policy violation), which does not tell one of these
 /// from another, or with 4401, 4403 and 4408, which are nobody's outside of one application. A
@@ -130,6 +136,12 @@ pub struct CloseCodes {
     /// Somebody cannot tell at the moment: 1013.
     pub unavailable: u16,
 
+    /// The client does not answer a ping: 3008.
+    ///
+    /// Python's `websockets` says 1011 (RFC 6455 §7.4.1) here, which is the server's own mistake; the
+    /// client of graphql-ws takes that for final. After 3008 clients come again.
+    pub unresponsive: u16,
+
     /// The server shuts down: 1001.
     pub shutdown: u16,
 }
@@ -144,6 +156,7 @@ impl CloseCodes {
             expired: 3000,
             revoked: 3003,
             unavailable: 1013,
+            unresponsive: 3008,
             shutdown: 1001,
         }
     }
@@ -197,6 +210,7 @@ impl CloseCodes {
             CloseCause::Refused => (self.unauthorized, "credential not accepted"),
             CloseCause::OtherSubject => (self.forbidden, "credential of another subject"),
             CloseCause::Unavailable => (self.unavailable, "cannot be verified at the moment"),
+            CloseCause::Unresponsive => (self.unresponsive, "no answer to a ping"),
             CloseCause::Shutdown => (self.shutdown, "server shuts down"),
         };
         Some(CloseFrame::new(code, reason))
@@ -221,6 +235,21 @@ mod tests {
         let frame = CloseFrame::new(3000, "ä".repeat(62));
         assert_eq!(frame.reason().len(), 122);
         assert_eq!(CloseFrame::new(3000, "a".repeat(200)).reason().len(), 123);
+    }
+
+    /// Clients come again after it. That of graphql-ws does not after most codes below 2000.
+    #[test]
+    fn silence_has_one_code_everywhere() {
+        let all = [
+            CloseCodes::registered(),
+            CloseCodes::graphql(),
+            CloseCodes::phoenix(),
+            CloseCodes::fhir(),
+        ];
+        for codes in all {
+            let frame = codes.frame(&CloseCause::Unresponsive);
+            assert_eq!(frame, Some(CloseFrame::new(3008, "no answer to a ping")));
+        }
     }
 
     #[test]

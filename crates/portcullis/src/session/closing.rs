@@ -15,19 +15,20 @@ pub(super) struct Closing<C> {
 }
 
 /// Closes sockets in tasks of a few hundred: one after the other takes seconds for thousands, and a
-/// task for each is as much memory as the sockets.
+/// task for each is as much memory as the sockets. Who has not answered after `grace` is dropped.
 pub(super) fn close_all<C: Send + Sync + 'static>(
     inner: &Arc<Inner<C>>,
     mut closing: Vec<Closing<C>>,
+    grace: Duration,
 ) {
     while !closing.is_empty() {
         let rest = closing.split_off(closing.len().min(AT_ONCE));
         let some = std::mem::replace(&mut closing, rest);
-        tokio::spawn(close_some(Arc::clone(inner), some));
+        tokio::spawn(close_some(Arc::clone(inner), some, grace));
     }
 }
 
-async fn close_some<C>(inner: Arc<Inner<C>>, some: Vec<Closing<C>>) {
+async fn close_some<C>(inner: Arc<Inner<C>>, some: Vec<Closing<C>>, grace: Duration) {
     let entries: Vec<_> = some.iter().map(|one| Arc::clone(&one.entry)).collect();
     let mut closing: FuturesUnordered<_> = some
         .into_iter()
@@ -41,7 +42,7 @@ async fn close_some<C>(inner: Arc<Inner<C>>, some: Vec<Closing<C>>) {
             inner.finished(&entry);
         }
     };
-    let in_time = tokio::time::timeout(GRACE, all).await.is_ok();
+    let in_time = tokio::time::timeout(grace, all).await.is_ok();
     // The sockets go first, so that a session that is not counted any more has none.
     drop(closing);
     if !in_time {
@@ -52,7 +53,7 @@ async fn close_some<C>(inner: Arc<Inner<C>>, some: Vec<Closing<C>>) {
 }
 
 /// How long a client may take to answer a close frame.
-const GRACE: Duration = Duration::from_secs(3);
+pub(super) const GRACE: Duration = Duration::from_secs(3);
 
 /// How many sockets one task closes.
 const AT_ONCE: usize = 256;

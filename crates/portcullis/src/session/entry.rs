@@ -65,6 +65,28 @@ pub(crate) trait Evict: Send + Sync {
     /// Takes the socket out, at once. The future sends the frame, waits for the client to answer
     /// and lets the socket go; dropped, it lets it go without.
     fn evict(&self, frame: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Looks whether its client is there, and pings it.
+    fn look(&self) -> Pulse;
+
+    /// Goes on sending the ping. Whether there is nothing left to do.
+    fn flush(&self) -> bool;
+}
+
+/// What a look at a socket finds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Pulse {
+    /// The client lives, or has until the next look to show it.
+    Fine,
+
+    /// The same, and the ping is not all on its way.
+    Stuck,
+
+    /// Nothing was heard since the last ping.
+    Silent,
+
+    /// The client has gone, and nobody has noticed.
+    Gone,
 }
 
 /// Why a socket is not put under a session's guard.
@@ -158,6 +180,15 @@ impl<C> Entry<C> {
                 Err(NotGuarded::Ending(cause))
             }
             State::Open | State::Closing(_) | State::Closed(_) => Err(NotGuarded::Taken),
+        }
+    }
+
+    /// Its socket, as long as a handler has it.
+    pub(crate) fn socket(&self) -> Option<Arc<dyn Evict>> {
+        let life = lock(&self.life);
+        match life.state {
+            State::Open => life.socket.clone(),
+            State::Opening | State::Closing(_) | State::Closed(_) => None,
         }
     }
 

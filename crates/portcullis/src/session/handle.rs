@@ -11,7 +11,7 @@ use portcullis_core::{Credential, Identity};
 use super::entry::{Entry, Evict, NotGuarded, State};
 use super::guarded::Guarded;
 use super::slot::Slot;
-use super::{CloseCause, CloseFrame, RenewError, SessionId, SessionInfo};
+use super::{CloseCause, CloseFrame, Frames, RenewError, SessionId, SessionInfo};
 
 /// One admitted socket, from its upgrade to its close.
 ///
@@ -185,7 +185,18 @@ impl<C> Session<C> {
         M: Send + 'static,
         C: Send + Sync + 'static,
     {
-        let slot = Arc::new(Slot::new(socket, close));
+        self.guard_with(socket, Frames::new(close))
+    }
+
+    /// The same for a socket that is to be [pinged](super::SessionsBuilder::ping_every), too.
+    pub fn guard_with<S, M>(self, socket: S, frames: Frames<S, M>) -> Guarded<S, M, C>
+    where
+        S: Stream + Sink<M> + Send + Unpin + 'static,
+        S::Item: Send,
+        M: Send + 'static,
+        C: Send + Sync + 'static,
+    {
+        let slot = Arc::new(Slot::new(socket, frames));
         let entry = Arc::clone(self.entry());
         let evict = Arc::clone(&slot) as Arc<dyn Evict>;
         let opened = entry.open(evict);

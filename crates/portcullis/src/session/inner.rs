@@ -9,7 +9,7 @@ use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 use super::builder::{ErasedStore, LagPolicy, Settings};
-use super::closing::{Closing, close_all};
+use super::closing::{Closing, GRACE, close_all};
 use super::entry::{Entry, Evict};
 use super::feed::Listen;
 use super::lifetime::{in_milliseconds, milliseconds};
@@ -154,8 +154,17 @@ impl<C: Send + Sync + 'static> Inner<C> {
                 entry,
             });
         }
-        close_all(self, closing);
+        close_all(self, closing, self.grace(cause));
         ended
+    }
+
+    /// How long a client may take to answer its close.
+    fn grace(&self, cause: &CloseCause) -> Duration {
+        match (cause, self.settings.ping) {
+            // It has had its time, but for what the pings have left of it.
+            (CloseCause::Unresponsive, Some(every)) => GRACE.min(every / 16),
+            _ => GRACE,
+        }
     }
 
     /// Takes note of revocations and closes the sessions that they cover, in one pass.

@@ -6,7 +6,7 @@
 //! taken back. [`Sessions`] is the handle to all of them.
 //!
 //! ```text
-//!              guard            deadline · revocation · close · shutdown
+//!              guard            deadline · revocation · silence · close · shutdown
 //!  Opening ───────────▶ Open ─────────────────────────────────────────────▶ Closing ──▶ Closed
 //!     │                 │  ▲                                                   ▲
 //!     │                 └──┘ renewal                                           │
@@ -27,6 +27,7 @@ mod closing;
 mod entry;
 mod event;
 mod feed;
+mod frames;
 mod grant;
 mod guarded;
 mod handle;
@@ -35,7 +36,9 @@ mod inner;
 mod keeper;
 mod lifetime;
 mod memory;
+mod pings;
 mod policy;
+mod pulse;
 mod registry;
 mod renew;
 mod revocations;
@@ -49,6 +52,7 @@ mod timers;
 pub use self::builder::{LagPolicy, SessionsBuilder};
 pub use self::close::{CloseCause, CloseCodes, CloseFrame};
 pub use self::event::{SessionEvent, SessionInfo};
+pub use self::frames::{Frames, Sign};
 pub use self::grant::NotOpened;
 pub(crate) use self::grant::{Grant, Presented};
 pub use self::guarded::{Guarded, GuardedError};

@@ -125,6 +125,14 @@ impl<C> Registry<C> {
         all
     }
 
+    /// One of [`PARTS`] that are about as large as each other. A session stays in its part.
+    pub(super) fn part(&self, part: usize) -> Vec<Arc<Entry<C>>> {
+        let (shard, share) = (part % SHARDS, (part / SHARDS) as u64);
+        let shard = lock(&self.shards[shard]);
+        let theirs = |entry: &&Arc<Entry<C>>| (entry.id.hash() >> 40) % SHARES == share;
+        shard.iter().filter(theirs).cloned().collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.live.load(Ordering::SeqCst)
     }
@@ -135,10 +143,16 @@ impl<C> Registry<C> {
     }
 
     fn shard(&self, id: SessionId) -> &Mutex<HashTable<Arc<Entry<C>>>> {
-        // The low bits choose the place within a shard.
+        // The low bits choose the place within a shard, and higher ones the part.
         &self.shards[(id.hash() >> 32) as usize % SHARDS]
     }
 }
 
 /// Enough that two cores rarely meet.
 const SHARDS: usize = 16;
+
+/// How many parts a shard has.
+const SHARES: u64 = 15;
+
+/// How many parts there are to be looked at one after the other.
+pub(super) const PARTS: usize = SHARDS * SHARES as usize;

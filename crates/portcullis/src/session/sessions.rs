@@ -11,7 +11,7 @@ use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 use super::builder::{ErasedStore, SessionsBuilder};
-use super::closing::{Closing, close_all};
+use super::closing::{Closing, GRACE, close_all};
 use super::entry::Entry;
 use super::feed::Feed;
 use super::inner::{Counts, Inner, Kept};
@@ -20,7 +20,7 @@ use super::registry::{NotRegistered, Registry};
 use super::revocations::Revocations;
 use super::{
     CloseCause, CloseFrame, Policy, RenewError, Session, SessionEvent, SessionId, SessionInfo,
-    keeper,
+    keeper, pings,
 };
 
 /// All sessions that share a fate: the handle to count, list, revoke and close them.
@@ -391,6 +391,9 @@ impl<C: Send + Sync + 'static> Sessions<C> {
             inner: Arc::downgrade(&self.inner),
         };
         runtime.spawn(keeper::keep(kept));
+        if let Some(every) = self.inner.settings.ping {
+            runtime.spawn(pings::ping(Arc::downgrade(&self.inner), every));
+        }
         if let Some(store) = self.inner.store.clone() {
             let listener = Box::new(Arc::downgrade(&self.inner));
             runtime.spawn(async move { store.follow(Feed { listener }).await });
@@ -423,7 +426,7 @@ impl<C> Sessions<C> {
         self.inner.counts.opened.fetch_add(1, Ordering::Relaxed);
         self.inner.tell(|| SessionEvent::Opened(entry.info()));
         let entry = Arc::clone(entry);
-        close_all(&self.inner, vec![Closing { entry, closing }]);
+        close_all(&self.inner, vec![Closing { entry, closing }], GRACE);
     }
 }
 

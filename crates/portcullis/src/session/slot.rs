@@ -9,7 +9,8 @@ use futures_sink::Sink;
 use futures_util::task::noop_waker;
 
 use super::CloseFrame;
-use super::entry::Evict;
+use super::entry::{Evict, Pulse};
+use super::frames::Frames;
 use super::sync::{Mutex, MutexGuard, lock};
 
 /// Where the socket of a session is: in here, or taken out for good.
@@ -18,17 +19,21 @@ use super::sync::{Mutex, MutexGuard, lock};
 /// whatever the handler does. The two wakers are our own, since the socket takes along the ones it
 /// was polled with. Nothing is woken or dropped under the lock.
 pub(super) struct Slot<S: Stream, M> {
-    inner: Mutex<Inner<S>>,
-    close: fn(CloseFrame) -> M,
+    pub(super) inner: Mutex<Inner<S>>,
+    pub(super) frames: Frames<S, M>,
 }
 
-struct Inner<S: Stream> {
-    socket: Option<S>,
-    /// What the first look at the socket found, for the handler's first one.
-    early: Option<Box<S::Item>>,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-    ended_by_client: bool,
+pub(super) struct Inner<S: Stream> {
+    pub(super) socket: Option<S>,
+    /// What a look at the socket found, for the handler's next one.
+    pub(super) early: Option<Box<S::Item>>,
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
+    pub(super) ended_by_client: bool,
+    /// Whether the client has said anything since it was asked.
+    pub(super) heard: bool,
+    /// Whether it has a ping to answer.
+    pub(super) asked: bool,
 }
 
 /// The two halves of a socket, which may be in different tasks.
@@ -44,7 +49,7 @@ where
 {
     /// A slot with `socket`, which is looked at once: what hyper has buffered of the handshake is
     /// freed by the first read and not before, also under a handler that only writes.
-    pub(super) fn new(mut socket: S, close: fn(CloseFrame) -> M) -> Self {
+    pub(super) fn new(mut socket: S, frames: Frames<S, M>) -> Self {
         let waker = noop_waker();
         let first = Pin::new(&mut socket).poll_next(&mut Context::from_waker(&waker));
         let (early, ended_by_client) = match first {
@@ -59,8 +64,10 @@ where
                 reader: None,
                 writer: None,
                 ended_by_client,
+                heard: false,
+                asked: false,
             }),
-            close,
+            frames,
         }
     }
 
@@ -77,7 +84,7 @@ where
         match &poll {
             Poll::Pending => park(inner, Half::Reader, context.waker()),
             Poll::Ready(None) => inner.ended_by_client = true,
-            Poll::Ready(Some(_)) => {}
+            Poll::Ready(Some(_)) => inner.heard = true,
         }
         poll
     }
@@ -171,18 +178,28 @@ where
     M: Send + 'static,
 {
     fn evict(&self, frame: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let answers = !self.is_ended_by_client();
         let Some(socket) = self.take() else {
             return Box::pin(std::future::ready(()));
         };
-        Box::pin(close(socket, (self.close)(frame)))
+        Box::pin(close(socket, (self.frames.close)(frame), answers))
+    }
+
+    fn look(&self) -> Pulse {
+        Slot::look(self)
+    }
+
+    fn flush(&self) -> bool {
+        Slot::flush(self)
     }
 }
 
-/// Sends the frame behind what is still on its way, and reads until the client has answered it.
+/// Sends the frame behind what is still on its way, and reads until the client has answered it. One
+/// that has ended has nothing to answer, and its socket may not be one to read from.
 ///
 /// It has no limit of its own: a client that does not read, or never answers, is dropped by who
 /// polls this.
-async fn close<S, M>(mut socket: S, frame: M)
+async fn close<S, M>(mut socket: S, frame: M, answers: bool)
 where
     S: Stream + Sink<M> + Unpin,
 {
@@ -191,7 +208,7 @@ where
         Pin::new(&mut socket).start_send(frame)?;
         poll_fn(|context| Pin::new(&mut socket).poll_flush(context)).await
     };
-    if sent.await.is_err() {
+    if sent.await.is_err() || !answers {
         return;
     }
     while poll_fn(|context| Pin::new(&mut socket).poll_next(context))

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_core::{Credential, Identity};
 
-use super::entry::{Entry, Evict, NotGuarded, NotRenewed, Recheck, State};
+use super::entry::{Entry, Evict, NotGuarded, NotRenewed, Pulse, Recheck, State};
 use super::policy::{Answer, Ask};
 use super::{CloseCause, CloseCodes, CloseFrame, Policy, Sessions};
 
@@ -23,6 +23,14 @@ struct Socket;
 impl Evict for Socket {
     fn evict(&self, _: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(std::future::ready(()))
+    }
+
+    fn look(&self) -> Pulse {
+        Pulse::Fine
+    }
+
+    fn flush(&self) -> bool {
+        true
     }
 }
 
@@ -84,6 +92,10 @@ const ROWS: &[(&str, Event, [&str; 6])] = &[
         ["yes → closing expired", "yes, socket → closing expired", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
     ("it expires too early", |it| ended(it.expire(99_999)),
         ["no → opening", "no → open", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
+    ("its client is silent", |it| ended(it.end(CloseCause::Unresponsive)),
+        ["yes → closing unresponsive", "yes, socket → closing unresponsive", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
+    ("its pulse is taken", |it| it.socket().is_some().to_string(),
+        ["false → opening", "true → open", "false → closing revoked", "false → closing revoked", "false → closed client", "false → closed handler"]),
     ("its credential is refused", |it| ended(it.disprove(&Credential::bearer("own"), CloseCause::Refused)),
         ["yes → closing refused", "yes, socket → closing refused", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
     ("another credential is refused", |it| ended(it.disprove(&Credential::bearer("old"), CloseCause::Refused)),

@@ -41,6 +41,15 @@ impl Live {
         settings: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
         layer: impl FnOnce(AuthLayer<Tokens>) -> AuthLayer<Tokens>,
     ) -> Self {
+        Self::serving(handlers(), settings, layer)
+    }
+
+    /// The same with other handlers.
+    pub(crate) fn serving(
+        handlers: Router,
+        settings: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
+        layer: impl FnOnce(AuthLayer<Tokens>) -> AuthLayer<Tokens>,
+    ) -> Self {
         let (clock, tokens, ledger) = (FakeClock::new(), Tokens::default(), Ledger::default());
         let observer = ledger.clone();
         let builder = Sessions::builder()
@@ -50,7 +59,7 @@ impl Live {
         let auth = AuthLayer::new(tokens.clone())
             .clock(clock.clone())
             .sessions(&sessions);
-        let app = handlers()
+        let app = handlers
             .route("/renew", post(renewal_handler(&sessions)))
             .route_layer(layer(auth));
         Self {

@@ -26,6 +26,7 @@ mod jupyter;
 mod kubernetes;
 mod ledger;
 mod limits;
+mod liveness;
 mod origin;
 mod other_crates;
 mod pending;

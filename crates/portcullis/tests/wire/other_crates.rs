@@ -1,7 +1,7 @@
 //! `Session::guard` around the sockets of other crates: they end as ours do.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +14,7 @@ use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use hyper_util::rt::TokioIo;
 use portcullis::Clock;
+use portcullis::session::{Frames, Sign};
 use portcullis::testing::{Accepting, FakeClock};
 use portcullis::{AuthLayer, CloseFrame, Identity, Revocation, Session, Sessions};
 use tokio_tungstenite::WebSocketStream;
@@ -34,12 +35,7 @@ async fn tungstenite() {
             let io = TokioIo::new(upgrade.await.unwrap());
             let role = protocol::Role::Server;
             let socket = WebSocketStream::from_raw_socket(io, role, None).await;
-            let mut socket = session.guard(socket, |frame: CloseFrame| {
-                Message::Close(Some(protocol::CloseFrame {
-                    code: frame.code().into(),
-                    reason: frame.reason().to_owned().into(),
-                }))
-            });
+            let mut socket = session.guard(socket, |frame| close(&frame));
             if asleep {
                 std::future::pending::<()>().await;
             }
@@ -88,6 +84,104 @@ async fn fastwebsockets() {
             .route("/asleep", any(open)),
     )
     .await;
+}
+
+/// How tungstenite closes.
+fn close(frame: &CloseFrame) -> Message {
+    Message::Close(Some(protocol::CloseFrame {
+        code: frame.code().into(),
+        reason: frame.reason().to_owned().into(),
+    }))
+}
+
+/// A crate whose pings are known has its clients asked; without, nobody is.
+#[tokio::test(start_paused = true)]
+async fn pings() {
+    async fn told(session: Session, mut request: Request) -> Response {
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let io = TokioIo::new(upgrade.await.unwrap());
+            let role = protocol::Role::Server;
+            let socket = WebSocketStream::from_raw_socket(io, role, None).await;
+            let frames = Frames::new(|frame| close(&frame)).pings(
+                |socket: &mut WebSocketStream<_>| {
+                    let ping = Message::Ping(Bytes::new());
+                    let _ = socket.start_send_unpin(ping);
+                    true
+                },
+                |read| match read {
+                    Ok(Message::Ping(_) | Message::Pong(_)) => Sign::Life,
+                    Ok(Message::Close(_)) | Err(_) => Sign::End,
+                    Ok(_) => Sign::Message,
+                },
+            );
+            let _socket = session.guard_with(socket, frames);
+            std::future::pending::<()>().await;
+        });
+        switching(&request)
+    }
+    async fn untold(session: Session, mut request: Request) -> Response {
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let io = TokioIo::new(upgrade.await.unwrap());
+            let role = protocol::Role::Server;
+            let socket = WebSocketStream::from_raw_socket(io, role, None).await;
+            let _socket = session.guard(socket, |frame| close(&frame));
+            std::future::pending::<()>().await;
+        });
+        switching(&request)
+    }
+    async fn strict(session: Session, mut request: Request) -> Response {
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let fast = Fast::new(TokioIo::new(upgrade.await.unwrap()));
+            let close = |frame: CloseFrame| Said::Close(frame.code(), frame.reason().to_owned());
+            let frames = Frames::new(close).pings(Fast::ping, |said| match said {
+                Said::Pong => Sign::Life,
+                _ => Sign::Message,
+            });
+            let _socket = session.guard_with(fast, frames);
+            std::future::pending::<()>().await;
+        });
+        switching(&request)
+    }
+    let routes = Router::new()
+        .route("/told", any(told))
+        .route("/untold", any(untold))
+        .route("/strict", any(strict));
+    let every = Duration::from_secs(10);
+    for over in Over::BOTH {
+        for (path, reads, expected) in [
+            ("/told", true, 1),
+            ("/told", false, 0),
+            ("/untold", true, 1),
+            ("/untold", false, 1),
+            ("/strict", true, 1),
+            ("/strict", false, 0),
+        ] {
+            let sessions = Sessions::builder().ping_every(every).build();
+            let alice = Accepting::token("t0k", Identity::new("alice"));
+            let auth = AuthLayer::new(alice).sessions(&sessions);
+            let client = over.client(routes.clone().route_layer(auth));
+            let handshake = client.websocket(path).bearer("t0k");
+            let mut socket = handshake.connect().await.unwrap();
+            let behaves = tokio::spawn(async move {
+                match reads {
+                    true => while let Some(Ok(_)) = socket.recv().await {},
+                    false => std::future::pending().await,
+                }
+            });
+            tokio::time::sleep(every).await;
+            assert_eq!(sessions.len(), 1, "{over:?} {path}");
+            tokio::time::sleep(5 * every).await;
+            assert_eq!(sessions.len(), expected, "{over:?} {path} reads: {reads}");
+            // A client that leaves is missed where there are pings.
+            behaves.abort();
+            tokio::time::sleep(2 * every).await;
+            let left = usize::from(path == "/untold");
+            assert_eq!(sessions.len(), left, "{over:?} {path} has left");
+        }
+    }
 }
 
 /// Expiry and revocation close with their codes, whatever the handler does.
@@ -149,6 +243,8 @@ fn switching(request: &Request) -> Response {
 #[derive(Debug)]
 enum Said {
     Text(Bytes),
+    Ping,
+    Pong,
     Close(u16, String),
 }
 
@@ -172,12 +268,15 @@ impl Fast {
             let frame = reader.read_frame(&mut nothing).await.ok()?;
             match frame.opcode {
                 OpCode::Close => None,
+                OpCode::Pong => Some((Said::Pong, reader)),
                 _ => Some((Said::Text(frame.payload.to_vec().into()), reader)),
             }
         });
         let writer = futures_util::sink::unfold(writer, async |mut writer, said| {
             let frame = match said {
                 Said::Text(text) => Frame::text(Payload::Owned(text.to_vec())),
+                Said::Ping => Frame::new(true, OpCode::Ping, None, Payload::Owned(Vec::new())),
+                Said::Pong => Frame::pong(Payload::Owned(Vec::new())),
                 Said::Close(code, reason) => Frame::close(code, reason.as_bytes()),
             };
             writer.write_frame(frame).await?;
@@ -187,6 +286,15 @@ impl Fast {
         Self {
             reader: Box::pin(reader),
             writer: Box::pin(writer),
+        }
+    }
+
+    /// Its writer takes one frame after the other. What is before a ping has to be answered first.
+    fn ping(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        match self.writer.as_mut().poll_ready(&mut context) {
+            Poll::Ready(Ok(())) => self.writer.as_mut().start_send(Said::Ping).is_ok(),
+            _ => false,
         }
     }
 }

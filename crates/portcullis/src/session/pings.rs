@@ -1,0 +1,59 @@
+//! Asks the clients of all sockets whether they are there.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::task::unconstrained;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::CloseCause;
+use super::entry::{Evict, Pulse};
+use super::inner::Inner;
+use super::registry::PARTS;
+
+/// Looks at every socket once in a round, until the last handle is gone. A round is shorter than
+/// the time between two pings by a sixteenth, which is for the clock and for the close.
+///
+/// Each tick is for a part of the sockets. Whoever is behind never makes up for it: a client has
+/// the time of a whole round for its answer.
+pub(super) async fn ping<C: Send + Sync + 'static>(inner: Weak<Inner<C>>, every: Duration) {
+    let mut ticks = interval(every / TICKS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stuck = Stuck::default();
+    for part in (0..PARTS).cycle() {
+        ticks.tick().await;
+        let Some(inner) = inner.upgrade() else { return };
+        // A socket that is polled by a task without budget says that nothing waits.
+        unconstrained(async { inner.look(part, &mut stuck) }).await;
+    }
+}
+
+/// Pings that are not all on their way, and the part that each is of.
+#[derive(Default)]
+struct Stuck(Vec<(usize, Arc<dyn Evict>)>);
+
+impl<C: Send + Sync + 'static> Inner<C> {
+    fn look(self: &Arc<Self>, part: usize, stuck: &mut Stuck) {
+        // Those of the last round are looked at anew.
+        stuck
+            .0
+            .retain(|(of, socket)| *of != part && !socket.flush());
+        let (mut silent, mut gone) = (Vec::new(), Vec::new());
+        for entry in self.registry.part(part) {
+            let Some(socket) = entry.socket() else {
+                continue;
+            };
+            match socket.look() {
+                Pulse::Fine => {}
+                Pulse::Stuck => stuck.0.push((part, socket)),
+                Pulse::Silent => silent.push(entry),
+                Pulse::Gone => gone.push(entry),
+            }
+        }
+        self.end(silent, &CloseCause::Unresponsive);
+        self.end(gone, &CloseCause::Client);
+    }
+}
+
+/// Sixteen more than a round has, and a sixteenth.
+const TICKS: u32 = PARTS as u32 + PARTS as u32 / 15;
