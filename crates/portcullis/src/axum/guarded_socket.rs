@@ -52,7 +52,7 @@ impl<C> GuardedSocket<C> {
 
     /// Who is at the other end, as of the last renewal.
     ///
-    /// [`session`](Self::session)`().changed()` tells when that changes.
+    /// [`session`](Self::session)`().changes()` tells when that changes.
     pub fn identity(&self) -> Identity<C> {
         self.guarded.identity()
     }

@@ -32,9 +32,10 @@ pub(super) struct Opening<C> {
 impl<C: Send + Sync + 'static> Opening<C> {
     pub(super) fn new(session: Session<C>, grant: Grant<C>, protocol: Option<HeaderValue>) -> Self {
         let conversation = grant.dialect.as_ref().map(|dialect| dialect.begin(true));
+        let talk = |conversation| Talk::new(&session, conversation, grant, None);
         Self {
+            talk: conversation.map(talk),
             session,
-            talk: conversation.map(|conversation| Talk::new(conversation, grant, None)),
             protocol,
         }
     }
@@ -108,8 +109,8 @@ impl PendingOpening {
         let Identified { session, deliver } = identified?;
         grant.pending = None;
         socket.get_mut().lift();
+        let talk = Talk::new(&session, conversation, grant, deliver);
         let guarded = session.guard_with(Wire::Metered(socket), frames());
-        let talk = Talk::new(conversation, grant, deliver);
         Some(GuardedSocket::new(guarded, protocol, Some(talk)))
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::ws::Message;
 
 use super::wire::Wire;
 use crate::dialect::{Accepted, Conversation, Denied, Heard, Next, Reaction};
-use crate::session::{Grant, Guarded, RenewError, Session};
+use crate::session::{Change, Changes, Grant, Guarded, RenewError, Session};
 
 /// The conversation of one open socket.
 pub(super) struct Talk<C> {
@@ -17,7 +17,7 @@ pub(super) struct Talk<C> {
     /// What the application gets next.
     pub(super) deliver: Option<Message>,
     pub(super) verifying: Option<Verifying>,
-    pub(super) warned: bool,
+    pub(super) changes: Changes<C>,
 }
 
 type Verifying = Pin<Box<dyn Future<Output = Result<Accepted, Denied>> + Send>>;
@@ -26,6 +26,7 @@ type Socket<C> = Guarded<Wire, Message, C>;
 
 impl<C: Send + Sync + 'static> Talk<C> {
     pub(super) fn new(
+        session: &Session<C>,
         conversation: Box<dyn Conversation>,
         grant: Grant<C>,
         deliver: Option<String>,
@@ -35,7 +36,7 @@ impl<C: Send + Sync + 'static> Talk<C> {
             grant,
             deliver: deliver.map(|text| Message::Text(text.into())),
             verifying: None,
-            warned: false,
+            changes: session.changes(),
         }
     }
 
@@ -48,21 +49,15 @@ impl<C: Send + Sync + 'static> Talk<C> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Message>> {
         // Parked here or in the verifier, the reader hears of the warning and of the end.
-        let session = socket.session();
-        loop {
-            if session.watch_with(context.waker(), self.warned) {
-                return Poll::Ready(None);
-            }
-            match (session.is_warned(), self.warned) {
-                (true, false) => {
-                    self.warned = true;
-                    if let Some(text) = self.conversation.expiring(session.expires_in()) {
+        while let Poll::Ready(change) = self.changes.poll_change(context) {
+            match change {
+                Some(Change::Renewed(_)) => {}
+                Some(Change::Expiring(left)) => {
+                    if let Some(text) = self.conversation.expiring(left) {
                         socket.send_beside(context, Message::Text(text.into()));
                     }
                 }
-                (false, true) => self.warned = false,
-                // Nothing has changed since it began to watch.
-                _ => break,
+                Some(Change::Ended(_)) | None => return Poll::Ready(None),
             }
         }
         if let Some(message) = self.deliver.take() {

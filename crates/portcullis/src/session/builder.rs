@@ -100,7 +100,7 @@ impl<C: Send + Sync + 'static> SessionsBuilder<C> {
     }
 
     /// Tells the handler and the reader of events this long before a session ends; see
-    /// [`Session::changed`](super::Session::changed). Not by default.
+    /// [`Session::changes`](super::Session::changes). Not by default.
     pub fn warn_before(mut self, time: Duration) -> Self {
         self.settings.warning = time;
         self

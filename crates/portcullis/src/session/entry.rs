@@ -3,7 +3,8 @@ use std::mem;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Waker;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, Waker};
 use std::time::SystemTime;
 
 use portcullis_core::{Credential, Identity};
@@ -31,8 +32,34 @@ struct Life<C> {
     recheck: Option<Box<Recheck>>,
     socket: Option<Arc<dyn Evict>>,
     has_opened: bool,
-    watchers: Vec<Waker>,
+    watchers: Vec<Watcher>,
     renewals: u32,
+}
+
+/// Somebody who waits for a change.
+struct Watcher {
+    id: u64,
+    waker: Waker,
+}
+
+/// What somebody who watches a session has seen of it.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    watcher: u64,
+    renewals: u32,
+    warned: bool,
+    ended: bool,
+}
+
+/// What somebody who watches a session has not seen yet.
+#[derive(Debug)]
+pub(crate) enum Changed<C> {
+    Renewed(Identity<C>),
+
+    /// The deadline is near, in milliseconds since 1970.
+    Expiring(u64),
+
+    Ended(CloseCause),
 }
 
 /// Where a session is in its life.
@@ -148,16 +175,6 @@ impl<C> Entry<C> {
         lock(&self.life).state.clone()
     }
 
-    /// The number of renewals so far.
-    pub(crate) fn renewals(&self) -> u32 {
-        lock(&self.life).renewals
-    }
-
-    /// How many times it is notified about: renewals, and the warning.
-    pub(crate) fn is_warned(&self) -> bool {
-        lock(&self.life).warned
-    }
-
     pub(crate) fn with_identity<T>(&self, look: impl FnOnce(&Identity<C>) -> T) -> T {
         look(&lock(&self.life).identity)
     }
@@ -233,7 +250,7 @@ impl<C> Entry<C> {
         life.recheck = None;
         let watchers = mem::take(&mut life.watchers);
         drop(life);
-        watchers.into_iter().for_each(Waker::wake);
+        watchers.into_iter().for_each(Watcher::wake);
         (true, socket)
     }
 
@@ -255,7 +272,7 @@ impl<C> Entry<C> {
         let watchers = mem::take(&mut life.watchers);
         drop(life);
         drop(socket);
-        watchers.into_iter().for_each(Waker::wake);
+        watchers.into_iter().for_each(Watcher::wake);
         Some(counts)
     }
 
@@ -306,7 +323,7 @@ impl<C> Entry<C> {
         drop(life);
         drop(before);
         drop(recheck_before);
-        watchers.into_iter().for_each(Waker::wake);
+        watchers.into_iter().for_each(Watcher::wake);
         Ok(deadline)
     }
 
@@ -319,25 +336,64 @@ impl<C> Entry<C> {
         life.warned = true;
         let watchers = mem::take(&mut life.watchers);
         drop(life);
-        watchers.into_iter().for_each(Waker::wake);
+        watchers.into_iter().for_each(Watcher::wake);
         true
     }
 
-    /// Wakes `waker` at the next renewal, the warning and the end, unless `seen` says that one of
-    /// them is there.
-    pub(crate) fn watch(
-        &self,
-        waker: &Waker,
-        seen: impl FnOnce(&State, u32, bool) -> bool,
-    ) -> bool {
+    /// For who begins to watch: everything up to now, but for what still holds.
+    pub(crate) fn seen(&self) -> Seen {
+        Seen {
+            watcher: WATCHERS.fetch_add(1, Ordering::Relaxed),
+            renewals: lock(&self.life).renewals,
+            warned: false,
+            ended: false,
+        }
+    }
+
+    /// The first change that was not seen, and sees it; `None` after the end. Wakes `waker` if there
+    /// is one later.
+    pub(crate) fn poll_change(&self, seen: &mut Seen, waker: &Waker) -> Poll<Option<Changed<C>>> {
         let mut life = lock(&self.life);
-        if seen(&life.state, life.renewals, life.warned) {
-            return true;
+        if life.renewals != seen.renewals {
+            seen.renewals = life.renewals;
+            seen.warned = false;
+            return Poll::Ready(Some(Changed::Renewed(life.identity.clone())));
         }
-        if !life.watchers.iter().any(|known| known.will_wake(waker)) {
-            life.watchers.push(waker.clone());
+        if let State::Closing(cause) | State::Closed(cause) = &life.state {
+            let first = !mem::replace(&mut seen.ended, true);
+            return Poll::Ready(first.then(|| Changed::Ended(cause.clone())));
         }
-        false
+        if life.warned && !mem::replace(&mut seen.warned, true) {
+            return Poll::Ready(Some(Changed::Expiring(life.deadline)));
+        }
+        let known = life
+            .watchers
+            .iter_mut()
+            .find(|watcher| watcher.id == seen.watcher);
+        let before = match known {
+            Some(watcher) if watcher.waker.will_wake(waker) => None,
+            Some(watcher) => Some(mem::replace(&mut watcher.waker, waker.clone())),
+            None => {
+                life.watchers.push(Watcher {
+                    id: seen.watcher,
+                    waker: waker.clone(),
+                });
+                None
+            }
+        };
+        drop(life);
+        drop(before);
+        Poll::Pending
+    }
+
+    /// Whoever has seen this does not watch any more.
+    pub(crate) fn unwatch(&self, seen: &Seen) {
+        let mut life = lock(&self.life);
+        let mut watchers = life.watchers.iter();
+        let place = watchers.position(|watcher| watcher.id == seen.watcher);
+        let watcher = place.map(|place| life.watchers.swap_remove(place));
+        drop(life);
+        drop(watcher);
     }
 
     /// When something is to be done for this session next.
@@ -387,6 +443,15 @@ impl<C> Entry<C> {
         }
     }
 }
+
+impl Watcher {
+    fn wake(self) {
+        self.waker.wake();
+    }
+}
+
+/// The names of all who watch.
+static WATCHERS: AtomicU64 = AtomicU64::new(0);
 
 /// Whether a session that rests on `new` ends later than one that rests on `present`, or never.
 fn is_later<C>(new: &Identity<C>, present: &Identity<C>) -> bool {

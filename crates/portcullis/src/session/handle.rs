@@ -1,7 +1,5 @@
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use futures_core::Stream;
@@ -11,7 +9,7 @@ use portcullis_core::{Credential, Identity};
 use super::entry::{Entry, Evict, NotGuarded, State};
 use super::guarded::Guarded;
 use super::slot::Slot;
-use super::{CloseCause, CloseFrame, Frames, RenewError, SessionId, SessionInfo};
+use super::{Change, Changes, CloseCause, CloseFrame, Frames, RenewError, SessionId, SessionInfo};
 
 /// One admitted socket, from its upgrade to its close.
 ///
@@ -77,35 +75,21 @@ impl<C> Session<C> {
 
     /// Waits for its end, for a task that does not read the socket.
     pub async fn closed(&self) -> CloseCause {
-        let seen = |state: &State, _, _| matches!(state, State::Closing(_) | State::Closed(_));
-        poll_fn(|context| match self.entry().watch(context.waker(), seen) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
-        .await;
-        self.ended().unwrap_or(CloseCause::Handler)
+        let mut changes = self.changes();
+        loop {
+            match changes.next().await {
+                Some(Change::Ended(cause)) => return cause,
+                Some(_) => {}
+                // The end was told before.
+                None => return CloseCause::Handler,
+            }
+        }
     }
 
-    /// Waits for the next change: a renewal, the warning, or the end.
-    ///
-    /// What has changed before the call is not reported.
-    pub async fn changed(&self) -> Change<C> {
-        let (renewals, warned) = (self.entry().renewals(), self.entry().is_warned());
-        let seen = |state: &State, now_renewals: u32, now_warned: bool| {
-            matches!(state, State::Closing(_) | State::Closed(_))
-                || now_renewals != renewals
-                || (now_warned && !warned)
-        };
-        poll_fn(|context| match self.entry().watch(context.waker(), seen) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        })
-        .await;
-        match self.ended() {
-            Some(cause) => Change::Ended(cause),
-            None if self.entry().renewals() != renewals => Change::Renewed(self.identity()),
-            None => Change::Expiring(self.expires_in()),
-        }
+    /// Tells every change from now on: a renewal, the warning, the end. A warning that was given
+    /// before is told if it still holds, and so is the end.
+    pub fn changes(&self) -> Changes<C> {
+        Changes::of(Arc::clone(self.entry()))
     }
 
     /// Closes the socket with this frame, and is done with it.
@@ -143,18 +127,6 @@ impl<C> Session<C> {
     {
         let sessions = &self.entry().policy.sessions;
         sessions.bring(self.entry(), credential).await
-    }
-
-    /// Wakes `waker` at the next change. Whether the session has ended.
-    pub(crate) fn watch_with(&self, waker: &Waker, warned: bool) -> bool {
-        let seen = |state: &State, _, now_warned: bool| {
-            matches!(state, State::Closing(_) | State::Closed(_)) || (now_warned && !warned)
-        };
-        self.entry().watch(waker, seen) && self.ended().is_some()
-    }
-
-    pub(crate) fn is_warned(&self) -> bool {
-        self.entry().is_warned()
     }
 
     /// Puts a socket of any WebSocket crate under the guard of this session.
@@ -240,20 +212,6 @@ impl<C> fmt::Debug for Session<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Session").field(self.entry()).finish()
     }
-}
-
-/// What has changed in a session; see [`Session::changed`].
-#[non_exhaustive]
-#[derive(Debug)]
-pub enum Change<C = ()> {
-    /// It has a new credential.
-    Renewed(Identity<C>),
-
-    /// It ends soon, after this time, unless it is renewed.
-    Expiring(Duration),
-
-    /// It has ended.
-    Ended(CloseCause),
 }
 
 impl<C> Entry<C> {

@@ -22,6 +22,7 @@
 //! guarded.
 
 mod builder;
+mod changes;
 mod close;
 mod closing;
 mod entry;
@@ -50,13 +51,14 @@ mod sync;
 mod timers;
 
 pub use self::builder::{LagPolicy, SessionsBuilder};
+pub use self::changes::{Change, Changes};
 pub use self::close::{CloseCause, CloseCodes, CloseFrame};
 pub use self::event::{SessionEvent, SessionInfo};
 pub use self::frames::{Frames, Sign};
 pub use self::grant::NotOpened;
 pub(crate) use self::grant::{Grant, Presented};
 pub use self::guarded::{Guarded, GuardedError};
-pub use self::handle::{Change, Session};
+pub use self::handle::Session;
 pub use self::id::{InvalidSessionId, SessionId};
 pub use self::memory::MemoryRevocations;
 pub(crate) use self::policy::{Answer, Ask, Policy};

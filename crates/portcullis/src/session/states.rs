@@ -2,13 +2,14 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, SystemTime};
 
 use portcullis_core::{Credential, Identity};
 
-use super::entry::{Entry, Evict, NotGuarded, NotRenewed, Pulse, Recheck, State};
+use super::entry::{Changed, Entry, Evict, NotGuarded, NotRenewed, Pulse, Recheck, State};
 use super::policy::{Answer, Ask};
-use super::{CloseCause, CloseCodes, CloseFrame, Policy, Sessions};
+use super::{Changes, CloseCause, CloseCodes, CloseFrame, Policy, Sessions};
 
 struct Nobody;
 
@@ -96,6 +97,8 @@ const ROWS: &[(&str, Event, [&str; 6])] = &[
         ["yes → closing unresponsive", "yes, socket → closing unresponsive", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
     ("its pulse is taken", |it| it.socket().is_some().to_string(),
         ["false → opening", "true → open", "false → closing revoked", "false → closing revoked", "false → closed client", "false → closed handler"]),
+    ("somebody asks what is new", |it| changed(&it.poll_change(&mut it.seen(), Waker::noop())),
+        ["nothing yet → opening", "nothing yet → open", "revoked → closing revoked", "revoked → closing revoked", "client → closed client", "handler → closed handler"]),
     ("its credential is refused", |it| ended(it.disprove(&Credential::bearer("own"), CloseCause::Refused)),
         ["yes → closing refused", "yes, socket → closing refused", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
     ("another credential is refused", |it| ended(it.disprove(&Credential::bearer("old"), CloseCause::Refused)),
@@ -170,14 +173,13 @@ async fn rechecks() {
     assert!(!entry.disprove(&own, CloseCause::Refused).0);
 }
 
-/// A renewal warns anew, and counts.
+/// A renewal warns anew.
 #[tokio::test]
 async fn a_renewal_begins_anew() {
     let entry = entry_in("open");
-    assert!(entry.warn() && entry.is_warned());
+    assert!(entry.warn());
     entry.renew(alice(200), None, |_| 200_000).unwrap();
-    assert!(!entry.is_warned());
-    assert_eq!((entry.renewals(), entry.deadline()), (1, 200_000));
+    assert_eq!(entry.deadline(), 200_000);
     assert!(!entry.expire(100_000).0, "that was the deadline before");
     assert!(entry.warn());
     assert_eq!(
@@ -185,6 +187,115 @@ async fn a_renewal_begins_anew() {
         Some(200_000),
         "and is not warned again"
     );
+}
+
+/// Whoever looks late finds all that still matters, each once.
+#[tokio::test]
+async fn what_was_not_seen() {
+    let entry = entry_in("open");
+    let mut seen = entry.seen();
+    let mut next = || changed(&entry.poll_change(&mut seen, Waker::noop()));
+    assert_eq!(next(), "nothing yet");
+
+    entry.renew(alice(200), None, |_| 200_000).unwrap();
+    entry.renew(alice(300), None, |_| 300_000).unwrap();
+    entry.warn();
+    assert_eq!(next(), "renewed until 300");
+    assert_eq!(next(), "expiring at 300000");
+    assert_eq!(next(), "nothing yet");
+
+    // A warning that holds no more is none.
+    entry.renew(alice(400), None, |_| 400_000).unwrap();
+    entry.warn();
+    entry.renew(alice(500), None, |_| 500_000).unwrap();
+    assert_eq!(next(), "renewed until 500");
+    assert_eq!(next(), "nothing yet");
+    entry.warn();
+    assert_eq!(next(), "expiring at 500000");
+
+    entry.renew(alice(600), None, |_| 600_000).unwrap();
+    entry.warn();
+    entry.end(CloseCause::Revoked);
+    assert_eq!(next(), "renewed until 600");
+    assert_eq!(next(), "revoked");
+    assert_eq!(next(), "over");
+    entry.finish(None);
+    assert_eq!(next(), "over");
+
+    let entry = entry_in("open");
+    entry.warn();
+    let mut late = entry.seen();
+    let first = entry.poll_change(&mut late, Waker::noop());
+    assert_eq!(changed(&first), "expiring at 100000", "it still does");
+}
+
+/// Who waits is woken by every change, and who has gone leaves nothing behind.
+#[tokio::test]
+async fn who_waits() {
+    type Change = fn(&Entry<()>);
+    let changes: [Change; 4] = [
+        |it| assert!(it.renew(alice(200), None, |_| 200_000).is_ok()),
+        |it| assert!(it.warn()),
+        |it| assert!(it.end(CloseCause::Revoked).0),
+        |it| assert!(it.finish(Some(CloseCause::Client)).is_some()),
+    ];
+    for change in changes {
+        let entry = Arc::new(entry_in("open"));
+        let (wakes, other) = (Arc::new(Wakes::default()), Arc::new(Wakes::default()));
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut context = Context::from_waker(&waker);
+        let mut first = Changes::of(Arc::clone(&entry));
+        let mut second = Changes::of(Arc::clone(&entry));
+        for _ in 0..3 {
+            assert!(first.poll_change(&mut context).is_pending());
+            assert!(second.poll_change(&mut context).is_pending());
+        }
+        assert_eq!(
+            Arc::strong_count(&wakes),
+            4,
+            "ours, its waker's and two more"
+        );
+        // It waits in another task from now on.
+        let elsewhere = Waker::from(Arc::clone(&other));
+        let poll = second.poll_change(&mut Context::from_waker(&elsewhere));
+        assert!(poll.is_pending());
+        assert_eq!(Arc::strong_count(&wakes), 3);
+        drop(first);
+        assert_eq!(Arc::strong_count(&wakes), 2, "it is not there any more");
+        change(&entry);
+        let woken = |wakes: &Wakes| wakes.0.load(std::sync::atomic::Ordering::SeqCst);
+        assert_eq!((woken(&wakes), woken(&other)), (0, 1));
+        assert!(second.poll_change(&mut context).is_ready());
+        drop(second);
+        drop(elsewhere);
+        assert_eq!(
+            (Arc::strong_count(&wakes), Arc::strong_count(&other)),
+            (2, 1)
+        );
+    }
+}
+
+#[derive(Default)]
+struct Wakes(std::sync::atomic::AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+fn changed(poll: &Poll<Option<Changed<()>>>) -> String {
+    match poll {
+        Poll::Pending => "nothing yet".to_owned(),
+        Poll::Ready(None) => "over".to_owned(),
+        Poll::Ready(Some(Changed::Ended(cause))) => cause.to_string(),
+        Poll::Ready(Some(Changed::Expiring(deadline))) => format!("expiring at {deadline}"),
+        Poll::Ready(Some(Changed::Renewed(identity))) => {
+            let end = identity.expires_at().unwrap();
+            let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+            format!("renewed until {}", end.as_secs())
+        }
+    }
 }
 
 fn said(opened: &Result<(), NotGuarded>) -> String {

@@ -50,6 +50,7 @@ const CAUGHT_BY: &[(Naive, &str)] = &[
     (Naive::LooksFirst, "admit ‖ revoke"),
     (Naive::ForgetsThePlace, "admit and leave ‖ revoke"),
     (Naive::ExpiresBlindly, "renew ‖ expire"),
+    (Naive::Forgets, "renew and close ‖ watch"),
 ];
 
 const SCHEDULES: usize = 10_000;

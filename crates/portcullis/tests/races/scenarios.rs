@@ -18,6 +18,8 @@ pub(crate) enum Naive {
     ForgetsThePlace,
     /// Ends what was due a moment ago.
     ExpiresBlindly,
+    /// Whoever watches sees what changes while it looks, and forgets what it has seen.
+    Forgets,
 }
 
 #[derive(Clone, Copy)]
@@ -35,6 +37,7 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("renew ‖ expire ‖ close", Scenario(renew_expire_close)),
     ("renew ‖ expire", Scenario(renew_and_expire)),
     ("renew ‖ revoke", Scenario(renew_and_revoke)),
+    ("renew and close ‖ watch", Scenario(watch)),
     ("shutdown ‖ upgrade", Scenario(shutdown_and_upgrade)),
     ("places", Scenario(places)),
     ("places of one subject", Scenario(places_of_a_subject)),
@@ -122,6 +125,22 @@ fn renew_and_revoke(naive: Naive) {
     revoker.join().unwrap();
     assert_eq!(guest.cause(), Some("revoked"));
     assert_eq!(house.counts(), (0, 0));
+}
+
+/// Who watches hears of the last renewal, and of the end after it.
+fn watch(naive: Naive) {
+    let house = Arc::new(House::new(naive, 10, 10));
+    let guest = Arc::new(house.admit(100).unwrap());
+    house.open(&guest);
+    let watcher = {
+        let mut changes = house.watch(&guest);
+        thread::spawn(move || changes.all())
+    };
+    assert!(house.renew(&guest, 200) && house.renew(&guest, 300));
+    house.close(&guest);
+    let heard = watcher.join().unwrap().join(", ");
+    let complete = ["300, application", "200, 300, application"];
+    assert!(complete.contains(&&*heard), "{heard}");
 }
 
 /// Nobody is left open after a shutdown, whenever the upgrade came.

@@ -30,6 +30,7 @@ mod sync {
     }
 }
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -37,7 +38,7 @@ use std::time::{Duration, SystemTime};
 use portcullis::{Identity, Revocation};
 
 use self::close::{CloseCause, CloseFrame};
-use self::entry::{Entry, Evict, Pulse, State};
+use self::entry::{Changed, Entry, Evict, Pulse, Seen, State};
 pub(crate) use self::id::SessionId;
 use self::registry::{Limits, Registry};
 use self::revocations::Revocations;
@@ -56,6 +57,13 @@ pub(crate) struct House {
 /// One admitted request.
 pub(crate) struct Guest {
     entry: Arc<Entry<()>>,
+}
+
+/// Somebody who hears of every change of a session.
+pub(crate) struct Watch {
+    entry: Arc<Entry<()>>,
+    seen: Seen,
+    naive: Naive,
 }
 
 /// A socket that can be taken.
@@ -166,6 +174,15 @@ impl House {
         !covered
     }
 
+    /// Watches a session from now on.
+    pub(crate) fn watch(&self, guest: &Guest) -> Watch {
+        Watch {
+            entry: Arc::clone(&guest.entry),
+            seen: guest.entry.seen(),
+            naive: self.naive,
+        }
+    }
+
     /// The timer of a session has come, at `now`.
     pub(crate) fn attend(&self, id: SessionId, now: u64) {
         let found = self.registry.find(id);
@@ -215,6 +232,32 @@ impl House {
     /// How many there are, and how many places are taken.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.registry.all().len(), self.registry.len())
+    }
+}
+
+impl Watch {
+    /// What it hears, to the end: of a renewal its end, of the end its cause.
+    pub(crate) fn all(&mut self) -> Vec<String> {
+        let mut heard = Vec::new();
+        while let Some(changed) = shuttle::future::block_on(poll_fn(|context| {
+            self.entry.poll_change(&mut self.seen, context.waker())
+        })) {
+            let has_ended = matches!(changed, Changed::Ended(_));
+            heard.push(match changed {
+                Changed::Renewed(identity) => {
+                    let end = identity.expires_at().expect("it has one");
+                    let end = end.duration_since(SystemTime::UNIX_EPOCH);
+                    end.expect("it is later").as_secs().to_string()
+                }
+                Changed::Expiring(_) => "expiring".to_owned(),
+                Changed::Ended(cause) => cause.to_string(),
+            });
+            if self.naive == Naive::Forgets && !has_ended {
+                // As one would write it: from here on.
+                self.seen = self.entry.seen();
+            }
+        }
+        heard
     }
 }
 

@@ -268,14 +268,14 @@ async fn echo(upgrade: GuardedUpgrade) -> Response {
 /// Tells of every change of its session.
 async fn watch(upgrade: GuardedUpgrade) -> Response {
     upgrade.on_upgrade(async |mut socket| {
-        let session = socket.session();
+        let mut changes = socket.session().changes();
         loop {
             let told = tokio::select! {
-                change = session.changed() => match change {
-                    Change::Renewed(identity) => {
+                change = changes.next() => match change {
+                    Some(Change::Renewed(identity)) => {
                         format!("renewed {}", identity.token_id().unwrap_or("unnamed"))
                     }
-                    Change::Expiring(after) => format!("expiring in {} s", after.as_secs()),
+                    Some(Change::Expiring(after)) => format!("expiring in {} s", after.as_secs()),
                     _ => return,
                 },
                 message = socket.recv() => match message {

@@ -13,6 +13,7 @@ mod table;
 
 mod asked_again;
 mod authorization;
+mod changes;
 mod codes;
 mod conflicts;
 mod cookie;
