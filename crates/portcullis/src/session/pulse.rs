@@ -224,13 +224,15 @@ mod tests {
 
     use Sign::{End, Life, Message};
 
-    /// What each look finds after the client has said this in between. `true` is a handler that
-    /// reads all of it before the look.
+    /// Whether a handler reads all that is said before a look, what the client says before each, and
+    /// what each finds.
+    type Row = (bool, &'static [&'static [Option<Sign>]], &'static [Pulse]);
+
     #[test]
     fn looks() {
         use Pulse::{Fine, Gone, Silent};
         #[rustfmt::skip]
-        let rows: &[(bool, &[&[Option<Sign>]], &[Pulse])] = &[
+        let rows: &[Row] = &[
             (true,  &[&[], &[]], &[Fine, Silent]),
             (false, &[&[], &[]], &[Fine, Silent]),
             (true,  &[&[], &[Some(Life)], &[]], &[Fine, Fine, Silent]),
