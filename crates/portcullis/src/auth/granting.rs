@@ -104,18 +104,6 @@ impl<V: Verify> Ask<V::Claims> for Asker<V> {
     }
 }
 
-impl<C> Clone for Granting<C> {
-    fn clone(&self) -> Self {
-        Self {
-            policy: Arc::clone(&self.policy),
-            dialect: self.dialect.clone(),
-            pending: Arc::clone(&self.pending),
-            needs_handshake: self.needs_handshake,
-            in_band: self.in_band,
-        }
-    }
-}
-
 impl<C> fmt::Debug for Granting<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Granting")

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use portcullis_core::{Clock, SystemClock, Verify};
@@ -64,6 +64,8 @@ pub struct AuthLayer<V: Verify, R = Problem> {
     shared: bool,
     dialect: Option<Arc<dyn Dialect>>,
     pending: Arc<Pending>,
+    /// Made once for all services: axum makes one for each request of an `any` route.
+    granting: Arc<OnceLock<Arc<Granting<V::Claims>>>>,
 }
 
 impl<V: Verify> AuthLayer<V> {
@@ -90,6 +92,7 @@ impl<V: Verify> AuthLayer<V> {
             shared: false,
             dialect: None,
             pending: Arc::default(),
+            granting: Arc::default(),
         }
     }
 }
@@ -230,6 +233,7 @@ impl<V: Verify, R> AuthLayer<V, R> {
     /// a proxy every client has the proxy's address.
     pub fn pending_limits(mut self, limit: usize, limit_per_address: usize) -> Self {
         self.pending = Arc::new(Pending::new(limit, limit_per_address));
+        self.granting = Arc::default();
         self
     }
 
@@ -265,11 +269,32 @@ impl<V: Verify, R> AuthLayer<V, R> {
             shared: self.shared,
             dialect: self.dialect,
             pending: self.pending,
+            granting: self.granting,
+        }
+    }
+
+    fn granting(&self) -> Granting<V::Claims> {
+        let settings = &self.gate.settings;
+        let verifier = Asker {
+            verifier: Arc::clone(&self.gate.verifier),
+            settings: Arc::clone(settings),
+        };
+        Granting {
+            policy: Arc::new(Policy {
+                sessions: self.sessions.clone(),
+                codes: settings.codes(),
+                verifier: Arc::new(verifier),
+            }),
+            dialect: self.dialect.clone(),
+            pending: Arc::clone(&self.pending),
+            needs_handshake: self.gate.verifier.needs_handshake(),
+            in_band: settings.in_band,
         }
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.gate.settings));
+        self.granting = Arc::default();
         self
     }
 }
@@ -278,23 +303,8 @@ impl<S, V: Verify, R: Clone> Layer<S> for AuthLayer<V, R> {
     type Service = Auth<S, V, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let dialect = self.dialect.clone();
-        let verifier = Asker {
-            verifier: Arc::clone(&self.gate.verifier),
-            settings: Arc::clone(&self.gate.settings),
-        };
-        let granting = Granting {
-            policy: Arc::new(Policy {
-                sessions: self.sessions.clone(),
-                codes: self.gate.settings.codes(),
-                verifier: Arc::new(verifier),
-            }),
-            dialect,
-            pending: Arc::clone(&self.pending),
-            needs_handshake: self.gate.verifier.needs_handshake(),
-            in_band: self.gate.settings.in_band,
-        };
-        Auth::new(inner, self.gate.clone(), granting)
+        let granting = self.granting.get_or_init(|| Arc::new(self.granting()));
+        Auth::new(inner, self.gate.clone(), Arc::clone(granting))
     }
 }
 
@@ -306,6 +316,7 @@ impl<V: Verify, R: Clone> Clone for AuthLayer<V, R> {
             shared: self.shared,
             dialect: self.dialect.clone(),
             pending: Arc::clone(&self.pending),
+            granting: Arc::clone(&self.granting),
         }
     }
 }

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::mem;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::request::Parts;
@@ -18,11 +19,11 @@ use crate::refusal::{Problem, Respond};
 pub struct Auth<S, V: Verify, R = Problem> {
     inner: S,
     gate: Gate<V, R>,
-    granting: Granting<V::Claims>,
+    granting: Arc<Granting<V::Claims>>,
 }
 
 impl<S, V: Verify, R> Auth<S, V, R> {
-    pub(super) fn new(inner: S, gate: Gate<V, R>, granting: Granting<V::Claims>) -> Self {
+    pub(super) fn new(inner: S, gate: Gate<V, R>, granting: Arc<Granting<V::Claims>>) -> Self {
         Self {
             inner,
             gate,
@@ -115,7 +116,7 @@ impl<S: Clone, V: Verify, R: Clone> Clone for Auth<S, V, R> {
         Self {
             inner: self.inner.clone(),
             gate: self.gate.clone(),
-            granting: self.granting.clone(),
+            granting: Arc::clone(&self.granting),
         }
     }
 }
