@@ -118,11 +118,8 @@ where
         if binding.path.as_ref().is_some_and(|path| !self.is_for(path)) {
             return Err(MintError::OtherPath);
         }
-        // What says no issue time was issued now, to whoever revokes everything of before.
-        let identity = match identity.issued_at() {
-            Some(_) => identity.clone(),
-            None => identity.to_builder().issued_at(now).build(),
-        };
+        // What does not say when it was issued does not say it now either: this machine may not have
+        // heard yet that its subject was revoked, and what is issued later is not covered.
         let record = Record {
             version: VERSION,
             identity: identity.to_builder().single_use().build(),
