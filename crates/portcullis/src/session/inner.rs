@@ -49,7 +49,7 @@ pub(super) struct Counts {
 impl<C> Inner<C> {
     pub(super) fn forget(&self, entry: &Entry<C>, cause: &CloseCause) {
         self.counts.closed.fetch_add(1, Ordering::Relaxed);
-        self.release(entry);
+        // First: whoever waits until all are gone may take the observer down with it.
         self.tell(|| SessionEvent::Closed {
             session: entry.info(),
             cause: cause.clone(),
@@ -60,6 +60,7 @@ impl<C> Inner<C> {
                 .duration_since(entry.since)
                 .unwrap_or_default(),
         });
+        self.release(entry);
     }
 
     pub(super) fn release(&self, entry: &Entry<C>) {
