@@ -50,13 +50,11 @@ impl Auth {
         })
     }
 
-    /// Waits for the revocations of the other machines, so that nobody comes in whom one of them
-    /// has locked out. A store that is away does not keep the server from starting.
-    pub(crate) async fn synchronized(&self) {
-        let synchronized = self.sessions.synchronized();
-        if tokio::time::timeout(PATIENCE, synchronized).await.is_err() {
-            tracing::warn!("the store does not answer: revocations of others are not known yet");
-        }
+    /// Waits until it is known what was revoked before this server started.
+    pub(crate) async fn ready(&self) -> Result<(), Box<dyn Error>> {
+        tokio::time::timeout(PATIENCE, self.sessions.synchronized())
+            .await
+            .map_err(|_| "Redis does not answer".into())
     }
 
     /// Admits by a token.

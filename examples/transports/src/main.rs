@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (port, cross_port) = (listener.local_addr()?.port(), cross.local_addr()?.port());
 
     let auth = Auth::new(&options)?;
-    auth.synchronized().await;
+    auth.ready().await?;
     let app = Router::new()
         .merge(ways::routes(&auth)?)
         .merge(dialects::routes(&auth)?)
