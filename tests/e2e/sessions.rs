@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _, future};
 use http::Request;
-use portcullis_e2e::{Browser, RawConnection, RedisServer, Server, Signal, fetch, leaks, request};
+use portcullis_e2e::{
+    Browser, Mode, Proxy, RawConnection, RedisServer, Server, Signal, fetch, leaks, request,
+};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::guarded::{Guarded, LIMIT, Socket, frame, json_of};
@@ -106,6 +109,61 @@ async fn never_read(guarded: &Guarded) {
         .expect("it reads");
     let frame = frame(&".".repeat(MUCH));
     while connection.write_all(&frame).await.is_ok() {}
+}
+
+// --- nobody there ------------------------------------------------------------------------------
+
+/// A network that is gone without a word, and a process that is stopped: its kernel goes on taking
+/// what it is sent.
+#[tokio::test]
+async fn nobody_waits_for_a_client_that_does_not_answer_pings() {
+    const INTERVAL: Duration = Duration::from_secs(1);
+    let guarded = Guarded::start(&["--ping-every", &INTERVAL.as_secs().to_string()]);
+    let (here, hello) = guarded.open_as("ws/header", guarded.alice()).await;
+    let (told, mut pings) = mpsc::unbounded_channel();
+    let here = tokio::spawn(async move {
+        let mut socket = here.into_inner();
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_ping() {
+                told.send(()).expect("somebody counts");
+            }
+        }
+    });
+
+    let (_stopped, _) = guarded.open_as("ws/header", guarded.alice()).await;
+    let (_, port) = guarded.server.authority().rsplit_once(':').expect("a port");
+    let proxy = Proxy::start(port.parse().expect("a number")).await;
+    let address = proxy.url().replace("redis://", "ws://") + "/ws/header";
+    let bearer = format!("Bearer {}", guarded.alice());
+    let lost = Socket::open(&address, &[("authorization", &bearer)]).await;
+    let lost = lost.expect("it is open");
+    let (_sink, lost) = lost.into_inner().split();
+    let _lost = tokio::spawn(lost.collect::<Vec<_>>());
+
+    let sessions = async || {
+        let answer = guarded
+            .request("GET", "sessions", &guarded.root, &json!({}))
+            .await;
+        json_of(&answer).as_array().expect("a list").clone()
+    };
+    assert_eq!(sessions().await.len(), 3);
+    proxy.set(Mode::Silent);
+    let gone = async {
+        while sessions().await.len() > 1 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let gone = timeout(2 * INTERVAL + GRACE, gone).await;
+    assert!(gone.is_ok(), "{:?}", sessions().await);
+    // Three pings later, two of them are answered for sure.
+    while pings.try_recv().is_ok() {}
+    for _ in 0..3 {
+        let ping = timeout(LIMIT, pings.recv()).await;
+        ping.expect("a ping").expect("it is open");
+    }
+    let left = sessions().await;
+    assert_eq!((left.len(), &left[0]["id"]), (1, &hello["session"]));
+    here.abort();
 }
 
 // --- renewal -----------------------------------------------------------------------------------

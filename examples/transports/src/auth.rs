@@ -41,6 +41,9 @@ impl Auth {
         if let Some(redis) = &redis {
             sessions = sessions.revocations(RedisRevocations::new(redis));
         }
+        if let Some(seconds) = options.ping_every {
+            sessions = sessions.ping_every(Duration::from_secs(seconds));
+        }
         Ok(Self {
             tokens: Arc::new(StaticTokens::new(tokens)?),
             tickets: Arc::new(Tickets::new(shelf, TICKET_PATHS)),

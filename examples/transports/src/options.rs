@@ -30,6 +30,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) token_lifetime: Option<u64>,
 
+    /// Ping every socket this often, and close those whose client does not answer. Not unless set.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) ping_every: Option<u64>,
+
     /// Share tickets and revocations with other servers through this Redis.
     #[arg(long, value_name = "URL")]
     pub(crate) redis: Option<String>,
