@@ -1,9 +1,10 @@
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 
 use super::entry::Entry;
 use super::inner::Inner;
@@ -33,7 +34,8 @@ async fn close_some<C>(inner: Arc<Inner<C>>, some: Vec<Closing<C>>, grace: Durat
     let mut closing: FuturesUnordered<_> = some
         .into_iter()
         .map(async |Closing { entry, closing }| {
-            closing.await;
+            // The socket is not ours. One that panics takes no other one with it.
+            let _ = AssertUnwindSafe(closing).catch_unwind().await;
             entry
         })
         .collect();

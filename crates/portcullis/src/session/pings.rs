@@ -1,5 +1,6 @@
 //! Asks the clients of all sockets whether they are there.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -37,13 +38,13 @@ impl<C: Send + Sync + 'static> Inner<C> {
         // Those of the last round are looked at anew.
         stuck
             .0
-            .retain(|(of, socket)| *of != part && !socket.flush());
+            .retain(|(of, socket)| *of != part && !unharmed(|| socket.flush()).unwrap_or(true));
         let (mut silent, mut gone) = (Vec::new(), Vec::new());
         for entry in self.registry.part(part) {
             let Some(socket) = entry.socket() else {
                 continue;
             };
-            match socket.look() {
+            match unharmed(|| socket.look()).unwrap_or(Pulse::Gone) {
                 Pulse::Fine => {}
                 Pulse::Stuck => stuck.0.push((part, socket)),
                 Pulse::Silent => silent.push(entry),
@@ -53,6 +54,11 @@ impl<C: Send + Sync + 'static> Inner<C> {
         self.end(silent, &CloseCause::Unresponsive);
         self.end(gone, &CloseCause::Client);
     }
+}
+
+/// The socket is not ours. `None` if it panics, which ends its own session and no other one.
+fn unharmed<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
 }
 
 /// Sixteen more than a round has, and a sixteenth.

@@ -1,6 +1,7 @@
 //! `Session::guard` around the sockets of other crates: they end as ours do.
 
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use hyper_util::rt::TokioIo;
 use portcullis::Clock;
-use portcullis::session::{Frames, Sign};
+use portcullis::session::{Frames, Guarded, Sign};
 use portcullis::testing::{Accepting, FakeClock};
 use portcullis::{AuthLayer, CloseFrame, Identity, Revocation, Session, Sessions};
 use tokio_tungstenite::WebSocketStream;
@@ -22,6 +23,8 @@ use tokio_tungstenite::tungstenite::protocol::{self, Message};
 
 use crate::live::end_of;
 use crate::site::Over;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What a handler does with its socket.
 const HANDLERS: [&str; 2] = ["/echo", "/asleep"];
@@ -92,6 +95,90 @@ fn close(frame: &CloseFrame) -> Message {
         code: frame.code().into(),
         reason: frame.reason().to_owned().into(),
     }))
+}
+
+/// A socket that panics, when it is pinged or closed, ends its own session and no other one.
+#[tokio::test(start_paused = true)]
+async fn panics() {
+    type Sockets = Arc<Mutex<Vec<Guarded<Fragile, CloseFrame>>>>;
+
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let sockets = Sockets::default();
+    let sessions = Sessions::builder().ping_every(30 * SECOND).build();
+    let handler = {
+        let (sent, sockets) = (Arc::clone(&sent), Arc::clone(&sockets));
+        async move |session: Session, request: Request| {
+            let frames = Frames::new(|frame| frame);
+            let frames = frames.pings(|_: &mut Fragile| false, |()| Sign::Life);
+            let fragile = Fragile {
+                sent: Arc::clone(&sent),
+                when_read: request.uri().path() == "/read",
+                when_closed: request.uri().path() == "/closed",
+                looked_at: false,
+            };
+            sockets
+                .lock()
+                .unwrap()
+                .push(session.guard_with(fragile, frames));
+            switching(&request)
+        }
+    };
+    let identity = Identity::builder("alice").build();
+    let auth = AuthLayer::new(Accepting::token("t0k", identity)).sessions(&sessions);
+    let app = Router::new().fallback(handler).layer(auth);
+    for path in ["/read", "/whole", "/closed", "/whole"] {
+        let handshake = Over::Http1.client(app.clone()).websocket(path);
+        handshake.bearer("t0k").connect().await.unwrap();
+    }
+    assert_eq!(sessions.len(), 4);
+    tokio::time::sleep(31 * SECOND).await;
+    assert_eq!(sessions.len(), 3, "one has panicked under its ping");
+    sessions.revoke(Revocation::everything()).await.unwrap();
+    tokio::time::sleep(4 * SECOND).await;
+    assert_eq!(sessions.len(), 0);
+    // The first one was told as well, in case it only cannot be read.
+    assert_eq!(sent.lock().unwrap().len(), 3);
+}
+
+/// A socket of a crate with a mistake.
+struct Fragile {
+    sent: Arc<Mutex<Vec<CloseFrame>>>,
+    when_read: bool,
+    when_closed: bool,
+    /// The first look is at the handshake's rest.
+    looked_at: bool,
+}
+
+impl Stream for Fragile {
+    type Item = ();
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<()>> {
+        let first = !std::mem::replace(&mut self.looked_at, true);
+        assert!(first || !self.when_read, "broken");
+        Poll::Pending
+    }
+}
+
+impl Sink<CloseFrame> for Fragile {
+    type Error = std::convert::Infallible;
+
+    fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(self: Pin<&mut Self>, frame: CloseFrame) -> Result<(), Self::Error> {
+        assert!(!self.when_closed, "broken");
+        self.sent.lock().unwrap().push(frame);
+        Ok(())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// A crate whose pings are known has its clients asked; without, nobody is.
