@@ -24,6 +24,9 @@ const PICTURE: Duration = Duration::from_secs(5);
 /// What may be opened with a ticket.
 const SOCKETS: [&str; 2] = ["/api/kernels/*", "/api/events/subscribe"];
 
+/// How often clients are asked whether they are there: as often as Jupyter Server asks.
+const PING: Duration = Duration::from_secs(30);
+
 /// The sessions of this server. A clone is the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
@@ -49,7 +52,9 @@ impl Live {
         let redis = redis.map(Redis::open).transpose()?;
         let shelf = Shelf::new(redis.as_ref());
         let observer = audit.clone();
-        let mut sessions = Sessions::builder().observe(move |event| observer.session(event));
+        let mut sessions = Sessions::builder()
+            .ping_every(PING)
+            .observe(move |event| observer.session(event));
         if let Some(redis) = &redis {
             sessions = sessions.revocations(RedisRevocations::new(redis));
         }
