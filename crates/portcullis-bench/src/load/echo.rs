@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::figure::Figure;
+use super::pending;
 use super::remote::Remote;
 use super::server::{Handler, Kind};
 use crate::callgrind;
@@ -27,15 +28,11 @@ pub(super) async fn measure() -> Result<Vec<Figure>, Box<dyn Error>> {
         eprintln!("echoes: {}", message.name);
         let bare = instructions(Kind::Bare, &message).await?;
         let guarded = instructions(Kind::Guarded, &message).await?;
-        let more = (guarded / bare - 1.0) * 100.0;
-        let [bare, guarded] = [bare, guarded].map(thousands);
-        figures.push(
-            Figure::told(
-                format!("instructions, bare → guarded, {}", message.name),
-                format!("{bare} → {guarded}, {more:+.1} %"),
-            )
-            .at_most(more, 2.0, "%"),
-        );
+        let more = percent_more(guarded, bare);
+        let what = format!("instructions, bare → guarded, {}", message.name);
+        figures.push(compared(what, bare, guarded).at_most(more, 2.0, "%"));
+        let entered = instructions(Kind::Pending, &message).await?;
+        figures.push(compared("… after a first message", bare, entered));
     }
     eprintln!("echoes: processor time");
     let message = Message::new("text, 16 bytes", TEXT, 16);
@@ -45,6 +42,16 @@ pub(super) async fn measure() -> Result<Vec<Figure>, Box<dyn Error>> {
         format!("{bare:.1} µs, guarded ÷ bare {ratio:.3}"),
     ));
     Ok(figures)
+}
+
+fn compared(what: impl Into<String>, bare: f64, guarded: f64) -> Figure {
+    let more = percent_more(guarded, bare);
+    let [bare, guarded] = [bare, guarded].map(thousands);
+    Figure::told(what, format!("{bare} → {guarded}, {more:+.1} %"))
+}
+
+fn percent_more(guarded: f64, bare: f64) -> f64 {
+    (guarded / bare - 1.0) * 100.0
 }
 
 /// What a client sends, and what comes back.
@@ -105,7 +112,10 @@ async fn run(kind: Kind, message: &Message, echoes: u32) -> Result<f64, Box<dyn 
     let server = Remote::start_with(valgrind.arg(std::env::current_exe()?), &kind.echoing())
         .await
         .map_err(callgrind::name_valgrind)?;
-    let mut stream = client::open(&server.target(0)).await?;
+    let mut stream = match kind {
+        Kind::Pending => pending::enter(&server.anonymous()).await?,
+        Kind::Bare | Kind::Guarded => client::open(&server.target(0)).await?,
+    };
     let mut buffer = vec![0; message.echo.len()];
     for _ in 0..echoes {
         message.exchange(&mut stream, &mut buffer).await?;

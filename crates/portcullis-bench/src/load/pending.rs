@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::crowd::{Crowd, Manners};
 use super::figure::{Figure, quantile};
@@ -158,16 +159,22 @@ async fn clients_while(
 /// From the connection to the first message of the application.
 async fn client(target: &Target) -> Result<f64, Box<dyn Error>> {
     let began = Instant::now();
+    let mut stream = enter(target).await?;
+    let took = began.elapsed().as_secs_f64() * 1e3;
+    stream.write_all(CLOSE).await?;
+    Ok(took)
+}
+
+/// Opens a socket, says who it is, and hears the application's greeting.
+pub(super) async fn enter(target: &Target) -> io::Result<TcpStream> {
     let mut stream = client::open(target).await?;
     stream.write_all(&first_message()).await?;
     let mut greeting = [0; GREETING.len()];
     stream.read_exact(&mut greeting).await?;
-    let took = began.elapsed().as_secs_f64() * 1e3;
-    if greeting != *GREETING {
-        return Err(io::Error::other("no greeting came").into());
+    match greeting == *GREETING {
+        true => Ok(stream),
+        false => Err(io::Error::other("no greeting came")),
     }
-    stream.write_all(CLOSE).await?;
-    Ok(took)
 }
 
 /// A masked text message with the token.
