@@ -41,5 +41,6 @@ mod revocation;
 mod routes;
 mod scopes;
 mod secrets;
+mod storm;
 mod subprotocol;
 mod tickets;
