@@ -14,7 +14,7 @@ use portcullis_core::{Identity, MissingAuthLayer};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use super::GuardedSocket;
-use super::opening::{Opening, PendingOpening};
+use super::opening::{Opening, PendingOpening, open_pending};
 use crate::auth::InBand;
 use crate::carrier::SecWebSocketProtocol;
 use crate::refusal::Refusal;
@@ -202,8 +202,9 @@ impl<C, F> GuardedUpgrade<C, F> {
                 if let Some(place) = &self.grant.pending {
                     place.open();
                 }
-                let response = pending.respond(self.protocol.as_ref());
-                let opening = Box::pin(pending.open(
+                let (response, on_upgrade) = pending.respond(self.protocol.as_ref());
+                let opening = Box::pin(open_pending(
+                    on_upgrade,
                     self.config,
                     self.grant,
                     self.protocol,

@@ -65,52 +65,53 @@ impl PendingOpening {
         }
     }
 
-    /// The response that opens a socket: RFC 6455 §4.2.2, and RFC 8441 §5 over HTTP/2.
-    pub(super) fn respond(&self, protocol: Option<&HeaderValue>) -> Response {
+    /// The response that opens a socket: RFC 6455 §4.2.2, and RFC 8441 §5 over HTTP/2. With what
+    /// becomes the connection, and no more of the request.
+    pub(super) fn respond(self, protocol: Option<&HeaderValue>) -> (Response, OnUpgrade) {
         let mut response = Response::new(Body::empty());
         let headers = response.headers_mut();
         if let Some(protocol) = protocol {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol.clone());
         }
-        if let Some(key) = &self.key {
+        if let Some(key) = self.key {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-            headers.typed_insert(SecWebsocketAccept::from(key.clone()));
+            headers.typed_insert(SecWebsocketAccept::from(key));
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         }
-        response
+        (response, self.on_upgrade)
     }
+}
 
-    /// Waits for the connection, and for the identity. `None` if there is no socket, or none of
-    /// somebody.
-    pub(super) async fn open<C, F>(
-        self,
-        config: WebSocketConfig,
-        mut grant: Grant<C>,
-        protocol: Option<HeaderValue>,
-        on_failed_upgrade: F,
-    ) -> Option<GuardedSocket<C>>
-    where
-        C: Send + Sync + 'static,
-        F: OnFailedUpgrade,
-    {
-        let upgraded = match self.on_upgrade.await {
-            Ok(upgraded) => upgraded,
-            Err(error) => {
-                on_failed_upgrade.call(Error::new(error));
-                return None;
-            }
-        };
-        let stream = Metered::new(TokioIo::new(upgraded), MOST_READ);
-        let mut socket = MeteredSocket::from_raw_socket(stream, Role::Server, Some(config)).await;
-        let dialect = grant.dialect.clone()?;
-        let mut conversation = dialect.begin(false);
-        let identified = identify(&mut socket, &grant, &*dialect, &mut *conversation).await;
-        let Identified { session, deliver } = identified?;
-        grant.pending = None;
-        socket.get_mut().lift();
-        let talk = Talk::new(&session, conversation, grant, deliver);
-        let guarded = session.guard_with(Wire::Metered(socket), frames());
-        Some(GuardedSocket::new(guarded, protocol, Some(talk)))
-    }
+/// Waits for the connection, and for the identity. `None` if there is no socket, or none of
+/// somebody.
+pub(super) async fn open_pending<C, F>(
+    on_upgrade: OnUpgrade,
+    config: WebSocketConfig,
+    mut grant: Grant<C>,
+    protocol: Option<HeaderValue>,
+    on_failed_upgrade: F,
+) -> Option<GuardedSocket<C>>
+where
+    C: Send + Sync + 'static,
+    F: OnFailedUpgrade,
+{
+    let upgraded = match on_upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            on_failed_upgrade.call(Error::new(error));
+            return None;
+        }
+    };
+    let stream = Metered::new(TokioIo::new(upgraded), MOST_READ);
+    let mut socket = MeteredSocket::from_raw_socket(stream, Role::Server, Some(config)).await;
+    let dialect = grant.dialect.clone()?;
+    let mut conversation = dialect.begin(false);
+    let identified = identify(&mut socket, &grant, &*dialect, &mut *conversation).await;
+    let Identified { session, deliver } = identified?;
+    grant.pending = None;
+    socket.get_mut().lift();
+    let talk = Talk::new(&session, conversation, grant, deliver);
+    let guarded = session.guard_with(Wire::Metered(socket), frames());
+    Some(GuardedSocket::new(guarded, protocol, Some(talk)))
 }
