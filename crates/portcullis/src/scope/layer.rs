@@ -12,6 +12,11 @@ use crate::refusal::Problem;
 ///
 /// An identity without them gets 403 and `insufficient_scope` (RFC 6750 §3.1), no identity gets
 /// 401. `C` is the type of the verifier's claims; see [`claims`](Self::claims).
+///
+/// It looks once, at the request. A socket whose client is to say in a
+/// [message](crate::dialect) who it is has no identity yet, and is refused; and a session that is
+/// renewed with fewer scopes goes on. Where scopes may change while a socket is open, its handler
+/// looks at [`GuardedSocket::identity`](crate::GuardedSocket::identity).
 #[must_use = "a layer protects nothing before it is put on a route"]
 pub struct RequireScopeLayer<C = (), R = Problem> {
     pub(super) rule: Arc<Rule>,

@@ -3,7 +3,7 @@ use std::time::SystemTime;
 
 use portcullis_core::{Identity, Revocation, Revoked};
 
-use super::sync::{AtomicBool, Ordering, PoisonError, RwLock};
+use super::sync::{AtomicBool, Ordering, RwLock, read, write};
 
 /// What is revoked, as far as this process knows.
 ///
@@ -29,7 +29,7 @@ impl Revocations {
         if !self.any.load(Ordering::SeqCst) {
             return false;
         }
-        let in_force = self.in_force.read().unwrap_or_else(PoisonError::into_inner);
+        let in_force = read(&self.in_force);
         let covered = |list: &Vec<Revocation>| list.iter().any(|one| one.covers(identity));
         let of_token = identity.token_id().and_then(|id| in_force.tokens.get(id));
         of_token.is_some_and(covered)
@@ -54,10 +54,7 @@ impl Revocations {
         if matches!(revocation.revoked(), Revoked::Session(_)) || has_ended(revocation, now) {
             return;
         }
-        let mut in_force = self
-            .in_force
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut in_force = write(&self.in_force);
         let InForce {
             tokens,
             subjects,
@@ -80,10 +77,7 @@ impl Revocations {
         if !self.any.load(Ordering::SeqCst) {
             return;
         }
-        let mut in_force = self
-            .in_force
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut in_force = write(&self.in_force);
         let InForce {
             tokens,
             subjects,

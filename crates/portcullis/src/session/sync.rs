@@ -1,13 +1,21 @@
-//! The locks of the registry. The exploration of races replaces this file by one whose every lock
-//! is a point where another thread may go first.
+//! The locks of the registry, which know no poison: nothing of ours panics under one, and what a
+//! waker or a socket does there leaves our own fields whole. The exploration of races replaces this
+//! file by one whose every lock is a point where another thread may go first.
 
-pub(super) use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
+
+pub(super) use parking_lot::{Mutex, MutexGuard, RwLock};
 pub(super) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-pub(super) use std::sync::{PoisonError, RwLock};
 
-/// This lock knows no poison. Nothing of ours panics under one, and what a waker or a socket does
-/// there leaves our own fields whole.
 #[inline]
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock()
+}
+
+pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read()
+}
+
+pub(super) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write()
 }

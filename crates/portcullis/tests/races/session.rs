@@ -20,13 +20,23 @@ mod revocations;
 
 /// Stands in for the file of the same name.
 mod sync {
-    pub(super) use std::sync::PoisonError;
+    use std::sync::PoisonError;
+
+    use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
 
     pub(super) use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     pub(super) use shuttle::sync::{Mutex, MutexGuard, RwLock};
 
     pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
         mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+        lock.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+        lock.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
