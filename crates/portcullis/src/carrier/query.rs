@@ -127,31 +127,27 @@ pub(crate) fn remove_parameter(uri: &Uri, name: &str) -> Option<Uri> {
     let path_and_query = uri.path_and_query()?;
     let query = path_and_query.query()?;
     let (path, mut found) = (path_and_query.path(), false);
-    // Nothing but the token is in most queries that have one.
-    let mut kept = Vec::new();
+    let mut stripped = Vec::with_capacity(path_and_query.as_str().len());
+    stripped.extend_from_slice(path.as_bytes());
     for pair in split(query.as_bytes(), b'&') {
         if value_of(pair, name).is_some() {
             found = true;
-        } else if kept.is_empty() {
-            kept.reserve(path_and_query.as_str().len());
-            kept.extend_from_slice(path.as_bytes());
-            kept.push(b'?');
-            kept.extend_from_slice(pair);
         } else {
-            kept.push(b'&');
-            kept.extend_from_slice(pair);
+            stripped.push(if stripped.len() == path.len() {
+                b'?'
+            } else {
+                b'&'
+            });
+            stripped.extend_from_slice(pair);
         }
     }
     if !found {
         return None;
     }
-    let path_and_query = match kept.is_empty() {
-        true => PathAndQuery::try_from(path),
-        false => PathAndQuery::from_maybe_shared(bytes::Bytes::from(kept)),
-    };
     // What is left of a valid path and query is one. Should it ever not be, losing the address is
     // better than handing the secret on.
-    let path_and_query = path_and_query.unwrap_or_else(|_| PathAndQuery::from_static("/"));
+    let path_and_query = PathAndQuery::from_maybe_shared(bytes::Bytes::from(stripped))
+        .unwrap_or_else(|_| PathAndQuery::from_static("/"));
     if uri.authority().is_none() {
         return Some(Uri::from(path_and_query));
     }

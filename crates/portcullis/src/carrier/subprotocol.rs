@@ -166,29 +166,33 @@ impl Subprotocol {
     /// them, or `None` if there are none.
     fn without_tokens(&self, line: &HeaderValue) -> Option<HeaderValue> {
         let bytes = line.as_bytes();
-        let is_token = |segment: &[u8]| self.token_of(trim(segment)).is_some();
-        let tokens = split(bytes, b',').filter(|segment| is_token(segment));
-        let removed: usize = tokens.map(|token| token.len() + 1).sum();
-        if removed == 0 {
-            return Some(line.clone());
-        }
-        // A comma is not behind each of them, but behind each but one.
-        let mut kept = Vec::with_capacity((bytes.len() + 1).saturating_sub(removed));
-        let mut has_others = false;
-        for segment in split(bytes, b',').filter(|segment| !is_token(segment)) {
+        let mut kept = Vec::new();
+        let (mut has_tokens, mut has_others) = (false, false);
+        for segment in split(bytes, b',') {
             let entry = trim(segment);
-            has_others |= !entry.is_empty();
+            if self.token_of(entry).is_some() {
+                has_tokens = true;
+                continue;
+            }
             if kept.is_empty() {
+                kept.reserve(bytes.len());
                 kept.extend_from_slice(entry);
             } else {
                 kept.push(b',');
                 kept.extend_from_slice(segment);
             }
+            has_others |= !entry.is_empty();
         }
-        kept.truncate(trim(&kept).len());
-        // Bytes of a header value are one again. Were they not, nothing is better than the token.
-        let kept = HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)).ok();
-        kept.filter(|_| has_others)
+        match (has_tokens, has_others) {
+            (false, _) => Some(line.clone()),
+            (true, false) => None,
+            (true, true) => {
+                kept.truncate(trim(&kept).len());
+                // Bytes of a header value are one again. Were they not, nothing is better than the
+                // token.
+                HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)).ok()
+            }
+        }
     }
 }
 
