@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 use axum::Error;
 use axum::extract::ws::Message;
 use futures_core::Stream;
+use futures_core::stream::FusedStream;
 use futures_sink::Sink;
 use futures_util::SinkExt;
 use http::HeaderValue;
@@ -130,6 +131,13 @@ impl<C: Send + Sync + 'static> Stream for GuardedSocket<C> {
             None => poll_guarded(&mut this.guarded, context),
             Some(talk) => poll_talking(&mut this.guarded, talk, context),
         }
+    }
+}
+
+impl<C: Send + Sync + 'static> FusedStream for GuardedSocket<C> {
+    fn is_terminated(&self) -> bool {
+        let delivers = self.talk.as_ref().is_some_and(|talk| talk.delivers());
+        !delivers && self.guarded.is_terminated()
     }
 }
 

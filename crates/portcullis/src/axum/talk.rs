@@ -40,6 +40,11 @@ impl<C: Send + Sync + 'static> Talk<C> {
         }
     }
 
+    /// Whether it has a message for the application.
+    pub(super) fn delivers(&self) -> bool {
+        self.deliver.is_some()
+    }
+
     /// What is to be done before the next message is read. The message that takes its place, if
     /// there is one; pending while a credential is being verified, so that what the client sends
     /// behind it is judged behind it.

@@ -7,6 +7,7 @@ use axum::Error;
 use axum::extract::ws::{CloseFrame as AxumCloseFrame, Message, WebSocket};
 use bytes::Bytes;
 use futures_core::Stream;
+use futures_core::stream::FusedStream;
 use futures_sink::Sink;
 
 use super::metered::{self, MeteredSocket};
@@ -33,6 +34,15 @@ impl Stream for Wire {
         match self.get_mut() {
             Self::Axum(socket) => Pin::new(socket).poll_next(context),
             Self::Metered(socket) => metered::poll_next(socket, context),
+        }
+    }
+}
+
+impl FusedStream for Wire {
+    fn is_terminated(&self) -> bool {
+        match self {
+            Self::Axum(socket) => socket.is_terminated(),
+            Self::Metered(socket) => socket.is_terminated(),
         }
     }
 }

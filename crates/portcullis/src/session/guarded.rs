@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
+use futures_core::stream::FusedStream;
 use futures_sink::Sink;
 use portcullis_core::Identity;
 
@@ -102,6 +103,15 @@ where
     #[inline]
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
         self.slot.poll_next(context)
+    }
+}
+
+impl<S, M, C> FusedStream for Guarded<S, M, C>
+where
+    S: FusedStream + Sink<M> + Unpin,
+{
+    fn is_terminated(&self) -> bool {
+        self.slot.is_terminated(S::is_terminated)
     }
 }
 

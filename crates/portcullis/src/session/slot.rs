@@ -133,6 +133,12 @@ where
         lock(&self.inner).socket.as_mut().map(work)
     }
 
+    /// Whether there is nothing more to read: `ended` says whether that is so of the socket.
+    pub(super) fn is_terminated(&self, ended: impl FnOnce(&S) -> bool) -> bool {
+        let inner = lock(&self.inner);
+        inner.early.is_none() && inner.socket.as_ref().is_none_or(ended)
+    }
+
     /// Whether the client has ended it.
     pub(super) fn is_ended_by_client(&self) -> bool {
         lock(&self.inner).ended_by_client

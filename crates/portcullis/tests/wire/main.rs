@@ -21,6 +21,7 @@ mod dialects;
 mod ecosystem;
 mod expiry;
 mod faults;
+mod fused;
 mod handshake;
 mod in_band;
 mod jupyter;
