@@ -172,8 +172,9 @@ impl<V: Verify, R> Gate<V, R> {
         if upgrade
             && self.settings.in_band
             && let Some(on_upgrade) = on_upgrade
+            && let profile = Some(self.settings.profile.name())
             && let codes = self.settings.codes()
-            && let Some(opening) = InBand::refuse(&refusal, &codes, &parts, on_upgrade)
+            && let Some(opening) = InBand::refuse(&refusal, profile, &codes, &parts, on_upgrade)
         {
             // A responder answers a HEAD without a body, which is what the opening of a socket has.
             parts.method = Method::HEAD;

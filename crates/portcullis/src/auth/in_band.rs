@@ -25,6 +25,7 @@ impl InBand {
     /// can tell, or if too many have not answered theirs.
     pub(crate) fn refuse(
         refusal: &Refusal,
+        profile: Option<&str>,
         codes: &CloseCodes,
         parts: &Parts,
         on_upgrade: OnUpgrade,
@@ -49,6 +50,7 @@ impl InBand {
             target: "portcullis",
             tracing::Level::DEBUG,
             kind = refusal.kind().as_str(),
+            profile,
             code = frame.code(),
             "{refusal}"
         );
@@ -56,6 +58,7 @@ impl InBand {
         Some(Self { status, headers })
     }
 
+    #[cfg(feature = "axum")]
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }

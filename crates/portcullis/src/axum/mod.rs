@@ -32,6 +32,14 @@ pub(crate) fn peer_of(extensions: &Extensions) -> Option<SocketAddr> {
 
 /// The response to a request that was admitted, and for which there is no room.
 fn refused(refusal: &Refusal) -> Response {
+    tracing::event!(
+        name: "refused",
+        target: "portcullis",
+        tracing::Level::DEBUG,
+        kind = refusal.kind().as_str(),
+        status = refusal.status().as_u16(),
+        "{refusal}"
+    );
     let mut response = Response::new(Body::from(problem(refusal)));
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();

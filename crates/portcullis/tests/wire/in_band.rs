@@ -9,6 +9,7 @@ use portcullis::testing::{TestClient, TestRequest};
 use portcullis::{AuthLayer, Credential, Identity, Profile, VerifyError};
 
 use crate::live::{Live, end_of, handlers};
+use crate::secrets::Emitted;
 use crate::site::{Over, every_carrier};
 use crate::table::Table;
 
@@ -193,6 +194,37 @@ async fn no_room() {
         }
     }
     table.finish();
+}
+
+/// Whoever is refused is in the log once, by whichever way: in HTTP and in band, by the layer and
+/// behind it.
+#[tokio::test(start_paused = true)]
+async fn refusals_are_told() {
+    for in_band in [false, true] {
+        let log = Emitted::default();
+        let live = Live::with(
+            |sessions| sessions.max_sessions(0),
+            |auth| match in_band {
+                true => auth.refuse_in_band(),
+                false => auth,
+            },
+        );
+        live.grant("good", "alice", Duration::from_secs(60));
+        let _capturing = log.capture();
+        for token in ["wrong", "good"] {
+            let request = live.client(Over::Http1).websocket("/echo").bearer(token);
+            drop(request.connect().await);
+        }
+        let written = log.text();
+        let told: Vec<_> = written.lines().filter(|it| it.contains("kind=")).collect();
+        assert_eq!(told.len(), 2, "{written}");
+        assert!(
+            told[0].contains(r#"kind="invalid-credential""#),
+            "{written}"
+        );
+        assert!(told[0].contains("profile="), "{written}");
+        assert!(told[1].contains(r#"kind="server-full""#), "{written}");
+    }
 }
 
 /// A verifier that panics is none that can tell, as one is that has no answer.

@@ -328,11 +328,11 @@ fn found(text: &str) -> BTreeSet<&str> {
 
 /// Everything that was logged or answered.
 #[derive(Clone, Default)]
-struct Emitted(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Emitted(Arc<Mutex<Vec<u8>>>);
 
 impl Emitted {
     /// Writes down whatever this thread logs, at every level.
-    fn capture(&self) -> tracing::subscriber::DefaultGuard {
+    pub(crate) fn capture(&self) -> tracing::subscriber::DefaultGuard {
         let emitted = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(Level::TRACE)
@@ -347,7 +347,7 @@ impl Emitted {
         self.0.lock().unwrap().extend_from_slice(bytes.as_ref());
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
 }
