@@ -205,11 +205,18 @@ impl Socket {
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
     }
 
-    /// The next message of any kind.
+    /// The next message of any kind but a ping: a server's own pings come when its clock says so.
     pub(crate) async fn next(&mut self) -> Message {
-        let message = timeout(LIMIT, self.stream.next()).await;
-        let message = message.expect("a message in time").expect("a message");
-        message.unwrap_or_else(|error| panic!("{error}"))
+        let next = async {
+            loop {
+                let message = self.stream.next().await.expect("a message");
+                match message.unwrap_or_else(|error| panic!("{error}")) {
+                    Message::Ping(_) => {}
+                    message => return message,
+                }
+            }
+        };
+        timeout(LIMIT, next).await.expect("a message in time")
     }
 
     /// The code and the reason of the close frame, which has to be the next that comes.
