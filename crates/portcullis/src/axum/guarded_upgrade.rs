@@ -7,6 +7,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{OnFailedUpgrade, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
 use headers::HeaderMapExt;
+use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
@@ -366,7 +367,13 @@ impl IntoResponse for GuardedUpgradeRejection {
             Self::RefusedInBand(RefusedInBand { refusal, opening }) => {
                 opening.into_response(&refusal, Body::empty())
             }
-            Self::WebSocket(rejection) => rejection.into_response(),
+            Self::WebSocket(rejection) => {
+                let mut response = rejection.into_response();
+                // As after every refused upgrade: the bytes behind it are no request.
+                let headers = response.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                response
+            }
         }
     }
 }

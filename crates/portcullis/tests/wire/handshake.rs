@@ -289,6 +289,26 @@ async fn bytes() {
     table.finish();
 }
 
+/// axum looks at the first `Connection` line only. What it refuses of those whom we let in ends the
+/// connection like every refused upgrade, so that nothing behind it is taken for a request.
+#[tokio::test]
+async fn what_only_axum_refuses() {
+    let site = Site::new(TOKENS, |auth| auth).only(Over::Http1);
+    for mut pipe in site.pipes() {
+        let handshake = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\
+             Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer s3cret\r\n\r\n";
+        let behind = "GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\n\r\n";
+        for bytes in [handshake, behind] {
+            pipe.write_all(bytes.as_bytes()).await.unwrap();
+        }
+        let mut answers = String::new();
+        pipe.read_to_string(&mut answers).await.unwrap();
+        assert!(answers.starts_with("HTTP/1.1 400"), "{answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+    }
+}
+
 async fn run(over: Over, rows: &[(&str, Change, &str)]) {
     let site = Site::new(TOKENS, |auth| auth).only(over);
     let mut table = Table::new();
