@@ -89,7 +89,8 @@ impl Conversation for Binding {
 fn bound_token(text: &str) -> Option<String> {
     let text = text.trim();
     if let Some(rest) = text.strip_prefix("bind-with-token") {
-        let ends = rest.is_empty() || rest.starts_with([':', ' ', '\t', '\r', '\n']);
+        // Any white space: what is passed on must not look like a binding that was verified.
+        let ends = rest.is_empty() || rest.starts_with(|c: char| c == ':' || c.is_whitespace());
         let token = rest.trim_start().trim_start_matches(':').trim();
         return ends.then(|| token.to_owned());
     }
@@ -133,6 +134,8 @@ mod tests {
             ),
             (r#"{"type":"bind-with-token","payload":{}}"#, Some("")),
             ("bind-with-token", Some("")),
+            ("bind-with-token\u{a0}abc", Some("abc")),
+            ("\u{2003}bind-with-token\u{b}abc", Some("abc")),
             ("bind-with-tokenabc", None),
             ("bind 123", None),
             (r#"{"type":"ping"}"#, None),
