@@ -4,7 +4,7 @@ use portcullis_core::VerifyError;
 use serde_json::{Map, Value, json};
 
 use super::first_message::is_credential;
-use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, spoken};
+use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, may_say, spoken};
 use crate::session::{CloseCodes, CloseFrame};
 
 /// GraphQL over WebSocket, `graphql-transport-ws`: the credential is in the payload of
@@ -83,7 +83,7 @@ impl Conversation for Graphql {
         };
         if self.initialized {
             // Only one message matters by now, and it has this word.
-            let is_init = text.contains("connection_init")
+            let is_init = may_say(text, "connection_init")
                 && kind_of(text).is_some_and(|(kind, _)| kind == "connection_init");
             return match is_init {
                 true => close(4429, "Too many initialisation requests"),
@@ -126,8 +126,12 @@ impl Graphql {
             Some(Value::Null) | None => Map::new(),
             Some(_) => return close(4400, "Invalid message"),
         };
-        let token = take_token(&mut payload);
+        let mut tokens = take_tokens(&mut payload).into_iter();
         self.payload = Some(payload);
+        let token = tokens.next();
+        if tokens.any(|other| Some(other) != token) {
+            return close(4400, "Invalid message");
+        }
         match token {
             Some(token) if is_credential(&token) => Next::Verify(spoken(token)).into(),
             // The handshake has said who it is.
@@ -159,25 +163,31 @@ fn kind_of(text: &str) -> Option<(String, Option<Value>)> {
     Some((kind, message.remove("payload")))
 }
 
-/// Takes the credential out of a payload, wherever clients put it.
-fn take_token(payload: &mut Map<String, Value>) -> Option<String> {
-    let plain = ["token", "authToken"]
+/// Takes out all that looks like a credential, since the payload goes on to the application.
+fn take_tokens(payload: &mut Map<String, Value>) -> Vec<String> {
+    let mut found: Vec<_> = ["token", "authToken"]
         .iter()
-        .find_map(|name| payload.remove(*name));
-    let header = take_header(payload).or_else(|| match payload.get_mut("headers") {
-        Some(Value::Object(headers)) => take_header(headers),
+        .filter_map(|name| payload.remove(*name))
+        .collect();
+    found.extend(take_headers(payload));
+    if let Some(Value::Object(headers)) = payload.get_mut("headers") {
+        found.extend(take_headers(headers));
+    }
+    let texts = found.into_iter().filter_map(|value| match value {
+        Value::String(token) => Some(without_scheme(token)),
         _ => None,
     });
-    match plain.or(header) {
-        Some(Value::String(token)) => Some(without_scheme(token)),
-        _ => None,
-    }
+    texts.collect()
 }
 
-fn take_header(headers: &mut Map<String, Value>) -> Option<Value> {
+/// The header of a request, however it is spelled.
+fn take_headers(headers: &mut Map<String, Value>) -> Vec<Value> {
     let is_authorization = |name: &&String| name.eq_ignore_ascii_case("authorization");
-    let name = headers.keys().find(is_authorization)?.clone();
-    headers.remove(&name)
+    let names: Vec<_> = headers.keys().filter(is_authorization).cloned().collect();
+    names
+        .iter()
+        .filter_map(|name| headers.remove(name))
+        .collect()
 }
 
 fn without_scheme(token: String) -> String {
@@ -216,9 +226,13 @@ mod tests {
     #[test]
     fn the_rows_of_the_protocol() {
         let init = r#"{"type":"connection_init","payload":{"token":"t"}}"#;
-        let rows: [(&[&str], &str); 14] = [
+        let rows: [(&[&str], &str); 17] = [
             (&[init], "verify t"),
             (&[init, init], "verify t 4429"),
+            (
+                &[init, r#"{"type":"connection\u005finit"}"#],
+                "verify t 4429",
+            ),
             (&[r#"{"type":"subscribe","id":"1","payload":{}}"#], "4401"),
             (&[r#"{"type":"complete","id":"1"}"#], "4401"),
             (&["{"], "4400"),
@@ -239,6 +253,16 @@ mod tests {
                     r#"{"type":"connection_init","payload":{"headers":{"Authorization":"Bearer t"}}}"#,
                 ],
                 "verify t",
+            ),
+            (
+                &[
+                    r#"{"type":"connection_init","payload":{"token":"t","Authorization":"Bearer t"}}"#,
+                ],
+                "verify t",
+            ),
+            (
+                &[r#"{"type":"connection_init","payload":{"token":"t","authToken":"u"}}"#],
+                "4400",
             ),
             (
                 &[r#"{"type":"ping"}"#, init],
@@ -264,11 +288,14 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
-        let mut payload = json!({ "token": "s3cret", "headers": { "authorization": "s3cret" } });
+        let headers = json!({ "authorization": "s3cret", "Authorization": "Bearer s3cret" });
+        let mut payload = json!({
+            "token": "s3cret", "authToken": "s3cret", "Authorization": "s3cret", "headers": headers,
+        });
         let Value::Object(object) = &mut payload else {
             unreachable!()
         };
-        assert_eq!(take_token(object).as_deref(), Some("s3cret"));
+        assert_eq!(take_tokens(object), ["s3cret"; 5]);
         assert!(!payload.to_string().contains("s3cret"));
     }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::first_message::is_credential;
-use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, spoken};
+use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, may_say, spoken};
 use crate::session::RenewError;
 
 /// Renewals on a socket that was opened with a credential as ever:
@@ -96,10 +96,12 @@ impl Conversation for Renewing {
             field,
             ..
         } = &self.dialect;
-        // A message that does not even have the word is not looked at any further.
-        let (Heard::Text(text), true) = (message, message.contains(message_type)) else {
+        let Heard::Text(text) = message else {
             return Next::Pass.into();
         };
+        if !may_say(text, message_type) {
+            return Next::Pass.into();
+        }
         let Ok(Value::Object(mut object)) = serde_json::from_str(text) else {
             return Next::Pass.into();
         };
@@ -146,15 +148,6 @@ impl Renewing {
     }
 }
 
-impl Heard<'_> {
-    fn contains(&self, word: &str) -> bool {
-        match self {
-            Self::Text(text) => text.contains(word),
-            Self::Binary(_) => false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +157,8 @@ mod tests {
         let rows = [
             (r#"{"type":"auth","token":"t"}"#, "verify"),
             (r#"{"token":"t","type":"auth","more":1}"#, "verify"),
+            (r#"{"type":"\u0061uth","token":"t"}"#, "verify"),
+            (r#"{"\u0074ype":"auth","token":"t"}"#, "verify"),
             (r#"{"type":"auth"}"#, "wait"),
             (r#"{"type":"auth","token":7}"#, "wait"),
             (r#"{"type":"auth","token":""}"#, "wait"),
