@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,6 +43,7 @@ impl Pending {
         if counts.total >= self.limit {
             return Err(PendingRefused::Full);
         }
+        let peer = peer.map(network);
         if let Some(peer) = peer {
             let count = counts.peers.entry(peer).or_default();
             if *count >= self.limit_per_peer {
@@ -56,6 +57,16 @@ impl Pending {
             peer,
             opened: AtomicBool::new(false),
         })))
+    }
+}
+
+/// Whom an address stands for. Whoever has one of IPv6 has the 2^64 beside it, too.
+fn network(address: IpAddr) -> IpAddr {
+    const INTERFACE: u128 = u64::MAX as u128;
+
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !INTERFACE).into(),
+        address => address,
     }
 }
 
@@ -132,5 +143,21 @@ mod tests {
         assert_eq!(pending.acquire(None).err(), Some(PendingRefused::Full));
         drop(clone);
         let _fourth = pending.acquire(peer(1)).unwrap();
+    }
+
+    #[test]
+    fn who_counts_as_one() {
+        let rows = [
+            ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", true),
+            ("2001:db8:1:2::1", "2001:db8:1:3::1", false),
+            ("192.0.2.1", "::ffff:192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", false),
+            ("127.0.0.1", "::1", false),
+        ];
+        for (one, other, expected) in rows {
+            let [a, b] = [one, other].map(|text| network(text.parse().unwrap()));
+            assert_eq!(a == b, expected, "{one} {other}");
+        }
     }
 }
