@@ -74,7 +74,11 @@ impl OriginPolicy {
         };
         let host = host_of(request);
         let is_ours = host.is_some_and(|(host, port)| {
-            let scheme_fits = lenient || (origin.scheme == "https") == self.is_https(request);
+            let scheme_fits = match self.is_https(request) {
+                _ if lenient => true,
+                true => origin.scheme == "https",
+                false => origin.scheme == "http",
+            };
             scheme_fits
                 && origin.host.eq_ignore_ascii_case(host)
                 && origin.effective_port() == port.or(default_port(origin.scheme))

@@ -91,6 +91,9 @@ async fn the_own_origin() {
         ("http://[::1]", FOREIGN),
         ("http://localhost.evil.com", FOREIGN),
         ("http://evil.com", FOREIGN),
+        ("ws://localhost", FOREIGN),
+        // The page of an app on the visitor's telephone.
+        ("capacitor://localhost", FOREIGN),
         ("null", FOREIGN),
     ];
     run(&Site::new(TOKENS, with_cookie), &rows).await;
