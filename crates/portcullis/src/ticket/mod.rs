@@ -37,6 +37,7 @@
 //! path was wrong, the ticket is gone all the same, and the client mints another one.
 
 mod memory;
+mod record;
 mod tickets;
 
 pub use self::memory::MemoryTickets;

@@ -10,11 +10,12 @@ use portcullis_core::{
     Clock, Credential, Handshake, Identity, StoreError, SystemClock, TicketKey, TicketStore,
     Verify, VerifyError,
 };
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::MemoryTickets;
+use super::record::Record;
 
 /// Mints tickets, and verifies them; see the [module docs](super).
 ///
@@ -120,21 +121,18 @@ where
         }
         // What does not say when it was issued does not say it now either: this machine may not have
         // heard yet that its subject was revoked, and what is issued later is not covered.
-        let record = Record {
-            version: VERSION,
-            identity: identity.to_builder().single_use().build(),
-            path: binding.path,
-            origin: self.bind_origin.then_some(binding.origin),
-            peer: self.bind_peer.then_some(binding.peer),
-        };
-        // A claim that cannot be written is a mistake of its type.
-        let record = serde_json::to_vec(&record).map_err(|_| StoreError::Unavailable)?;
+        let identity = identity.to_builder().single_use().build();
+        let mut record = Record::new(identity, self.paths.clone());
+        record.path = binding.path;
+        record.origin = self.bind_origin.then_some(binding.origin);
+        record.peer = self.bind_peer.then_some(binding.peer);
         let mut bytes = [0; 16];
         // Without randomness a server cannot do TLS either. Nothing sensible is left to do.
         getrandom::fill(&mut bytes).expect("the operating system gives randomness");
         let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes));
         bytes.zeroize();
-        self.store.put(key(&secret), record, lifetime).await?;
+        let sealed = record.seal(&secret).ok_or(StoreError::Unavailable)?;
+        self.store.put(key(&secret), sealed, lifetime).await?;
         Ok(Ticket { secret, lifetime })
     }
 
@@ -150,13 +148,12 @@ where
         }
         let taken = self.store.take(key(secret)).await;
         let record = taken.map_err(|_| VerifyError::unavailable())?;
-        let record = record.ok_or(VerifyError::Invalid)?;
         // Taken, whatever is wrong with it.
-        let record: Record<C> =
-            serde_json::from_slice(&record).map_err(|_| VerifyError::Invalid)?;
+        let record = record.and_then(|sealed| Record::<C>::open(sealed, secret));
+        let record = record.ok_or(VerifyError::Invalid)?;
         let named = credential.username();
         let is_its_own = named.is_none_or(|name| name == record.identity.subject());
-        match record.version == VERSION && is_its_own && self.is_bound_to(&record, handshake) {
+        match is_its_own && self.is_bound_to(&record, handshake) {
             true => Ok(record.identity),
             false => Err(VerifyError::Invalid),
         }
@@ -167,10 +164,11 @@ where
     }
 
     fn is_bound_to(&self, record: &Record<C>, handshake: &Handshake) -> bool {
-        let path = match &record.path {
-            Some(path) => *path == handshake.path,
-            None => self.is_for(&handshake.path),
-        };
+        // Also where servers with tickets for different paths share a store.
+        let path = &*handshake.path;
+        let path = self.is_for(path)
+            && record.paths.iter().any(|pattern| covers(pattern, path))
+            && record.path.as_deref().is_none_or(|bound| bound == path);
         let origin = record
             .origin
             .as_ref()
@@ -283,40 +281,6 @@ impl<C, T: fmt::Debug> fmt::Debug for Tickets<C, T> {
     }
 }
 
-#[derive(Deserialize, Serialize)]
-#[serde(bound(deserialize = "C: DeserializeOwned", serialize = "C: Serialize"))]
-struct Record<C> {
-    version: u8,
-    identity: Identity<C>,
-    path: Option<Box<str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "bound")]
-    origin: Option<Option<Box<str>>>,
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "bound")]
-    peer: Option<Option<IpAddr>>,
-}
-
-/// Bound to nothing is not the same as not bound.
-mod bound {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[expect(clippy::option_option, reason = "serde hands over the field")]
-    pub(super) fn serialize<T: Serialize, S: Serializer>(
-        value: &Option<Option<T>>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        value
-            .as_ref()
-            .and_then(Option::as_ref)
-            .serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Option<T>>, D::Error> {
-        Option::deserialize(deserializer).map(Some)
-    }
-}
-
 /// Whether a path is one that tickets are for.
 fn covers(pattern: &str, path: &str) -> bool {
     let Some(above) = pattern.strip_suffix('*').filter(|it| it.ends_with('/')) else {
@@ -343,9 +307,6 @@ const LONGEST: Duration = Duration::from_secs(30);
 
 /// The length of 128 bits in base64url.
 const LETTERS: usize = 22;
-
-/// Of the record. A machine that runs an older version redeems no ticket that it cannot read.
-const VERSION: u8 = 1;
 
 #[cfg(test)]
 mod tests {

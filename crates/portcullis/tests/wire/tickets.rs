@@ -1,7 +1,8 @@
 //! Tickets: T31. Once, within thirty seconds, for the path and whoever they are bound to; and used
 //! up by whatever goes wrong.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,7 +14,8 @@ use portcullis::carrier::{Authorization, Query};
 use portcullis::testing::{Accepting, TestClient};
 use portcullis::ticket::{Binding, MemoryTickets, Tickets};
 use portcullis::{
-    AuthLayer, GuardedUpgrade, Identity, Profile, StoreError, TicketKey, TicketStore, mint_handler,
+    AuthLayer, Carrier, Credential, GuardedUpgrade, Handshake, Identity, Profile, Scheme,
+    StoreError, TicketKey, TicketStore, Verify, VerifyError, mint_handler,
 };
 
 use crate::site::Over;
@@ -78,6 +80,113 @@ impl TicketStore for Away {
     async fn take(&self, _: TicketKey) -> Result<Option<Vec<u8>>, StoreError> {
         Err(StoreError::Unavailable)
     }
+}
+
+/// A store that somebody else writes to.
+#[derive(Default)]
+struct Public(Mutex<HashMap<TicketKey, Vec<u8>>>);
+
+impl TicketStore for Public {
+    async fn put(&self, key: TicketKey, record: Vec<u8>, _: Duration) -> Result<(), StoreError> {
+        self.0.lock().unwrap().insert(key, record);
+        Ok(())
+    }
+
+    async fn take(&self, key: TicketKey) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.lock().unwrap().remove(&key))
+    }
+}
+
+/// Whoever has the store knows nobody's name, and makes nobody's identity.
+#[tokio::test]
+async fn records_are_sealed_to_their_tickets() {
+    type Change = fn(&[u8], &[u8]) -> Vec<u8>;
+    let changes: [(&str, Change, bool); 5] = [
+        ("nothing", |own, _| own.to_vec(), true),
+        ("that of another ticket", |_, other| other.to_vec(), false),
+        (
+            "a bit",
+            |own, _| [&own[..9], &[own[9] ^ 1], &own[10..]].concat(),
+            false,
+        ),
+        ("an end", |own, _| own[..own.len() - 1].to_vec(), false),
+        ("plain text", |_, _| PLAIN.into(), false),
+    ];
+    let mut table = Table::new();
+    for (name, change, opens) in changes {
+        let store = Arc::new(Public::default());
+        let tickets: Tickets<(), _> = Tickets::new(Arc::clone(&store), ["/ws"]);
+        let mint = async |subject: &str| {
+            let before: Vec<_> = store.0.lock().unwrap().keys().copied().collect();
+            let identity = Identity::new(subject);
+            let ticket = tickets.mint(&identity, Binding::default()).await.unwrap();
+            let records = store.0.lock().unwrap();
+            let (key, record) = records
+                .iter()
+                .find(|(key, _)| !before.contains(key))
+                .unwrap();
+            (ticket, *key, record.clone())
+        };
+        let (ticket, key, own) = mint("alice").await;
+        let (_, _, other) = mint("root").await;
+        for (subject, record) in [("alice", &own), ("root", &other)] {
+            let is_legible = record
+                .windows(subject.len())
+                .any(|it| it == subject.as_bytes());
+            assert!(!is_legible, "{subject}");
+        }
+        store.0.lock().unwrap().insert(key, change(&own, &other));
+        let answer = tickets.verify(&at("/ws", ticket.expose_secret())).await;
+        let subject = answer.map(|identity| identity.subject().to_owned());
+        let expected = match opens {
+            true => Ok("alice".to_owned()),
+            false => Err(VerifyError::Invalid),
+        };
+        table.row(name, format!("{expected:?}"), format!("{subject:?}"));
+    }
+    table.finish();
+}
+
+const PLAIN: &str = r#"{"version":1,"identity":{"subject":"root","scopes":["admin"],"expires_at":null,
+    "issued_at":null,"issuer":null,"audience":null,"token_id":null,"single_use":true,
+    "session_ends_at":null,"claims":null},"paths":["/ws"],"path":null}"#;
+
+/// A ticket of one server opens no socket of another that has the same store.
+#[tokio::test]
+async fn servers_that_share_a_store() {
+    let store = Arc::new(MemoryTickets::new(10));
+    let chat: Tickets<(), _> = Tickets::new(Arc::clone(&store), ["/chat", "/rooms/*"]);
+    let shell: Tickets<(), _> = Tickets::new(Arc::clone(&store), ["/shell", "/rooms/*"]);
+    let mut table = Table::new();
+    for (bound, path, by_chat, by_shell) in [
+        (None, "/chat", true, false),
+        (None, "/shell", false, false),
+        (None, "/rooms/7", true, true),
+        (Some("/chat"), "/chat", true, false),
+        (Some("/rooms/7"), "/rooms/7", true, true),
+        (Some("/rooms/7"), "/rooms/8", false, false),
+        (Some("/rooms/*"), "/rooms/8", false, false),
+    ] {
+        for (server, opens) in [(&chat, by_chat), (&shell, by_shell)] {
+            let binding = Binding {
+                path: bound.map(Into::into),
+                ..Binding::default()
+            };
+            let ticket = chat.mint(&Identity::new("alice"), binding).await.unwrap();
+            let answer = server.verify(&at(path, ticket.expose_secret())).await;
+            table.row((bound, path), opens, answer.is_ok());
+        }
+    }
+    table.finish();
+}
+
+/// A ticket that comes with an upgrade to `path`.
+fn at(path: &str, ticket: &str) -> Credential {
+    let handshake = Handshake {
+        upgrade: true,
+        ..Handshake::new(path)
+    };
+    Credential::new(Carrier::Query, Scheme::Bearer, ticket).presented_with(handshake)
 }
 
 async fn ws(upgrade: GuardedUpgrade) -> Response {
