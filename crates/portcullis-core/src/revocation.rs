@@ -73,7 +73,9 @@ impl Revocation {
 
     /// Only what was issued up to `time`; what is revoked at the moment it is told, unless set.
     ///
-    /// A token names whole seconds, so one of the same second is taken back, too.
+    /// A token names whole seconds, so one of the same second is taken back, too. What an issuer
+    /// whose clock is ahead has dated later is taken back where it was seen up to `time`; to take
+    /// it back everywhere, add the difference.
     #[must_use]
     pub fn issued_before(mut self, time: SystemTime) -> Self {
         self.issued_before = Some(time);
@@ -117,20 +119,19 @@ impl Revocation {
             None => true,
         };
         let in_time = |time: SystemTime| self.issued_before.is_none_or(|limit| time <= limit);
+        // What was there was issued before, whatever the clock of its issuer says.
+        let there = identity.proof().map(|proof| proof.at);
+        let issued = identity
+            .issued_at()
+            .map(|issued| there.map_or(issued, |there| issued.min(there)));
         vouched
             && match &self.revoked {
                 Revoked::Token(id) => identity.token_id() == Some(id),
                 Revoked::Subject(subject) => {
-                    identity.subject() == &**subject && identity.issued_at().is_none_or(in_time)
+                    identity.subject() == &**subject && issued.is_none_or(in_time)
                 }
                 Revoked::Session(_) => false,
-                Revoked::Everything => {
-                    let known_since = || identity.proof().map(|proof| proof.at);
-                    identity
-                        .issued_at()
-                        .or_else(known_since)
-                        .is_some_and(in_time)
-                }
+                Revoked::Everything => issued.or(there).is_some_and(in_time),
             }
     }
 
@@ -163,6 +164,8 @@ mod tests {
             let credential = Credential::bearer("t");
             Identity::new("alice").proven_by(&credential, at(second))
         };
+        // By an issuer whose clock is ahead.
+        let early = |second| issued(second + 20).proven_by(&Credential::bearer("t"), at(second));
         let named = Identity::builder("alice")
             .token_id("t1")
             .issuer("i")
@@ -191,6 +194,21 @@ mod tests {
             (Revocation::subject("alic"), &plain, false),
             (Revocation::subject("alice").issuer("i"), &plain, false),
             (Revocation::session("s"), &plain, false),
+            (
+                Revocation::subject("alice").issued_before(at(9)),
+                &early(9),
+                true,
+            ),
+            (
+                Revocation::subject("alice").issued_before(at(9)),
+                &early(10),
+                false,
+            ),
+            (
+                Revocation::everything().issued_before(at(9)),
+                &early(9),
+                true,
+            ),
             (
                 Revocation::everything().issued_before(at(9)),
                 &issued(9),
