@@ -135,6 +135,28 @@ impl Revocation {
             }
     }
 
+    /// Whether it takes back all that `other` takes back, and for as long. Then nobody has to
+    /// remember `other` beside it.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use portcullis_core::Revocation;
+    ///
+    /// let now = SystemTime::now();
+    /// let revoked = |time| Revocation::subject("alice").issued_before(time);
+    /// assert!(revoked(now).includes(&revoked(now - Duration::from_secs(1))));
+    /// assert!(!revoked(now).includes(&Revocation::subject("alice")));
+    /// ```
+    pub fn includes(&self, other: &Self) -> bool {
+        let reaches = |own: Option<SystemTime>, other: Option<SystemTime>| {
+            own.is_none_or(|own| other.is_some_and(|other| other <= own))
+        };
+        self.revoked == other.revoked
+            && (self.issuer.is_none() || self.issuer == other.issuer)
+            && reaches(self.issued_before, other.issued_before)
+            && reaches(self.until, other.until)
+    }
+
     fn new(revoked: Revoked) -> Self {
         Self {
             revoked,
@@ -237,6 +259,42 @@ mod tests {
                 covered,
                 "{revocation:?} {identity:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_each_includes() {
+        let alice = || Revocation::subject("alice");
+        let rows = [
+            (alice(), alice(), true),
+            (alice(), Revocation::subject("bob"), false),
+            (alice(), Revocation::token("alice"), false),
+            (alice(), alice().issuer("i"), true),
+            (alice().issuer("i"), alice(), false),
+            (alice().issuer("i"), alice().issuer("j"), false),
+            (alice(), alice().issued_before(at(9)), true),
+            (alice().issued_before(at(9)), alice(), false),
+            (
+                alice().issued_before(at(9)),
+                alice().issued_before(at(9)),
+                true,
+            ),
+            (
+                alice().issued_before(at(9)),
+                alice().issued_before(at(10)),
+                false,
+            ),
+            (alice(), alice().until(at(9)), true),
+            (alice().until(at(9)), alice(), false),
+            (alice().until(at(9)), alice().until(at(8)), true),
+            (
+                alice().until(at(9)),
+                alice().until(at(9)).issued_before(at(1)),
+                true,
+            ),
+        ];
+        for (one, other, included) in rows {
+            assert_eq!(one.includes(&other), included, "{one:?} {other:?}");
         }
     }
 }

@@ -70,7 +70,8 @@ impl<K: Clock> RevocationStore for MemoryRevocations<K> {
     async fn revoke(&self, revocation: &Revocation) -> Result<(), StoreError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         self.forget_ended(&mut kept);
-        if !kept.contains(revocation) {
+        if !kept.iter().any(|one| one.includes(revocation)) {
+            kept.retain(|one| !revocation.includes(one));
             kept.push(revocation.clone());
         }
         // Under the lock, so that a follower gets it either with the picture or after it. Without

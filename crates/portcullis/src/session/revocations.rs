@@ -66,7 +66,9 @@ impl Revocations {
             _ => everything,
         };
         list.retain(|one| !has_ended(one, now));
-        if !list.contains(revocation) {
+        if !list.iter().any(|one| one.includes(revocation)) {
+            // Who is revoked with every log-out is revoked once.
+            list.retain(|one| !revocation.includes(one));
             list.push(revocation.clone());
         }
         self.any.store(true, Ordering::SeqCst);
@@ -125,5 +127,23 @@ mod tests {
 
         revocations.add(&Revocation::token("t").until(at(10)), at(30));
         assert!(!revocations.cover(&alice), "it came too late");
+    }
+
+    #[test]
+    fn who_is_revoked_again_and_again_is_kept_once() {
+        let start = SystemTime::UNIX_EPOCH;
+        let at = |second| start + Duration::from_secs(second);
+        let revocations = Revocations::default();
+        let log_out = |second| {
+            Revocation::subject("alice")
+                .issued_before(at(second))
+                .until(at(second + 9))
+        };
+        for second in [1, 2, 3, 3, 2] {
+            revocations.add(&log_out(second), start);
+        }
+        revocations.add(&log_out(1).until(at(99)), start);
+        let kept = read(&revocations.in_force).subjects["alice"].clone();
+        assert_eq!(kept, [log_out(3), log_out(1).until(at(99))]);
     }
 }
