@@ -3,11 +3,30 @@ use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The name of one session: 128 random bits, written as 22 letters of base64url.
 ///
 /// The server tells it to nobody but the client of the session and those who may list sessions. It
 /// is no credential: a renewal needs one besides.
+///
+/// It is written and read as text, in JSON and in addresses, and it is what
+/// [`Revocation::session`](crate::Revocation::session) asks for:
+///
+/// ```
+/// use axum::{extract::{Path, State}, http::StatusCode};
+/// use portcullis::{Revocation, Sessions, session::SessionId};
+///
+/// // DELETE /sessions/{id}
+/// async fn close(State(sessions): State<Sessions>, Path(id): Path<SessionId>) -> StatusCode {
+///     match sessions.revoke(Revocation::session(id)).await {
+///         Ok(_) => StatusCode::NO_CONTENT,
+///         Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+///     }
+/// }
+/// # use axum::{Router, routing::delete};
+/// # let _: Router = Router::new().route("/sessions/{id}", delete(close)).with_state(Sessions::default());
+/// ```
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionId([u8; 16]);
 
@@ -47,6 +66,26 @@ impl FromStr for SessionId {
     }
 }
 
+impl From<SessionId> for Box<str> {
+    fn from(id: SessionId) -> Self {
+        id.to_string().into()
+    }
+}
+
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
 /// A text is not the id of a session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -73,5 +112,21 @@ mod tests {
         for wrong in ["", "a", "AAAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAA!"] {
             assert_eq!(wrong.parse::<SessionId>(), Err(InvalidSessionId), "{wrong}");
         }
+    }
+
+    #[test]
+    fn json_has_it_as_text() -> Result<(), serde_json::Error> {
+        let id = SessionId::random();
+        let json = serde_json::to_string(&id)?;
+        assert_eq!(json, format!("\"{id}\""));
+        assert_eq!(serde_json::from_str::<SessionId>(&json)?, id);
+        let wrong = serde_json::from_str::<SessionId>("\"a\"").unwrap_err();
+        assert!(
+            wrong
+                .to_string()
+                .starts_with("the id of a session is 22 letters"),
+            "{wrong}"
+        );
+        Ok(())
     }
 }
