@@ -35,6 +35,12 @@ use crate::{Credential, Identity};
 /// * *Cannot tell* is [`VerifyError::Unavailable`] and never [`VerifyError::Invalid`]: the first is
 ///   answered with 503 and is not cached.
 /// * It may be cancelled at any await; admission gives up after its time limit.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a verifier",
+    label = "does not implement `Verify`",
+    note = "a verifier is a type that implements `Verify`, or an async closure or function that takes a `Credential` by value and answers `Result<Identity<_>, VerifyError>`",
+    note = "several verifiers are one with `any_of((first, second))`: in a tuple, and with the same claims, which `VerifyExt::map` can give them"
+)]
 pub trait Verify: Send + Sync + 'static {
     /// What an identity holds beside subject, scopes and expiry. `()` is fine.
     type Claims: Send + Sync + 'static;
@@ -133,6 +139,16 @@ impl VerifyError {
     /// Cannot tell at the moment.
     pub const fn unavailable() -> Self {
         Self::Unavailable { retry_after: None }
+    }
+
+    /// The name that logs, metrics and audit records use.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Forbidden => "forbidden",
+            Self::Invalid => "invalid",
+            Self::Unavailable { .. } => "unavailable",
+        }
     }
 }
 

@@ -21,7 +21,9 @@ pub struct SessionInfo<C = ()> {
     /// When it ends unless it is renewed.
     pub deadline: SystemTime,
 
-    /// The client's address, if the server knows it.
+    /// The client's address, if the server knows it: from axum's
+    /// `into_make_service_with_connect_info::<SocketAddr>()`, or from a [`SocketAddr`] that the
+    /// server has put into the request's extensions. Behind a proxy it is the proxy's.
     pub peer: Option<SocketAddr>,
 }
 
@@ -37,6 +39,22 @@ impl<C> Clone for SessionInfo<C> {
 /// Something that happened to a session.
 ///
 /// Every session that was [`Opened`](Self::Opened) is [`Closed`](Self::Closed) once.
+///
+/// ```
+/// use portcullis::session::{SessionEvent, Sessions};
+///
+/// fn record(event: &SessionEvent) {
+///     let Some(session) = event.session() else { return };
+///     let why = match event {
+///         SessionEvent::Closed { cause, .. } => cause.as_str(),
+///         SessionEvent::RenewalRefused { why, .. } => why.as_str(),
+///         _ => "",
+///     };
+///     tracing::info!(id = %session.id, subject = session.identity.subject(), why, "{}", event.as_str());
+/// }
+///
+/// let sessions = Sessions::builder().observe(record).build();
+/// ```
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum SessionEvent<C = ()> {
@@ -70,6 +88,32 @@ pub enum SessionEvent<C = ()> {
     /// The reader of the events was too slow for this many. Only
     /// [`Sessions::events`](super::Sessions::events) says this.
     Missed(u64),
+}
+
+impl<C> SessionEvent<C> {
+    /// The name that logs, metrics and audit records use.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Opened(_) => "opened",
+            Self::Renewed(_) => "renewed",
+            Self::RenewalRefused { .. } => "renewal-refused",
+            Self::Expiring(_) => "expiring",
+            Self::Closed { .. } => "closed",
+            Self::Missed(_) => "missed",
+        }
+    }
+
+    /// The session that it happened to; `None` for [`Missed`](Self::Missed) events.
+    pub const fn session(&self) -> Option<&SessionInfo<C>> {
+        match self {
+            Self::Opened(session)
+            | Self::Renewed(session)
+            | Self::RenewalRefused { session, .. }
+            | Self::Expiring(session)
+            | Self::Closed { session, .. } => Some(session),
+            Self::Missed(_) => None,
+        }
+    }
 }
 
 impl<C> Clone for SessionEvent<C> {

@@ -28,6 +28,21 @@ pub enum RenewError {
     Unverified(VerifyError),
 }
 
+impl RenewError {
+    /// The name that logs, metrics and audit records use. Of an [`Unverified`](Self::Unverified) it
+    /// is the verifier's; see [`VerifyError::as_str`].
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::NotLater => "not-later",
+            Self::OtherAudience => "other-audience",
+            Self::OtherSubject => "other-subject",
+            Self::Revoked => "revoked",
+            Self::Unverified(error) => error.as_str(),
+        }
+    }
+}
+
 impl From<NotRenewed> for RenewError {
     fn from(why: NotRenewed) -> Self {
         match why {
