@@ -24,10 +24,13 @@ pub use self::handlers::{mint_handler, renewal_handler};
 use crate::carrier::remove_parameter;
 use crate::refusal::{Refusal, problem};
 
-/// The client's address, as `into_make_service_with_connect_info` tells it.
+/// The client's address, as `into_make_service_with_connect_info` tells it, or a server of another
+/// kind.
 pub(crate) fn peer_of(extensions: &Extensions) -> Option<SocketAddr> {
-    let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
-    Some(*peer)
+    let told = extensions.get::<ConnectInfo<SocketAddr>>();
+    told.map(|ConnectInfo(peer)| peer)
+        .or_else(|| extensions.get())
+        .copied()
 }
 
 /// The response to a request that was admitted, and for which there is no room.
@@ -70,5 +73,22 @@ pub(crate) fn strip_original_uri(
         *original = after;
     } else if let Some(stripped) = remove_parameter(original, parameter) {
         *original = stripped;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_known_from_axum_or_from_another_server() {
+        let axums = SocketAddr::from(([192, 0, 2, 1], 1));
+        let others = SocketAddr::from(([192, 0, 2, 2], 2));
+        let mut extensions = Extensions::new();
+        assert_eq!(peer_of(&extensions), None);
+        extensions.insert(others);
+        assert_eq!(peer_of(&extensions), Some(others));
+        extensions.insert(ConnectInfo(axums));
+        assert_eq!(peer_of(&extensions), Some(axums));
     }
 }
