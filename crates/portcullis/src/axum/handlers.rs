@@ -68,6 +68,7 @@ where
 /// | status | |
 /// |---|---|
 /// | 400 | the body is something else, or names a path that the tickets are not for |
+/// | 401 | the credential has ended meanwhile |
 /// | 429 | the store is full |
 /// | 503 | the store does not answer |
 pub fn mint_handler<C, T, S>(tickets: &Arc<Tickets<C, T>>) -> impl Handler<(ByRequest,), S>

@@ -60,21 +60,58 @@ use crate::session::{CloseCodes, CloseFrame, RenewError, SessionId};
 ///
 /// A dialect begins a [`Conversation`] with each socket. It does no input or output and asks no
 /// verifier: it is told what the client says, and answers what to do about it.
+///
+/// ```
+/// use portcullis::dialect::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction};
+/// use portcullis::{Carrier, Credential, Scheme};
+///
+/// /// The client says `AUTH <token>`, at first and whenever it likes, and hears `OK` or `ERR`.
+/// #[derive(Debug)]
+/// struct Lines;
+///
+/// struct Line;
+///
+/// impl Dialect for Lines {
+///     fn begin(&self, _admitted: bool) -> Box<dyn Conversation> {
+///         Box::new(Line)
+///     }
+/// }
+///
+/// impl Conversation for Line {
+///     fn hear(&mut self, message: Heard<'_>) -> Reaction {
+///         let Heard::Text(text) = message else { return Next::Pass.into() };
+///         match text.strip_prefix("AUTH ") {
+///             Some(token) => Next::Verify(Credential::new(Carrier::Message, Scheme::Bearer, token)).into(),
+///             None => Next::Pass.into(),
+///         }
+///     }
+///
+///     fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
+///         let reply = if judgement.is_ok() { "OK" } else { "ERR" };
+///         Reaction::from(Next::Wait).reply(reply)
+///     }
+/// }
+/// # let _ = portcullis::AuthLayer::new(portcullis::StaticTokens::new([("a", "b")])?).dialect(Lines);
+/// # Ok::<_, portcullis::verify::StaticTokenError>(())
+/// ```
 pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// Begins with one socket. It is `admitted` if the handshake bore a credential.
     fn begin(&self, admitted: bool) -> Box<dyn Conversation>;
 
-    /// How long a client may take to say who it is; five seconds by default.
+    /// How long a client may take to say who it is, all its attempts together; five seconds by
+    /// default.
     fn time_limit(&self) -> Duration {
         Duration::from_secs(5)
     }
 
-    /// The close codes of its world, if it has any of its own.
+    /// The close codes of its world, if it has any of its own. By default those of the
+    /// [`Profile`](crate::Profile) hold.
     fn close_codes(&self) -> Option<CloseCodes> {
         None
     }
 
-    /// Whether a request without a credential is let in to say who it is in a message.
+    /// Whether a request without a credential is let in to say who it is in a message; it is by
+    /// default. A dialect for renewals alone says no.
     fn admits_pending(&self) -> bool {
         true
     }
@@ -86,10 +123,20 @@ pub trait Conversation: Send {
     fn hear(&mut self, message: Heard<'_>) -> Reaction;
 
     /// The verifier has answered about the credential that [`hear`](Self::hear) asked to
-    /// [verify](Next::Verify). [`Next::Verify`] is no reaction to that.
+    /// [verify](Next::Verify).
+    ///
+    /// | reaction | the first credential is good | it is not | a later one, good or not |
+    /// |---|---|---|---|
+    /// | [`Wait`](Next::Wait) | the handler runs | the client may try again, three times in all | the session goes on |
+    /// | [`Deliver`](Next::Deliver) | … and reads this first | the socket is closed | … and the application reads this next |
+    /// | [`Close`](Next::Close) | the socket is closed | the socket is closed, with this frame | the socket is closed |
+    /// | [`Pass`](Next::Pass) | as `Wait` | the socket is closed, with the code for it | as `Wait` |
+    ///
+    /// [`Verify`](Next::Verify) is no reaction to an answer.
     fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction;
 
-    /// The session ends after this time. What to tell the client, if anything.
+    /// The session ends after this time. What to tell the client, if anything; nothing by default.
+    /// It is asked if there is a [`warn_before`](crate::session::SessionsBuilder::warn_before).
     fn expiring(&mut self, after: Duration) -> Option<String> {
         let _ = after;
         None

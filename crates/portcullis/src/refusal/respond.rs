@@ -25,6 +25,14 @@ use super::{Refusal, RefusalKind};
 /// });
 /// # Ok::<_, portcullis::verify::StaticTokenError>(())
 /// ```
+///
+/// [`Problem`] writes every body that can be made of bytes: `axum::body::Body`, and of
+/// `http-body-util` `Full<Bytes>`, but not `Empty<Bytes>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not write refusals whose body is `{B}`",
+    label = "does not write `{B}`",
+    note = "a responder is a `Fn(&Refusal, &Parts) -> Response<{B}> + Clone`; the one that is there unless another is set writes every body that is `From<Bytes>`, such as `axum::body::Body` and `Full<Bytes>` of `http-body-util`"
+)]
 pub trait Respond<B>: Clone {
     /// The response. Its status should be that of the refusal, or a redirection to a log-in page.
     /// To a `HEAD` it should have no body: around a service that is not a router of axum, nobody

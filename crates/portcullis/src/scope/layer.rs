@@ -51,7 +51,18 @@ impl RequireScopeLayer {
 }
 
 impl<C, R> RequireScopeLayer<C, R> {
-    /// Asks identities with claims of another type than `()`. It has to be the verifier's.
+    /// Asks identities with claims of another type than `()`. It has to be the verifier's: an
+    /// identity with other claims is not found, and everybody gets 401.
+    ///
+    /// ```
+    /// use portcullis::RequireScopeLayer;
+    ///
+    /// struct Member {
+    ///     tenant: u32,
+    /// }
+    ///
+    /// let readers = RequireScopeLayer::all(["chat:read"]).claims::<Member>();
+    /// ```
     pub fn claims<D>(self) -> RequireScopeLayer<D, R> {
         RequireScopeLayer {
             rule: self.rule,

@@ -13,6 +13,9 @@
 //!     └────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
+//! A session whose client leaves, whose handler is done or whose socket never comes is closed at
+//! once. Those who watch are told by [`Changes`] and [`SessionEvent`]; [`CloseCause`] says why.
+//!
 //! The registry owns the socket, and the handler holds a handle to it. At the end the socket is
 //! taken out from under the handler: its reads end, its writes fail, the client gets a close frame
 //! that says why, and the connection is dropped after three seconds if the client does not answer.
