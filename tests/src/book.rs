@@ -29,12 +29,14 @@ book! {
     jupyter: "docs/jupyter.md",
     kubernetes: "docs/kubernetes.md",
     life_of_a_session: "docs/life-of-a-session.md",
+    limits: "docs/limits.md",
     links_and_cookies: "docs/links-and-cookies.md",
     load: "docs/load.md",
     more_than_one_machine: "docs/more-than-one-machine.md",
     order_of_layers: "docs/order-of-layers.md",
     testing: "docs/testing.md",
     threat_model: "docs/threat-model.md",
+    verifiers: "docs/verifiers.md",
     which_carrier: "docs/which-carrier.md",
 }
 

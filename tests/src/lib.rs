@@ -9,6 +9,8 @@ mod browser;
 mod client;
 mod fhir;
 mod jupyter;
+#[cfg(test)]
+mod limits;
 mod page;
 mod peer;
 mod process;
