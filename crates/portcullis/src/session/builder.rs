@@ -10,6 +10,20 @@ use super::registry::Limits;
 use super::{SessionEvent, Sessions};
 
 /// Builds [`Sessions`]; see [`Sessions::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use portcullis::Sessions;
+///
+/// let sessions: Sessions = Sessions::builder()
+///     .max_lifetime(Duration::from_secs(8 * 3600)) // a day unless set
+///     .warn_before(Duration::from_secs(60))        // nobody is warned unless set
+///     .ping_every(Duration::from_secs(30))         // nobody is pinged unless set
+///     .max_sessions_per_subject(20)                // any number unless set
+///     .build();
+/// ```
+///
+/// For claims other than `()`, name the type: `let sessions: Sessions<Member> = …`.
 #[must_use = "nothing is built before `build`"]
 pub struct SessionsBuilder<C = ()> {
     pub(super) settings: Settings<C>,
@@ -92,7 +106,7 @@ impl<C: Send + Sync + 'static> SessionsBuilder<C> {
     ///
     /// # Panics
     ///
-    /// If it is not between 0 and 1.
+    /// If it is below 0, or 1 or above.
     pub fn jitter(mut self, part: f64) -> Self {
         assert!((0.0..1.0).contains(&part), "jitter is a part of a lifetime");
         self.settings.jitter = part;
@@ -110,7 +124,7 @@ impl<C: Send + Sync + 'static> SessionsBuilder<C> {
     /// knows. Not by default, and never about a ticket, which is good for one time.
     ///
     /// It is for verifiers that learn of a log-out and cannot tell; a verifier that decides by the
-    /// token alone says the same again.
+    /// token alone says the same again. Not more often than every 100 milliseconds.
     ///
     /// # Security
     ///
@@ -138,7 +152,7 @@ impl<C: Send + Sync + 'static> SessionsBuilder<C> {
     ///
     /// The sockets of [`GuardedUpgrade`](crate::GuardedUpgrade) are pinged, and those of other crates
     /// if [`Frames::pings`](super::Frames::pings) says how. They are not all pinged at once but
-    /// spread over the time.
+    /// spread over the time. Not more often than every 100 milliseconds.
     pub fn ping_every(mut self, time: Duration) -> Self {
         self.settings.ping = Some(time.max(Duration::from_millis(100)));
         self
@@ -178,8 +192,10 @@ impl<C: Send + Sync + 'static> SessionsBuilder<C> {
     }
 
     /// Calls `observer` with every event, as it happens and without a loss: for audit records and
-    /// metrics. It is called on the path of admission and of closing, so it should be quick and
-    /// must not block.
+    /// metrics. There is one; another call sets another.
+    ///
+    /// It is called on the path of admission and of closing, so it should be quick and must not
+    /// block. If it panics, that event is lost to it, and the session goes its way.
     pub fn observe(mut self, observer: impl Fn(&SessionEvent<C>) + Send + Sync + 'static) -> Self {
         self.settings.observer = Some(Box::new(observer));
         self

@@ -1,5 +1,6 @@
 //! What all handles of one set of sessions share.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
@@ -84,7 +85,9 @@ impl<C> Inner<C> {
         }
         let event = event();
         if let Some(observer) = &self.settings.observer {
-            observer(&event);
+            // It is the application's own, and may be called amid the deadlines of others. What it has
+            // to say about it, the panic hook has said.
+            let _ = catch_unwind(AssertUnwindSafe(|| observer(&event)));
         }
         if read {
             // Nobody listens any more, then.

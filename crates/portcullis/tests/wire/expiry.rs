@@ -83,6 +83,29 @@ async fn whatever_client_and_handler_do() {
     table.finish();
 }
 
+/// An observer is the application's own code. If it panics, nobody's deadline goes with it.
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics() {
+    for over in Over::BOTH {
+        let live = Live::new(|sessions| {
+            sessions
+                .warn_before(10 * SECOND)
+                .observe(|_| panic!("the observer is broken"))
+        });
+        live.grant("t0k", "alice", MINUTE);
+        let mut sockets = Vec::new();
+        for _ in 0..3 {
+            sockets.push(live.open(over, "/echo", "t0k").await);
+        }
+        live.pass(MINUTE).await;
+        for socket in &mut sockets {
+            assert_eq!(end_of(socket).await, EXPIRED, "{over:?}");
+        }
+        settle().await;
+        assert_eq!(live.sessions.len(), 0, "{over:?}");
+    }
+}
+
 /// Until the connection is gone; what the close frame said.
 async fn behave(mut socket: TestSocket, client: Client) -> String {
     match client {
