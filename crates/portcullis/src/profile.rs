@@ -202,8 +202,13 @@ impl Profile {
     }
 
     /// Closes the sockets that it admits with these codes; [`CloseCodes::registered`] unless set.
+    ///
+    /// # Panics
+    ///
+    /// If no close frame may bear one of them; see [`CloseFrame::new`](crate::CloseFrame::new).
     #[must_use]
     pub fn close_codes(mut self, codes: CloseCodes) -> Self {
+        codes.assert_sendable();
         self.codes = codes;
         self
     }

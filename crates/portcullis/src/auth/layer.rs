@@ -216,8 +216,16 @@ impl<V: Verify, R> AuthLayer<V, R> {
     /// An upgrade without a credential is then admitted as *pending*; only
     /// [`GuardedUpgrade`](crate::GuardedUpgrade) can open it. A bad credential in the handshake is
     /// refused as ever.
+    ///
+    /// # Panics
+    ///
+    /// If no close frame may bear one of the codes of the dialect; see
+    /// [`CloseFrame::new`](crate::CloseFrame::new).
     pub fn dialect(mut self, dialect: impl Dialect) -> Self {
         let (pending, codes) = (dialect.admits_pending(), dialect.close_codes());
+        if let Some(codes) = &codes {
+            codes.assert_sendable();
+        }
         self.dialect = Some(Arc::new(dialect));
         self.with(|settings| {
             settings.pending = pending;

@@ -2,6 +2,16 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// What a close frame says (RFC 6455 §5.5.1): a code, and a reason of at most 123 bytes.
+///
+/// Codes of one's own are 4000 to 4999 (§7.4.2).
+///
+/// ```
+/// use portcullis::{CloseFrame, Sessions, session::SessionId};
+///
+/// fn kick(sessions: &Sessions, id: SessionId) -> bool {
+///     sessions.close(id, CloseFrame::new(4000, "the room is closed"))
+/// }
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CloseFrame {
     code: u16,
@@ -16,8 +26,10 @@ impl CloseFrame {
     /// If no frame may bear the code: below 1000, above 4999, or one of 1004, 1005, 1006 and 1015
     /// (RFC 6455 §7.4.2).
     pub fn new(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
-        let sendable = (1000..5000).contains(&code) && !matches!(code, 1004..=1006 | 1015);
-        assert!(sendable, "a close frame cannot bear the code {code}");
+        assert!(
+            is_sendable(code),
+            "a close frame cannot bear the code {code}"
+        );
         let mut reason = reason.into();
         if reason.len() > LONGEST_REASON {
             let end = reason.floor_char_boundary(LONGEST_REASON);
@@ -110,7 +122,16 @@ impl fmt::Display for CloseCause {
 ///
 /// Servers of older protocols close with 1008 (policy violation), which does not tell one of these
 /// from another, or with 4401, 4403 and 4408, which are nobody's outside of one application. A
-/// client that expects them gets them from codes of your own.
+/// client that expects them gets them from codes of your own:
+///
+/// ```
+/// use portcullis::{CloseCodes, Profile};
+///
+/// let mut codes = CloseCodes::registered();
+/// codes.expired = 4401;
+/// codes.revoked = 4403;
+/// let profile = Profile::default().close_codes(codes);
+/// ```
 ///
 /// A shutdown is 1001 in every ecosystem, also where its own servers say 1012 (service restart)
 /// when they are drained: that would promise that this one comes back. Their clients come again
@@ -200,6 +221,35 @@ impl CloseCodes {
         }
     }
 
+    /// That each can be sent. A code that cannot would come to light when a session has to end.
+    pub(crate) fn assert_sendable(&self) {
+        let Self {
+            unauthorized,
+            forbidden,
+            timeout,
+            expired,
+            revoked,
+            unavailable,
+            unresponsive,
+            shutdown,
+        } = *self;
+        for code in [
+            unauthorized,
+            forbidden,
+            timeout,
+            expired,
+            revoked,
+            unavailable,
+            unresponsive,
+            shutdown,
+        ] {
+            assert!(
+                is_sendable(code),
+                "a close frame cannot bear the code {code}"
+            );
+        }
+    }
+
     /// The frame for a cause; `None` where the other side has ended it.
     pub(crate) fn frame(&self, cause: &CloseCause) -> Option<CloseFrame> {
         let (code, reason) = match cause {
@@ -223,12 +273,41 @@ impl Default for CloseCodes {
     }
 }
 
+/// Whether a close frame may bear it (RFC 6455 §7.4).
+fn is_sendable(code: u16) -> bool {
+    (1000..5000).contains(&code) && !matches!(code, 1004..=1006 | 1015)
+}
+
 /// A control frame holds 125 bytes, and the code takes two.
 const LONGEST_REASON: usize = 123;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Profile;
+
+    #[test]
+    fn codes_that_cannot_be_sent_are_refused_when_they_are_set() {
+        let sets: [fn(&mut CloseCodes) -> &mut u16; 8] = [
+            |it| &mut it.unauthorized,
+            |it| &mut it.forbidden,
+            |it| &mut it.timeout,
+            |it| &mut it.expired,
+            |it| &mut it.revoked,
+            |it| &mut it.unavailable,
+            |it| &mut it.unresponsive,
+            |it| &mut it.shutdown,
+        ];
+        for (set, code) in sets
+            .into_iter()
+            .zip([0, 999, 1004, 1005, 1006, 1015, 5000, u16::MAX])
+        {
+            let mut codes = CloseCodes::registered();
+            *set(&mut codes) = code;
+            let setting = std::panic::catch_unwind(|| Profile::default().close_codes(codes));
+            assert!(setting.is_err(), "{code}");
+        }
+    }
 
     #[test]
     fn a_long_reason_is_cut_between_letters() {
