@@ -305,4 +305,12 @@ mod tests {
         };
         assert_eq!(both.challenges().count(), 2);
     }
+
+    #[test]
+    #[should_panic(expected = "a close frame cannot bear the code 1006")]
+    fn a_code_that_cannot_be_sent() {
+        let mut codes = CloseCodes::registered();
+        codes.expired = 1006;
+        let _ = Profile::default().close_codes(codes);
+    }
 }

@@ -284,10 +284,9 @@ const LONGEST_REASON: usize = 123;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Profile;
 
     #[test]
-    fn codes_that_cannot_be_sent_are_refused_when_they_are_set() {
+    fn one_code_that_cannot_be_sent_is_refused() {
         let sets: [fn(&mut CloseCodes) -> &mut u16; 8] = [
             |it| &mut it.unauthorized,
             |it| &mut it.forbidden,
@@ -304,7 +303,7 @@ mod tests {
         {
             let mut codes = CloseCodes::registered();
             *set(&mut codes) = code;
-            let setting = std::panic::catch_unwind(|| Profile::default().close_codes(codes));
+            let setting = std::panic::catch_unwind(|| codes.assert_sendable());
             assert!(setting.is_err(), "{code}");
         }
     }
