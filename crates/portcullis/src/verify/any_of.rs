@@ -2,8 +2,9 @@ use portcullis_core::{Credential, Identity, Verify, VerifyError};
 
 /// Asks several verifiers in order; the first that accepts decides.
 ///
-/// Takes a tuple of one to eight verifiers with the same claims. [`map`](super::VerifyExt::map)
-/// gives them the same claims if they have different ones.
+/// Takes a tuple of one to eight verifiers with the same claims, or a `Vec` of verifiers of one type,
+/// such as one for each issuer of a configuration. [`map`](super::VerifyExt::map) gives them the same
+/// claims if they have different ones. An empty `Vec` accepts nobody.
 ///
 /// ```
 /// use portcullis::{AuthLayer, Credential, Identity, StaticTokens, VerifyError, any_of};
@@ -96,6 +97,39 @@ any_of_tuple!(A B D E F);
 any_of_tuple!(A B D E F G);
 any_of_tuple!(A B D E F G H);
 any_of_tuple!(A B D E F G H I);
+
+impl<V: Verify> Verify for AnyOf<Vec<V>> {
+    type Claims = V::Claims;
+
+    async fn verify(&self, credential: &Credential) -> Result<Identity<V::Claims>, VerifyError> {
+        let mut undecided = VerifyError::Invalid;
+        for verifier in &self.0 {
+            let answer = verifier.verify(credential).await;
+            if let Some(decision) = weigh(answer, &mut undecided) {
+                return decision;
+            }
+        }
+        Err(undecided)
+    }
+
+    fn verify_now(
+        &self,
+        credential: &Credential,
+    ) -> Option<Result<Identity<V::Claims>, VerifyError>> {
+        let mut undecided = VerifyError::Invalid;
+        for verifier in &self.0 {
+            let answer = verifier.verify_now(credential)?;
+            if let Some(decision) = weigh(answer, &mut undecided) {
+                return Some(decision);
+            }
+        }
+        Some(Err(undecided))
+    }
+
+    fn needs_handshake(&self) -> bool {
+        self.0.iter().any(Verify::needs_handshake)
+    }
+}
 
 /// The answer, if it decides. What does not is added to what is `undecided`.
 fn weigh<C>(
@@ -211,23 +245,39 @@ mod tests {
             ([back_in(9), back_in(5), back_in(7)], back_in(5), 3),
             ([UNAVAILABLE, back_in(5), UNAVAILABLE], back_in(5), 3),
         ];
-        let credential = Credential::bearer("t");
         for (answers, expected, asked) in table {
-            let three = answers.map(says);
+            let (three, list) = (answers.map(says), answers.map(says));
             let [a, b, c] = three.clone();
-            let any = any_of((a, b, c));
             let expected = expected.map(str::to_owned);
-
-            let now = any.verify_now(&credential).expect("everybody can tell");
-            assert_eq!(subject(now), expected, "{answers:?}");
-            let total: usize = three.iter().map(Says::asked).sum();
-            assert_eq!(total, *asked, "{answers:?}");
-
-            let later = any.verify(&credential).await;
-            assert_eq!(subject(later), expected, "{answers:?}");
-            let total: usize = three.iter().map(Says::asked).sum();
-            assert_eq!(total, 2 * asked, "{answers:?}");
+            decides(any_of((a, b, c)), &three, &expected, *asked).await;
+            decides(any_of(list.to_vec()), &list, &expected, *asked).await;
         }
+    }
+
+    async fn decides(
+        any: impl Verify<Claims = ()>,
+        three: &[Says; 3],
+        expected: &Result<String, VerifyError>,
+        asked: usize,
+    ) {
+        let credential = Credential::bearer("t");
+        let answers = three.each_ref().map(|it| it.answer);
+        let total = || three.iter().map(Says::asked).sum::<usize>();
+
+        let now = any.verify_now(&credential).expect("everybody can tell");
+        assert_eq!(subject(now), *expected, "{answers:?}");
+        assert_eq!(total(), asked, "{answers:?}");
+
+        let later = any.verify(&credential).await;
+        assert_eq!(subject(later), *expected, "{answers:?}");
+        assert_eq!(total(), 2 * asked, "{answers:?}");
+    }
+
+    #[test]
+    fn an_empty_list_accepts_nobody() {
+        let nobody = any_of(Vec::<Says>::new());
+        let answer = nobody.verify_now(&Credential::bearer("t"));
+        assert_eq!(answer.map(subject), Some(Err(VerifyError::Invalid)));
     }
 
     #[tokio::test]
