@@ -62,6 +62,7 @@ const ROWS: &[Row] = &[
     ("… and how long it may be unable to tell", "5 min", SESSION, "recheck_grace: Duration::from_secs(300),"),
     ("… and how many are asked about at the same time", "64", KEEPER, "AT_ONCE: usize = 64;"),
     ("pings of the server's own", "none", SESSION, "ping: None,"),
+    ("the most often that this and the re-check are done", "every 100 ms", SESSION, "ping = Some(time.max(Duration::from_millis(100)));"),
     ("how soon a jump of the clock is noticed", "1 s", KEEPER, "PIECE: Duration = Duration::from_secs(1);"),
     ("time for the client to answer the close frame", "3 s", "portcullis/src/session/closing.rs", "GRACE: Duration = Duration::from_secs(3);"),
     ("reason of a close frame", "123 bytes", "portcullis/src/session/close.rs", "LONGEST_REASON: usize = 123;"),

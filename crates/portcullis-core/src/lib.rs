@@ -32,6 +32,15 @@
 //! (The example compares with `==` to stay short. A real verifier compares digests in constant
 //! time, as `StaticTokens` of portcullis does.)
 //!
+//! # Features
+//!
+//! | feature | adds | default |
+//! |---|---|---|
+//! | `axum` | [`Identity`] and `Option<Identity>` as extractors | no |
+//! | `serde` | `Serialize` and `Deserialize` for [`Identity`], [`Scopes`] and [`Revocation`] | no |
+//!
+//! portcullis turns on `serde`, and `axum` with its own feature of that name.
+//!
 //! [portcullis]: https://docs.rs/portcullis
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -17,6 +17,33 @@ use crate::Revocation;
 ///   the record. Taking it *is* the redemption.
 /// * A record that is not taken is gone after its lifetime.
 /// * A call ends by itself, with [`StoreError::Unavailable`] if it has to.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::Mutex;
+/// use std::time::{Duration, Instant};
+/// use portcullis_core::{StoreError, TicketKey, TicketStore};
+///
+/// /// Forgets what is redeemed. One for use would forget what is not, too, and be bounded.
+/// #[derive(Default)]
+/// struct Drawer(Mutex<HashMap<TicketKey, (Instant, Vec<u8>)>>);
+///
+/// impl TicketStore for Drawer {
+///     async fn put(&self, key: TicketKey, record: Vec<u8>, lifetime: Duration) -> Result<(), StoreError> {
+///         let mut drawer = self.0.lock().map_err(|_| StoreError::Unavailable)?;
+///         if drawer.contains_key(&key) {
+///             return Err(StoreError::Occupied);
+///         }
+///         drawer.insert(key, (Instant::now() + lifetime, record));
+///         Ok(())
+///     }
+///
+///     async fn take(&self, key: TicketKey) -> Result<Option<Vec<u8>>, StoreError> {
+///         let taken = self.0.lock().map_err(|_| StoreError::Unavailable)?.remove(&key);
+///         Ok(taken.filter(|(end, _)| Instant::now() < *end).map(|(_, record)| record))
+///     }
+/// }
+/// ```
 pub trait TicketStore: Send + Sync + 'static {
     /// Keeps `record` for `lifetime`.
     ///
@@ -70,6 +97,34 @@ impl TicketKey {
 /// * Every follower gets it: at once, or with the next complete picture.
 /// * A connection that says nothing is not taken for one with nothing to say: a follower hears
 ///   [`alive`](Follower::alive) only when the store has just answered.
+///
+/// A table of a database will do, which each machine reads every second:
+///
+/// ```
+/// use portcullis_core::{Follower, Revocation, RevocationStore, StoreError};
+///
+/// # struct Table;
+/// # impl Table {
+/// #     async fn insert(&self, _: &Revocation) -> std::io::Result<()> { Ok(()) }
+/// #     async fn in_force(&self) -> std::io::Result<Vec<Revocation>> { Ok(Vec::new()) }
+/// # }
+/// # async fn a_second() {}
+/// impl RevocationStore for Table {
+///     async fn revoke(&self, revocation: &Revocation) -> Result<(), StoreError> {
+///         self.insert(revocation).await.map_err(|_| StoreError::Unavailable)
+///     }
+///
+///     async fn follow(&self, mut follower: impl Follower) {
+///         loop {
+///             match self.in_force().await {
+///                 Ok(revocations) => follower.synchronized(revocations),
+///                 Err(_) => follower.lost(),
+///             }
+///             a_second().await;
+///         }
+///     }
+/// }
+/// ```
 pub trait RevocationStore: Send + Sync + 'static {
     /// Keeps a revocation and tells it to every follower. It has an end.
     ///

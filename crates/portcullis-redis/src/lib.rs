@@ -54,6 +54,12 @@
 //! Set `maxmemory-policy noeviction`, which is the default, or a `volatile-…` one: with `allkeys-…`
 //! Redis forgets revocations when it is full.
 //!
+//! # Features
+//!
+//! | feature | adds | default |
+//! |---|---|---|
+//! | `tls` | `rediss://` and `rediss+cluster://` URLs, and `RedisBuilder::root_certificate` | no |
+//!
 //! [portcullis]: https://docs.rs/portcullis
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

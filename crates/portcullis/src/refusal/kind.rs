@@ -120,7 +120,7 @@ impl RefusalKind {
             Self::ForeignOrigin => (
                 "foreign-origin",
                 S::FORBIDDEN,
-                "A cookie opens a socket only from an allowed origin.",
+                "This credential is accepted only from an allowed origin.",
             ),
             Self::InsufficientScope => (
                 "insufficient-scope",

@@ -16,7 +16,25 @@ use super::{Change, Changes, CloseCause, CloseFrame, Frames, RenewError, Session
 /// [`GuardedSocket`](crate::GuardedSocket) has one inside. For a socket of another crate take the
 /// session from the request and [`guard`](Self::guard) the socket with it.
 ///
-/// A clone is the same session.
+/// A clone is the same session, for tasks that have no socket:
+///
+/// ```
+/// use axum::response::Response;
+/// use portcullis::GuardedUpgrade;
+///
+/// async fn ws(upgrade: GuardedUpgrade) -> Response {
+///     upgrade.on_upgrade(async move |mut socket| {
+///         let session = socket.session();
+///         tokio::spawn(async move {
+///             let cause = session.closed().await;
+///             tracing::info!(id = %session.id(), %cause, "gone");
+///         });
+///         while let Some(Ok(message)) = socket.recv().await {
+///             let _ = socket.send(message).await;
+///         }
+///     })
+/// }
+/// ```
 pub struct Session<C = ()> {
     entry: Arc<Entry<C>>,
     /// Until the socket has come.

@@ -24,6 +24,25 @@ use super::record::Record;
 ///
 /// A path that ends in `/*` stands for all that is below it: `/rooms/*` for `/rooms/7` and
 /// `/rooms/7/ws`, not for `/rooms`, nor for a path with `.` or `..` in it.
+///
+/// [`mint_handler`](crate::mint_handler) is a route for it. Where a page or a message of yours is to
+/// have the ticket in it, mint one yourself:
+///
+/// ```
+/// use std::sync::Arc;
+/// use axum::{extract::State, http::StatusCode};
+/// use portcullis::{Identity, Tickets, ticket::Binding};
+///
+/// async fn link(State(tickets): State<Arc<Tickets>>, identity: Identity) -> Result<String, StatusCode> {
+///     let room = Binding { path: Some("/rooms/7".into()), ..Binding::default() };
+///     match tickets.mint(&identity, room).await {
+///         Ok(ticket) => Ok(format!("wss://chat.example.com/rooms/7?ticket={}", ticket.expose_secret())),
+///         Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
+///     }
+/// }
+/// # let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(["/rooms/*"]));
+/// # let _: axum::Router = axum::Router::new().route("/", axum::routing::post(link)).with_state(tickets);
+/// ```
 pub struct Tickets<C = (), T = MemoryTickets> {
     store: T,
     paths: Box<[Box<str>]>,
