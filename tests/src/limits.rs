@@ -79,7 +79,7 @@ const ROWS: &[Row] = &[
     ("the message that says it", "16 KiB", DIALECT, "LONGEST_MESSAGE: usize = 16 * 1024;"),
     ("read of the socket until then, in all", "20 KiB", IDENTIFY, "MOST_READ: usize = LONGEST_MESSAGE + 4 * 1024;"),
     ("attempts, where the dialect lets a client try again", "3", IDENTIFY, "MOST_ATTEMPTS: usize = 3;"),
-    ("such sockets", "4,096 in all, 256 of one address", "portcullis/src/dialect/pending.rs", "Self::new(4096, 256)"),
+    ("such sockets", "4,096 in all, 256 of one address, or one IPv6 network of 64 bits", "portcullis/src/dialect/pending.rs", "Self::new(4096, 256)"),
     // tickets
     ("how long a ticket is good for", "30 s, which is also the most", TICKETS, "LONGEST: Duration = Duration::from_secs(30);"),
     ("tickets in memory", "10,000", TICKETS, "MemoryTickets::new(10_000)"),
