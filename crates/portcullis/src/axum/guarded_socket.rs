@@ -58,7 +58,8 @@ impl<C> GuardedSocket<C> {
         self.guarded.identity()
     }
 
-    /// The session: its id, its deadline, and word of its end for tasks that do not read.
+    /// The session: its id, its deadline, and word of its end for tasks that do not read. Its
+    /// [`close`](Session::close) closes the socket with a code of the application's own.
     pub fn session(&self) -> Session<C> {
         self.guarded.session()
     }

@@ -87,6 +87,27 @@ impl<C: Send + Sync + 'static> Session<C> {
     ///
     /// With axum, take `Session<C>` as an argument of the handler.
     ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use hyper::body::Incoming;
+    /// use portcullis::session::{NotOpened, Session};
+    ///
+    /// /// A service of hyper behind an `AuthLayer`.
+    /// async fn ws(mut request: Request<Incoming>) -> http::Result<Response<String>> {
+    ///     let session: Session = match Session::open(request.extensions_mut()) {
+    ///         Ok(session) => session,
+    ///         Err(NotOpened::Refused(refusal)) => {
+    ///             return Response::builder().status(refusal.status()).body(refusal.explain().to_owned());
+    ///         }
+    ///         Err(error) => return Response::builder().status(500).body(error.to_string()),
+    ///     };
+    ///     let socket = hyper::upgrade::on(&mut request);
+    ///     // … answer the handshake, wait for the socket in a task, and guard it with the session.
+    /// #   drop((session, socket));
+    ///     Response::builder().status(101).body(String::new())
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// If no layer has admitted the request, if it has no identity, or if there is no room for
