@@ -329,3 +329,20 @@ impl portcullis::RevocationStore for SilentStore {
         std::future::pending::<()>().await;
     }
 }
+
+/// An issuer whose clock is ahead dates its tokens later than they are. What was there before is
+/// taken back all the same.
+#[tokio::test(start_paused = true)]
+async fn by_a_clock_that_is_ahead() {
+    for over in Over::BOTH {
+        for revocation in [Revocation::subject("alice"), Revocation::everything()] {
+            let live = Live::new(|sessions| sessions);
+            let alice = live.identity("alice", 60 * SECOND).to_builder();
+            let ahead = alice.issued_at(live.clock.now() + 20 * SECOND).build();
+            live.tokens.set("t0k", Ok(ahead));
+            let mut socket = live.open(over, "/asleep", "t0k").await;
+            assert_eq!(live.sessions.revoke(revocation).await.unwrap(), 1);
+            assert_eq!(end_of(&mut socket).await, REVOKED);
+        }
+    }
+}
