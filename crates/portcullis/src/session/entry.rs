@@ -279,16 +279,18 @@ impl<C> Entry<C> {
     /// Nobody holds the session any more, and its socket has never come.
     pub(crate) fn abandon(&self) -> bool {
         let mut life = lock(&self.life);
-        let never_opened = match &life.state {
-            State::Opening => true,
-            State::Closing(_) => !life.has_opened,
-            State::Open | State::Closed(_) => false,
+        let cause = match &life.state {
+            State::Opening => CloseCause::Handler,
+            State::Closing(first) if !life.has_opened => first.clone(),
+            State::Open | State::Closing(_) | State::Closed(_) => return false,
         };
-        if never_opened {
-            life.state = State::Closed(CloseCause::Handler);
-            life.recheck = None;
-        }
-        never_opened
+        life.state = State::Closed(cause);
+        life.recheck = None;
+        // Who watches may hold on to nothing else of it.
+        let watchers = mem::take(&mut life.watchers);
+        drop(life);
+        watchers.into_iter().for_each(Watcher::wake);
+        true
     }
 
     /// Swaps the identity for a later one of the same subject, in one step.
