@@ -6,13 +6,24 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 
-use super::entry::Entry;
+use super::entry::{Entry, Evict};
 use super::inner::Inner;
+use super::{CloseCause, CloseFrame};
 
 /// A socket that was taken out, on its way to its close.
 pub(super) struct Closing<C> {
-    pub(super) entry: Arc<Entry<C>>,
-    pub(super) closing: Pin<Box<dyn Future<Output = ()> + Send>>,
+    entry: Arc<Entry<C>>,
+    closing: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl<C> Closing<C> {
+    /// Takes the socket of a session out.
+    pub(super) fn of(entry: Arc<Entry<C>>, socket: &dyn Evict, cause: &CloseCause) -> Self {
+        let frame = entry.policy.codes.frame(cause);
+        // Only the client's and the handler's own ends have none.
+        let closing = socket.evict(frame.unwrap_or_else(|| CloseFrame::new(1000, "")));
+        Self { entry, closing }
+    }
 }
 
 /// Closes sockets in tasks of a few hundred: one after the other takes seconds for thousands, and a

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use portcullis_core::{Credential, Identity};
 
 use super::close::{CloseCause, CloseFrame};
-use super::sync::{Mutex, lock};
+use super::sync::{Mutex, MutexGuard, lock};
 use super::{Policy, SessionId};
 
 /// One session, as the registry knows it.
@@ -30,8 +30,6 @@ struct Life<C> {
     deadline: u64,
     warned: bool,
     recheck: Option<Box<Recheck>>,
-    socket: Option<Arc<dyn Evict>>,
-    has_opened: bool,
     watchers: Vec<Watcher>,
     renewals: u32,
 }
@@ -63,13 +61,16 @@ pub(crate) enum Changed<C> {
 }
 
 /// Where a session is in its life.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum State {
     /// Admitted; the socket is not there yet.
     Opening,
 
     /// The socket is in its slot.
-    Open,
+    Open(Arc<dyn Evict>),
+
+    /// It has to end. Its socket is not there yet, and closes when it comes.
+    Doomed(CloseCause),
 
     /// It has to end, and the socket is on its way out.
     Closing(CloseCause),
@@ -88,7 +89,7 @@ pub(crate) struct Recheck {
 }
 
 /// A socket that can be taken out of the hands of its handler.
-pub(crate) trait Evict: Send + Sync {
+pub(crate) trait Evict: fmt::Debug + Send + Sync {
     /// Takes the socket out, at once. The future sends the frame, waits for the client to answer
     /// and lets the socket go; dropped, it lets it go without.
     fn evict(&self, frame: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -119,11 +120,24 @@ pub(crate) enum Pulse {
 /// Why a socket is not put under a session's guard.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum NotGuarded {
-    /// The session has to end, for this cause. It has waited for its socket with that.
-    Ending(CloseCause),
+    /// The session had to end, for this cause, and has waited for its socket with that.
+    Doomed(CloseCause),
 
     /// The session has, or has had, a socket: it has one.
     Taken,
+}
+
+/// Whether a session ends here and now, and what is to be done about it.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It does not: it goes on, or it has ended before.
+    Not,
+
+    /// It does, and its socket has not come.
+    Early,
+
+    /// It does, and this is its socket.
+    With(Arc<dyn Evict>),
 }
 
 /// Why an identity does not renew a session.
@@ -155,8 +169,6 @@ impl<C> Entry<C> {
                 deadline,
                 warned: false,
                 recheck,
-                socket: None,
-                has_opened: false,
                 watchers: Vec::new(),
                 renewals: 0,
             }),
@@ -179,117 +191,95 @@ impl<C> Entry<C> {
         look(&lock(&self.life).identity)
     }
 
-    /// The socket is there. What ended the session in the meantime, if something did.
+    /// The socket is there.
     pub(crate) fn open(&self, socket: Arc<dyn Evict>) -> Result<(), NotGuarded> {
         let mut life = lock(&self.life);
         match &life.state {
             State::Opening => {
-                life.state = State::Open;
-                life.socket = Some(socket);
-                life.has_opened = true;
+                life.state = State::Open(socket);
                 Ok(())
             }
-            State::Closing(cause) if life.socket.is_none() && !life.has_opened => {
+            State::Doomed(cause) => {
                 let cause = cause.clone();
-                // It has come, if late: whoever lets go of the session does not free its place.
-                life.socket = Some(socket);
-                life.has_opened = true;
-                Err(NotGuarded::Ending(cause))
+                life.state = State::Closing(cause.clone());
+                Err(NotGuarded::Doomed(cause))
             }
-            State::Open | State::Closing(_) | State::Closed(_) => Err(NotGuarded::Taken),
+            State::Open(_) | State::Closing(_) | State::Closed(_) => Err(NotGuarded::Taken),
         }
     }
 
     /// Its socket, as long as a handler has it.
     pub(crate) fn socket(&self) -> Option<Arc<dyn Evict>> {
-        let life = lock(&self.life);
-        match life.state {
-            State::Open => life.socket.clone(),
-            State::Opening | State::Closing(_) | State::Closed(_) => None,
+        match &lock(&self.life).state {
+            State::Open(socket) => Some(Arc::clone(socket)),
+            State::Opening | State::Doomed(_) | State::Closing(_) | State::Closed(_) => None,
         }
     }
 
-    /// It has to end. The first cause counts; only whoever brings that gets `true`, and the socket,
-    /// if it has come by now.
-    pub(crate) fn end(&self, cause: CloseCause) -> (bool, Option<Arc<dyn Evict>>) {
+    /// It has to end. The first cause counts, and whoever brings that gets the socket.
+    pub(crate) fn end(&self, cause: CloseCause) -> Ended {
         self.end_if(cause, |_| true)
     }
 
     /// The same at the deadline, unless a renewal has moved it in the meantime.
-    pub(crate) fn expire(&self, now: u64) -> (bool, Option<Arc<dyn Evict>>) {
+    pub(crate) fn expire(&self, now: u64) -> Ended {
         self.end_if(CloseCause::Expired, |life| life.deadline <= now)
     }
 
     /// The same for an answer about `credential`, unless the session rests on another one by now.
-    pub(crate) fn disprove(
-        &self,
-        credential: &Credential,
-        cause: CloseCause,
-    ) -> (bool, Option<Arc<dyn Evict>>) {
+    pub(crate) fn disprove(&self, credential: &Credential, cause: CloseCause) -> Ended {
         self.end_if(cause, |life| {
             let recheck = life.recheck.as_deref();
             recheck.is_some_and(|recheck| recheck.credential.is_same_as(credential))
         })
     }
 
-    fn end_if(
-        &self,
-        cause: CloseCause,
-        still: impl FnOnce(&Life<C>) -> bool,
-    ) -> (bool, Option<Arc<dyn Evict>>) {
-        let mut life = lock(&self.life);
+    fn end_if(&self, cause: CloseCause, still: impl FnOnce(&Life<C>) -> bool) -> Ended {
+        let life = lock(&self.life);
         if !still(&life) {
-            return (false, None);
+            return Ended::Not;
         }
-        let socket = match life.state {
-            State::Opening => None,
-            State::Open => life.socket.take(),
-            State::Closing(_) | State::Closed(_) => return (false, None),
+        let ending = match life.state {
+            State::Opening => State::Doomed(cause),
+            State::Open(_) => State::Closing(cause),
+            State::Doomed(_) | State::Closing(_) | State::Closed(_) => return Ended::Not,
         };
-        life.state = State::Closing(cause);
-        life.recheck = None;
-        let watchers = mem::take(&mut life.watchers);
-        drop(life);
-        watchers.into_iter().for_each(Watcher::wake);
-        (true, socket)
+        match turn(life, ending) {
+            State::Open(socket) => Ended::With(socket),
+            _ => Ended::Early,
+        }
     }
 
-    /// The socket is gone. The cause that counts; `None` if that was known.
-    ///
-    /// `cause` is for a session that nobody has ended; what the registry takes out, the registry
-    /// finishes, and it says `None`.
-    pub(crate) fn finish(&self, cause: Option<CloseCause>) -> Option<CloseCause> {
-        let mut life = lock(&self.life);
-        let counts = match (&life.state, cause) {
-            (State::Opening | State::Open, Some(cause)) => cause,
-            (State::Closing(first), None) => first.clone(),
-            _ => return None,
-        };
-        life.state = State::Closed(counts.clone());
-        // The socket may be dropped with it, and a socket's drop is not ours.
-        let socket = life.socket.take();
-        life.recheck = None;
-        let watchers = mem::take(&mut life.watchers);
-        drop(life);
-        drop(socket);
-        watchers.into_iter().for_each(Watcher::wake);
-        Some(counts)
+    /// Its handler has let go of the socket. `false` if the session has ended before.
+    pub(crate) fn leave(&self, cause: CloseCause) -> bool {
+        let life = lock(&self.life);
+        let is_open = matches!(life.state, State::Open(_));
+        if is_open {
+            turn(life, State::Closed(cause));
+        }
+        is_open
     }
 
-    /// Nobody holds the session any more, and its socket has never come.
+    /// Its close is done, or given up. The cause that counts; `None` if nobody is closing it.
+    pub(crate) fn finish(&self) -> Option<CloseCause> {
+        let life = lock(&self.life);
+        let State::Closing(cause) = &life.state else {
+            return None;
+        };
+        let cause = cause.clone();
+        turn(life, State::Closed(cause.clone()));
+        Some(cause)
+    }
+
+    /// Nobody holds the session any more. `false` if its socket has come: then that holds it.
     pub(crate) fn abandon(&self) -> bool {
-        let mut life = lock(&self.life);
+        let life = lock(&self.life);
         let cause = match &life.state {
             State::Opening => CloseCause::Handler,
-            State::Closing(first) if !life.has_opened => first.clone(),
-            State::Open | State::Closing(_) | State::Closed(_) => return false,
+            State::Doomed(cause) => cause.clone(),
+            State::Open(_) | State::Closing(_) | State::Closed(_) => return false,
         };
-        life.state = State::Closed(cause);
-        life.recheck = None;
-        // Who watches may hold on to nothing else of it.
-        let watchers = mem::take(&mut life.watchers);
-        drop(life);
-        watchers.into_iter().for_each(Watcher::wake);
+        turn(life, State::Closed(cause));
         true
     }
 
@@ -301,7 +291,7 @@ impl<C> Entry<C> {
         deadline: impl FnOnce(&Identity<C>) -> u64,
     ) -> Result<u64, NotRenewed> {
         let mut life = lock(&self.life);
-        if !matches!(life.state, State::Opening | State::Open) {
+        if life.state.cause().is_some() {
             return Err(NotRenewed::Ended);
         }
         let present = &life.identity;
@@ -332,7 +322,7 @@ impl<C> Entry<C> {
     /// From now on the session warns of its end. `false` if it has warned or has ended.
     pub(crate) fn warn(&self) -> bool {
         let mut life = lock(&self.life);
-        if life.warned || life.state != State::Open {
+        if life.warned || !matches!(life.state, State::Open(_)) {
             return false;
         }
         life.warned = true;
@@ -361,7 +351,7 @@ impl<C> Entry<C> {
             seen.warned = false;
             return Poll::Ready(Some(Changed::Renewed(life.identity.clone())));
         }
-        if let State::Closing(cause) | State::Closed(cause) = &life.state {
+        if let Some(cause) = life.state.cause() {
             let first = !mem::replace(&mut seen.ended, true);
             return Poll::Ready(first.then(|| Changed::Ended(cause.clone())));
         }
@@ -401,7 +391,7 @@ impl<C> Entry<C> {
     /// When something is to be done for this session next.
     pub(crate) fn next_wake(&self, warning: u64) -> Option<u64> {
         let life = lock(&self.life);
-        if !matches!(life.state, State::Opening | State::Open) {
+        if life.state.cause().is_some() {
             return None;
         }
         let mut next = life.deadline;
@@ -442,6 +432,29 @@ impl<C> Entry<C> {
             }
             (Some(recheck), None) => now < recheck.good_until,
             (None, _) => true,
+        }
+    }
+}
+
+/// Goes on to the end, or nearer to it. The state before it, with the socket if that was open.
+///
+/// Nothing is woken or dropped under the lock.
+fn turn<C>(mut life: MutexGuard<'_, Life<C>>, state: State) -> State {
+    let before = mem::replace(&mut life.state, state);
+    let recheck = life.recheck.take();
+    let watchers = mem::take(&mut life.watchers);
+    drop(life);
+    drop(recheck);
+    watchers.into_iter().for_each(Watcher::wake);
+    before
+}
+
+impl State {
+    /// Why it has to end, if it has.
+    pub(crate) fn cause(&self) -> Option<&CloseCause> {
+        match self {
+            Self::Opening | Self::Open(_) => None,
+            Self::Doomed(cause) | Self::Closing(cause) | Self::Closed(cause) => Some(cause),
         }
     }
 }

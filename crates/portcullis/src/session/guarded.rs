@@ -8,7 +8,7 @@ use futures_core::stream::FusedStream;
 use futures_sink::Sink;
 use portcullis_core::Identity;
 
-use super::entry::{Entry, State};
+use super::entry::Entry;
 use super::slot::Slot;
 use super::{CloseCause, Session};
 
@@ -87,10 +87,9 @@ where
     }
 
     fn ended<E>(&self) -> GuardedError<E> {
-        match self.entry.state() {
-            State::Closing(cause) | State::Closed(cause) => GuardedError::Ended(cause),
-            State::Opening | State::Open => GuardedError::Ended(CloseCause::Handler),
-        }
+        // A second socket of a session that goes on is nobody's, but the handler's who brings it.
+        let cause = self.entry.state().cause().cloned();
+        GuardedError::Ended(cause.unwrap_or(CloseCause::Handler))
     }
 }
 
@@ -179,7 +178,7 @@ where
             true => CloseCause::Client,
             false => CloseCause::Handler,
         };
-        if let Some(cause) = self.entry.finish(Some(cause)) {
+        if self.entry.leave(cause.clone()) {
             drop(self.slot.take());
             self.entry.policy.sessions.forget(&self.entry, &cause);
         }

@@ -6,7 +6,7 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use portcullis_core::{Credential, Identity};
 
-use super::entry::{Entry, Evict, NotGuarded, State};
+use super::entry::{Entry, Evict, NotGuarded};
 use super::guarded::Guarded;
 use super::slot::Slot;
 use super::{Change, Changes, CloseCause, CloseFrame, Frames, RenewError, SessionId, SessionInfo};
@@ -64,31 +64,28 @@ impl<C> Session<C> {
 
     /// Its name.
     pub fn id(&self) -> SessionId {
-        self.entry().id
+        self.entry.id
     }
 
     /// Who it is, as of the last renewal.
     pub fn identity(&self) -> Identity<C> {
-        self.entry().identity()
+        self.entry.identity()
     }
 
     /// What [`Sessions::list`](super::Sessions::list) tells about it.
     pub fn info(&self) -> SessionInfo<C> {
-        self.entry().info()
+        self.entry.info()
     }
 
     /// How long it has until its deadline, by the clock of its [`Sessions`](super::Sessions).
     pub fn expires_in(&self) -> Duration {
-        let now = self.entry().policy.sessions.now_in_milliseconds();
-        Duration::from_millis(self.entry().deadline().saturating_sub(now))
+        let now = self.entry.policy.sessions.now_in_milliseconds();
+        Duration::from_millis(self.entry.deadline().saturating_sub(now))
     }
 
     /// Whether it has ended, and why.
     pub fn ended(&self) -> Option<CloseCause> {
-        match self.entry().state() {
-            State::Opening | State::Open => None,
-            State::Closing(cause) | State::Closed(cause) => Some(cause),
-        }
+        self.entry.state().cause().cloned()
     }
 
     /// Waits for its end, for a task that does not read the socket.
@@ -107,7 +104,7 @@ impl<C> Session<C> {
     /// Tells every change from now on: a renewal, the warning, the end. A warning that was given
     /// before is told if it still holds, and so is the end.
     pub fn changes(&self) -> Changes<C> {
-        Changes::of(Arc::clone(self.entry()))
+        Changes::of(Arc::clone(&self.entry))
     }
 
     /// Closes the socket with this frame, and is done with it.
@@ -115,8 +112,8 @@ impl<C> Session<C> {
     where
         C: Send + Sync + 'static,
     {
-        let sessions = &self.entry().policy.sessions;
-        sessions.end([Arc::clone(self.entry())], &CloseCause::Application(frame));
+        let sessions = &self.entry.policy.sessions;
+        sessions.end([Arc::clone(&self.entry)], &CloseCause::Application(frame));
     }
 
     /// Brings a new credential, which the verifier of the session is asked about.
@@ -128,11 +125,8 @@ impl<C> Session<C> {
     where
         C: Send + Sync + 'static,
     {
-        self.entry()
-            .policy
-            .sessions
-            .renew_entry(self.entry(), credential)
-            .await
+        let sessions = &self.entry.policy.sessions;
+        sessions.renew_entry(&self.entry, credential).await
     }
 
     /// The same, and whose the credential is even if it renews nothing.
@@ -143,8 +137,8 @@ impl<C> Session<C> {
     where
         C: Send + Sync + 'static,
     {
-        let sessions = &self.entry().policy.sessions;
-        sessions.bring(self.entry(), credential).await
+        let sessions = &self.entry.policy.sessions;
+        sessions.bring(&self.entry, credential).await
     }
 
     /// Puts a socket of any WebSocket crate under the guard of this session.
@@ -187,25 +181,16 @@ impl<C> Session<C> {
         C: Send + Sync + 'static,
     {
         let slot = Arc::new(Slot::new(socket, frames));
-        let entry = Arc::clone(self.entry());
-        let evict = Arc::clone(&slot) as Arc<dyn Evict>;
-        let opened = entry.open(evict);
+        let entry = self.entry.clone();
+        let opened = entry.open(Arc::clone(&slot) as Arc<dyn Evict>);
         match &opened {
             Ok(()) => entry.policy.sessions.opened(&entry),
-            Err(NotGuarded::Ending(cause)) => match entry.policy.codes.frame(cause) {
-                Some(frame) => {
-                    let closing = slot.evict(frame);
-                    entry.policy.sessions.close_late(&entry, closing);
-                }
-                None => drop(slot.take()),
-            },
+            Err(NotGuarded::Doomed(cause)) => {
+                entry.policy.sessions.close_late(&entry, &*slot, cause)
+            }
             Err(NotGuarded::Taken) => drop(slot.take()),
         }
         Guarded::new(slot, entry, opened.is_ok())
-    }
-
-    pub(crate) fn entry(&self) -> &Arc<Entry<C>> {
-        &self.entry
     }
 }
 
@@ -228,7 +213,7 @@ impl<C> Clone for Session<C> {
 
 impl<C> fmt::Debug for Session<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Session").field(self.entry()).finish()
+        f.debug_tuple("Session").field(&self.entry).finish()
     }
 }
 

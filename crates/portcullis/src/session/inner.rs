@@ -11,13 +11,13 @@ use tokio::time::Instant;
 
 use super::builder::{ErasedStore, LagPolicy, Settings};
 use super::closing::{Closing, GRACE, close_all};
-use super::entry::{Entry, Evict};
+use super::entry::{Ended, Entry};
 use super::feed::Listen;
 use super::lifetime::{in_milliseconds, milliseconds};
 use super::registry::Registry;
 use super::sync::{Mutex, lock};
 use super::timers::Timers;
-use super::{CloseCause, CloseFrame, SessionEvent, SessionId, keeper};
+use super::{CloseCause, SessionEvent, SessionId, keeper};
 
 pub(super) struct Inner<C> {
     pub(super) registry: Registry<C>,
@@ -37,19 +37,10 @@ pub(super) struct Inner<C> {
     /// Sockets whose client has not said who it is. They are no sessions yet.
     pub(super) unidentified: AtomicUsize,
     pub(super) emptied: Notify,
-    pub(super) counts: Counts,
-}
-
-/// What went through, for who keeps books.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) opened: AtomicUsize,
-    pub(super) closed: AtomicUsize,
 }
 
 impl<C> Inner<C> {
     pub(super) fn forget(&self, entry: &Entry<C>, cause: &CloseCause) {
-        self.counts.closed.fetch_add(1, Ordering::Relaxed);
         // First: whoever waits until all are gone may take the observer down with it.
         self.tell(|| SessionEvent::Closed {
             session: entry.info(),
@@ -73,7 +64,7 @@ impl<C> Inner<C> {
 
     /// The close frame was answered, or the time for it is over.
     pub(super) fn finished(&self, entry: &Entry<C>) {
-        if let Some(cause) = entry.finish(None) {
+        if let Some(cause) = entry.finish() {
             self.forget(entry, &cause);
         }
     }
@@ -142,21 +133,17 @@ impl<C: Send + Sync + 'static> Inner<C> {
         self: &Arc<Self>,
         entries: impl IntoIterator<Item = Arc<Entry<C>>>,
         cause: &CloseCause,
-        end: impl Fn(&Entry<C>) -> (bool, Option<Arc<dyn Evict>>),
+        end: impl Fn(&Entry<C>) -> Ended,
     ) -> usize {
         let mut ended = 0;
         let mut closing = Vec::new();
         for entry in entries {
-            let (ours, socket) = end(&entry);
-            ended += usize::from(ours);
-            let Some(socket) = socket else { continue };
-            let frame = entry.policy.codes.frame(cause);
-            // Only the client's and the handler's own ends have no frame.
-            let frame = frame.unwrap_or_else(|| CloseFrame::new(1000, ""));
-            closing.push(Closing {
-                closing: socket.evict(frame),
-                entry,
-            });
+            match end(&entry) {
+                Ended::Not => continue,
+                Ended::Early => {}
+                Ended::With(socket) => closing.push(Closing::of(entry, &*socket, cause)),
+            }
+            ended += 1;
         }
         close_all(self, closing, self.grace(cause));
         ended

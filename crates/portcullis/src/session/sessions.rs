@@ -1,6 +1,5 @@
 use std::fmt;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,9 +11,9 @@ use tokio::time::Instant;
 
 use super::builder::{ErasedStore, SessionsBuilder};
 use super::closing::{Closing, GRACE, close_all};
-use super::entry::Entry;
+use super::entry::{Entry, Evict};
 use super::feed::Feed;
-use super::inner::{Counts, Inner, Kept};
+use super::inner::{Inner, Kept};
 use super::lifetime::milliseconds;
 use super::registry::{NotRegistered, Registry};
 use super::revocations::Revocations;
@@ -79,7 +78,6 @@ impl<C: Send + Sync + 'static> Sessions<C> {
                 shutdown: tokio::sync::watch::Sender::new(false),
                 unidentified: AtomicUsize::new(0),
                 emptied: Notify::new(),
-                counts: Counts::default(),
             }),
         };
         if has_store {
@@ -276,7 +274,6 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     }
 
     pub(crate) fn opened(&self, entry: &Arc<Entry<C>>) {
-        self.inner.counts.opened.fetch_add(1, Ordering::Relaxed);
         self.inner.tell(|| SessionEvent::Opened(entry.info()));
         // A revocation in between found no socket; `open` has told the guard.
     }
@@ -416,17 +413,13 @@ impl<C> Sessions<C> {
     }
 
     /// A socket that came when its session had ended.
-    pub(crate) fn close_late(
-        &self,
-        entry: &Arc<Entry<C>>,
-        closing: Pin<Box<dyn Future<Output = ()> + Send>>,
-    ) where
+    pub(crate) fn close_late(&self, entry: &Arc<Entry<C>>, socket: &dyn Evict, cause: &CloseCause)
+    where
         C: Send + Sync + 'static,
     {
-        self.inner.counts.opened.fetch_add(1, Ordering::Relaxed);
         self.inner.tell(|| SessionEvent::Opened(entry.info()));
-        let entry = Arc::clone(entry);
-        close_all(&self.inner, vec![Closing { entry, closing }], GRACE);
+        let closing = Closing::of(Arc::clone(entry), socket, cause);
+        close_all(&self.inner, vec![closing], GRACE);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_core::{Credential, Identity};
 
-use super::entry::{Changed, Entry, Evict, NotGuarded, NotRenewed, Pulse, Recheck, State};
+use super::entry::{Changed, Ended, Entry, Evict, NotGuarded, NotRenewed, Pulse, Recheck, State};
 use super::policy::{Answer, Ask};
 use super::{Changes, CloseCause, CloseCodes, CloseFrame, Policy, Sessions};
 
@@ -19,6 +19,7 @@ impl Ask<()> for Nobody {
     }
 }
 
+#[derive(Debug)]
 struct Socket;
 
 impl Evict for Socket {
@@ -40,7 +41,7 @@ const STATES: [&str; 6] = [
     "opening",
     "open",
     "closing",
-    "closing, late",
+    "doomed",
     "closed",
     "abandoned",
 ];
@@ -65,13 +66,13 @@ fn entry_in(state: &str) -> Entry<()> {
         // The socket was taken out by who ended it.
         "closing" => {
             assert!(is_taken());
-            assert!(entry.end(CloseCause::Revoked).1.is_some());
+            assert_eq!(ended(entry.end(CloseCause::Revoked)), "yes, socket");
         }
         // It has to end before its socket has come.
-        "closing, late" => assert!(entry.end(CloseCause::Revoked).0),
+        "doomed" => assert_eq!(ended(entry.end(CloseCause::Revoked)), "yes"),
         "closed" => {
             assert!(is_taken());
-            assert!(entry.finish(Some(CloseCause::Client)).is_some());
+            assert!(entry.leave(CloseCause::Client));
         }
         "abandoned" => assert!(entry.abandon()),
         other => panic!("{other}"),
@@ -86,53 +87,53 @@ type Event = fn(&Entry<()>) -> String;
 #[rustfmt::skip]
 const ROWS: &[(&str, Event, [&str; 6])] = &[
     ("its socket comes", |it| said(&it.open(Arc::new(Socket))),
-        ["ok → open", "taken → open", "taken → closing revoked", "ending revoked → closing revoked", "taken → closed client", "taken → closed handler"]),
-    ("it is ended", |it| ended(it.end(CloseCause::Shutdown)),
-        ["yes → closing shutdown", "yes, socket → closing shutdown", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
-    ("it expires in time", |it| ended(it.expire(100_000)),
-        ["yes → closing expired", "yes, socket → closing expired", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
-    ("it expires too early", |it| ended(it.expire(99_999)),
-        ["no → opening", "no → open", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
-    ("its client is silent", |it| ended(it.end(CloseCause::Unresponsive)),
-        ["yes → closing unresponsive", "yes, socket → closing unresponsive", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
+        ["ok → open", "taken → open", "taken → closing revoked", "doomed revoked → closing revoked", "taken → closed client", "taken → closed handler"]),
+    ("it is ended", |it| ended(it.end(CloseCause::Shutdown)).to_owned(),
+        ["yes → doomed shutdown", "yes, socket → closing shutdown", "no → closing revoked", "no → doomed revoked", "no → closed client", "no → closed handler"]),
+    ("it expires in time", |it| ended(it.expire(100_000)).to_owned(),
+        ["yes → doomed expired", "yes, socket → closing expired", "no → closing revoked", "no → doomed revoked", "no → closed client", "no → closed handler"]),
+    ("it expires too early", |it| ended(it.expire(99_999)).to_owned(),
+        ["no → opening", "no → open", "no → closing revoked", "no → doomed revoked", "no → closed client", "no → closed handler"]),
+    ("its client is silent", |it| ended(it.end(CloseCause::Unresponsive)).to_owned(),
+        ["yes → doomed unresponsive", "yes, socket → closing unresponsive", "no → closing revoked", "no → doomed revoked", "no → closed client", "no → closed handler"]),
     ("its pulse is taken", |it| it.socket().is_some().to_string(),
-        ["false → opening", "true → open", "false → closing revoked", "false → closing revoked", "false → closed client", "false → closed handler"]),
+        ["false → opening", "true → open", "false → closing revoked", "false → doomed revoked", "false → closed client", "false → closed handler"]),
     ("somebody asks what is new", |it| changed(&it.poll_change(&mut it.seen(), Waker::noop())),
-        ["nothing yet → opening", "nothing yet → open", "revoked → closing revoked", "revoked → closing revoked", "client → closed client", "handler → closed handler"]),
-    ("its credential is refused", |it| ended(it.disprove(&Credential::bearer("own"), CloseCause::Refused)),
-        ["yes → closing refused", "yes, socket → closing refused", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
-    ("another credential is refused", |it| ended(it.disprove(&Credential::bearer("old"), CloseCause::Refused)),
-        ["no → opening", "no → open", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
-    ("its handler is done", |it| finished(it.finish(Some(CloseCause::Handler))),
-        ["handler → closed handler", "handler → closed handler", "no → closing revoked", "no → closing revoked", "no → closed client", "no → closed handler"]),
-    ("its close is done", |it| finished(it.finish(None)),
-        ["no → opening", "no → open", "revoked → closed revoked", "revoked → closed revoked", "no → closed client", "no → closed handler"]),
+        ["nothing yet → opening", "nothing yet → open", "revoked → closing revoked", "revoked → doomed revoked", "client → closed client", "handler → closed handler"]),
+    ("its credential is refused", |it| ended(it.disprove(&Credential::bearer("own"), CloseCause::Refused)).to_owned(),
+        ["yes → doomed refused", "yes, socket → closing refused", "no → closing revoked", "no → doomed revoked", "no → closed client", "no → closed handler"]),
+    ("another credential is refused", |it| ended(it.disprove(&Credential::bearer("old"), CloseCause::Refused)).to_owned(),
+        ["no → opening", "no → open", "no → closing revoked", "no → doomed revoked", "no → closed client", "no → closed handler"]),
+    ("its handler is done", |it| it.leave(CloseCause::Handler).to_string(),
+        ["false → opening", "true → closed handler", "false → closing revoked", "false → doomed revoked", "false → closed client", "false → closed handler"]),
+    ("its close is done", |it| finished(it.finish()),
+        ["no → opening", "no → open", "revoked → closed revoked", "no → doomed revoked", "no → closed client", "no → closed handler"]),
     ("nobody holds it", |it| it.abandon().to_string(),
         ["true → closed handler", "false → open", "false → closing revoked", "true → closed revoked", "false → closed client", "false → closed handler"]),
     ("a later credential", |it| renewed(it, alice(200)),
-        ["200000 → opening", "200000 → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+        ["200000 → opening", "200000 → open", "ended → closing revoked", "ended → doomed revoked", "ended → closed client", "ended → closed handler"]),
     ("one without an end", |it| renewed(it, Identity::new("alice")),
-        ["200000 → opening", "200000 → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+        ["200000 → opening", "200000 → open", "ended → closing revoked", "ended → doomed revoked", "ended → closed client", "ended → closed handler"]),
     ("an earlier one", |it| renewed(it, alice(99)),
-        ["not later → opening", "not later → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+        ["not later → opening", "not later → open", "ended → closing revoked", "ended → doomed revoked", "ended → closed client", "ended → closed handler"]),
     ("one that ends with it", |it| renewed(it, alice(100)),
-        ["not later → opening", "not later → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+        ["not later → opening", "not later → open", "ended → closing revoked", "ended → doomed revoked", "ended → closed client", "ended → closed handler"]),
     ("one of another subject", |it| renewed(it, Identity::builder("bob").expires_at(at(200)).build()),
-        ["other subject → opening", "other subject → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+        ["other subject → opening", "other subject → open", "ended → closing revoked", "ended → doomed revoked", "ended → closed client", "ended → closed handler"]),
     ("one of another issuer", |it| renewed(it, Identity::builder("alice").issuer("x").expires_at(at(200)).build()),
-        ["other subject → opening", "other subject → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+        ["other subject → opening", "other subject → open", "ended → closing revoked", "ended → doomed revoked", "ended → closed client", "ended → closed handler"]),
     ("one for another audience", |it| renewed(it, Identity::builder("alice").audience("x").expires_at(at(200)).build()),
-        ["other audience → opening", "other audience → open", "ended → closing revoked", "ended → closing revoked", "ended → closed client", "ended → closed handler"]),
+        ["other audience → opening", "other audience → open", "ended → closing revoked", "ended → doomed revoked", "ended → closed client", "ended → closed handler"]),
     ("the warning", |it| it.warn().to_string(),
-        ["false → opening", "true → open", "false → closing revoked", "false → closing revoked", "false → closed client", "false → closed handler"]),
+        ["false → opening", "true → open", "false → closing revoked", "false → doomed revoked", "false → closed client", "false → closed handler"]),
     ("a second warning", |it| { it.warn(); it.warn().to_string() },
-        ["false → opening", "false → open", "false → closing revoked", "false → closing revoked", "false → closed client", "false → closed handler"]),
+        ["false → opening", "false → open", "false → closing revoked", "false → doomed revoked", "false → closed client", "false → closed handler"]),
     ("its recheck is due", |it| it.recheck_due(50_000, 60_000).is_some().to_string(),
-        ["true → opening", "true → open", "false → closing revoked", "false → closing revoked", "false → closed client", "false → closed handler"]),
+        ["true → opening", "true → open", "false → closing revoked", "false → doomed revoked", "false → closed client", "false → closed handler"]),
     ("its recheck is early", |it| it.recheck_due(49_999, 60_000).is_some().to_string(),
-        ["false → opening", "false → open", "false → closing revoked", "false → closing revoked", "false → closed client", "false → closed handler"]),
+        ["false → opening", "false → open", "false → closing revoked", "false → doomed revoked", "false → closed client", "false → closed handler"]),
     ("what it waits for", |it| format!("{:?}", it.next_wake(10_000)),
-        ["Some(50000) → opening", "Some(50000) → open", "None → closing revoked", "None → closing revoked", "None → closed client", "None → closed handler"]),
+        ["Some(50000) → opening", "Some(50000) → open", "None → closing revoked", "None → doomed revoked", "None → closed client", "None → closed handler"]),
 ];
 
 #[tokio::test]
@@ -144,7 +145,8 @@ async fn every_event_in_every_state() {
             let answer = event(&entry);
             let after = match entry.state() {
                 State::Opening => "opening".to_owned(),
-                State::Open => "open".to_owned(),
+                State::Open(_) => "open".to_owned(),
+                State::Doomed(cause) => format!("doomed {cause}"),
                 State::Closing(cause) => format!("closing {cause}"),
                 State::Closed(cause) => format!("closed {cause}"),
             };
@@ -170,7 +172,7 @@ async fn rechecks() {
     assert!(entry.recheck_answered(&Credential::bearer("old"), 200_000, None));
     entry.renew(alice(300), None, |_| 300_000).unwrap();
     assert!(entry.recheck_answered(&own, 200_000, None));
-    assert!(!entry.disprove(&own, CloseCause::Refused).0);
+    assert_eq!(ended(entry.disprove(&own, CloseCause::Refused)), "no");
 }
 
 /// A renewal warns anew.
@@ -180,7 +182,11 @@ async fn a_renewal_begins_anew() {
     assert!(entry.warn());
     entry.renew(alice(200), None, |_| 200_000).unwrap();
     assert_eq!(entry.deadline(), 200_000);
-    assert!(!entry.expire(100_000).0, "that was the deadline before");
+    assert_eq!(
+        ended(entry.expire(100_000)),
+        "no",
+        "that was the deadline before"
+    );
     assert!(entry.warn());
     assert_eq!(
         entry.next_wake(10_000),
@@ -219,7 +225,7 @@ async fn what_was_not_seen() {
     assert_eq!(next(), "renewed until 600");
     assert_eq!(next(), "revoked");
     assert_eq!(next(), "over");
-    entry.finish(None);
+    entry.finish();
     assert_eq!(next(), "over");
 
     let entry = entry_in("open");
@@ -238,11 +244,13 @@ async fn who_waits() {
             assert!(it.renew(alice(200), None, |_| 200_000).is_ok())
         }),
         ("open", |it| assert!(it.warn())),
-        ("open", |it| assert!(it.end(CloseCause::Revoked).0)),
         ("open", |it| {
-            assert!(it.finish(Some(CloseCause::Client)).is_some())
+            assert_ne!(ended(it.end(CloseCause::Revoked)), "no")
         }),
-        ("opening", |it| assert!(it.end(CloseCause::Revoked).0)),
+        ("open", |it| assert!(it.leave(CloseCause::Client))),
+        ("opening", |it| {
+            assert_ne!(ended(it.end(CloseCause::Revoked)), "no")
+        }),
         ("opening", |it| assert!(it.abandon())),
     ];
     for (state, change) in changes {
@@ -308,13 +316,16 @@ fn said(opened: &Result<(), NotGuarded>) -> String {
     match opened {
         Ok(()) => "ok".to_owned(),
         Err(NotGuarded::Taken) => "taken".to_owned(),
-        Err(NotGuarded::Ending(cause)) => format!("ending {cause}"),
+        Err(NotGuarded::Doomed(cause)) => format!("doomed {cause}"),
     }
 }
 
-fn ended((ours, socket): (bool, Option<Arc<dyn Evict>>)) -> String {
-    let socket = if socket.is_some() { ", socket" } else { "" };
-    format!("{}{socket}", if ours { "yes" } else { "no" })
+fn ended(ended: Ended) -> &'static str {
+    match ended {
+        Ended::Not => "no",
+        Ended::Early => "yes",
+        Ended::With(_) => "yes, socket",
+    }
 }
 
 fn finished(cause: Option<CloseCause>) -> String {

@@ -48,7 +48,7 @@ use std::time::{Duration, SystemTime};
 use portcullis::{Identity, Revocation};
 
 use self::close::{CloseCause, CloseFrame};
-use self::entry::{Changed, Entry, Evict, Pulse, Seen, State};
+use self::entry::{Changed, Ended, Entry, Evict, Pulse, Seen, State};
 pub(crate) use self::id::SessionId;
 use self::registry::{Limits, Registry};
 use self::revocations::Revocations;
@@ -77,6 +77,7 @@ pub(crate) struct Watch {
 }
 
 /// A socket that can be taken.
+#[derive(Debug)]
 struct Socket;
 
 impl Evict for Socket {
@@ -128,16 +129,16 @@ impl House {
         registered.is_ok().then_some(Guest { entry })
     }
 
-    /// The socket of a session comes, unless it has to end.
+    /// The socket of a session comes. If that had to end, its close is done at once.
     pub(crate) fn open(&self, guest: &Guest) {
         if guest.entry.open(Arc::new(Socket)).is_err() {
-            self.finish(guest);
+            self.finish(&guest.entry);
         }
     }
 
     /// The handler is done with it.
     pub(crate) fn leave(&self, guest: &Guest) {
-        if guest.entry.finish(Some(CloseCause::Handler)).is_some() {
+        if guest.entry.leave(CloseCause::Handler) {
             self.registry.release(&guest.entry);
         }
     }
@@ -226,16 +227,15 @@ impl House {
     }
 
     /// The close of a socket that was taken, which is a matter of its own in the library.
-    fn closed(&self, entry: &Arc<Entry<()>>, (ours, socket): &(bool, Option<Arc<dyn Evict>>)) {
-        if *ours && socket.is_some() && entry.finish(None).is_some() {
-            self.registry.release(entry);
+    fn closed(&self, entry: &Entry<()>, ended: &Ended) {
+        if let Ended::With(_) = ended {
+            self.finish(entry);
         }
     }
 
-    /// A late socket is gone, too.
-    pub(crate) fn finish(&self, guest: &Guest) {
-        if guest.entry.finish(None).is_some() {
-            self.registry.release(&guest.entry);
+    fn finish(&self, entry: &Entry<()>) {
+        if entry.finish().is_some() {
+            self.registry.release(entry);
         }
     }
 
@@ -278,15 +278,12 @@ impl Guest {
 
     /// Whether its socket is in a handler's hands.
     pub(crate) fn is_open(&self) -> bool {
-        self.entry.state() == State::Open
+        matches!(self.entry.state(), State::Open(_))
     }
 
     /// Why it has ended, if it has.
     pub(crate) fn cause(&self) -> Option<&'static str> {
-        match self.entry.state() {
-            State::Opening | State::Open => None,
-            State::Closing(cause) | State::Closed(cause) => Some(cause.as_str()),
-        }
+        self.entry.state().cause().map(CloseCause::as_str)
     }
 }
 
