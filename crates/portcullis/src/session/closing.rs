@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 
-use super::entry::{Entry, Evict};
+use super::entry::Entry;
+use super::evict::Evict;
 use super::inner::Inner;
 use super::{CloseCause, CloseFrame};
 

@@ -6,7 +6,8 @@ use futures_core::Stream;
 use futures_sink::Sink;
 use portcullis_core::{Credential, Identity};
 
-use super::entry::{Entry, Evict, NotGuarded};
+use super::entry::{Entry, NotGuarded};
+use super::evict::Evict;
 use super::guarded::Guarded;
 use super::slot::Slot;
 use super::{Change, Changes, CloseCause, CloseFrame, Frames, RenewError, SessionId, SessionInfo};

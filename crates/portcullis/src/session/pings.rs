@@ -8,7 +8,7 @@ use tokio::task::unconstrained;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::CloseCause;
-use super::entry::{Evict, Pulse};
+use super::evict::{Evict, Pulse};
 use super::inner::Inner;
 use super::registry::PARTS;
 

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::builder::{ErasedStore, SessionsBuilder};
 use super::closing::{Closing, GRACE, close_all};
-use super::entry::{Entry, Evict};
+use super::entry::Entry;
+use super::evict::Evict;
 use super::feed::Feed;
 use super::inner::{Inner, Kept};
 use super::lifetime::milliseconds;
@@ -334,7 +335,6 @@ impl<C: Send + Sync + 'static> Sessions<C> {
         let deadline = match renewed {
             Ok(deadline) => deadline,
             Err(why) => {
-                let why = RenewError::from(why);
                 self.refuse_renewal(entry, why);
                 if why == RenewError::OtherSubject {
                     self.end([Arc::clone(entry)], &CloseCause::OtherSubject);
@@ -413,7 +413,7 @@ impl<C> Sessions<C> {
     }
 
     /// A socket that came when its session had ended.
-    pub(crate) fn close_late(&self, entry: &Arc<Entry<C>>, socket: &dyn Evict, cause: &CloseCause)
+    pub(super) fn close_late(&self, entry: &Arc<Entry<C>>, socket: &dyn Evict, cause: &CloseCause)
     where
         C: Send + Sync + 'static,
     {

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_core::{Credential, Identity};
 
-use super::entry::{Changed, Ended, Entry, Evict, NotGuarded, NotRenewed, Pulse, Recheck, State};
+use super::entry::{Changed, Ended, Entry, NotGuarded, Recheck, RenewError, State};
+use super::evict::{Evict, Pulse};
 use super::policy::{Answer, Ask};
 use super::{Changes, CloseCause, CloseCodes, CloseFrame, Policy, Sessions};
 
@@ -335,10 +336,11 @@ fn finished(cause: Option<CloseCause>) -> String {
 fn renewed(entry: &Entry<()>, identity: Identity) -> String {
     match entry.renew(identity, None, |_| 200_000) {
         Ok(deadline) => deadline.to_string(),
-        Err(NotRenewed::Ended) => "ended".to_owned(),
-        Err(NotRenewed::NotLater) => "not later".to_owned(),
-        Err(NotRenewed::OtherAudience) => "other audience".to_owned(),
-        Err(NotRenewed::OtherSubject) => "other subject".to_owned(),
+        Err(RenewError::Ended) => "ended".to_owned(),
+        Err(RenewError::NotLater) => "not later".to_owned(),
+        Err(RenewError::OtherAudience) => "other audience".to_owned(),
+        Err(RenewError::OtherSubject) => "other subject".to_owned(),
+        Err(other) => other.to_string(),
     }
 }
 

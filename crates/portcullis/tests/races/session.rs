@@ -9,8 +9,10 @@
 
 #[path = "../../src/session/close.rs"]
 mod close;
-#[path = "../../src/session/entry.rs"]
+#[path = "../../src/session/entry/mod.rs"]
 mod entry;
+#[path = "../../src/session/evict.rs"]
+mod evict;
 #[path = "../../src/session/id.rs"]
 mod id;
 #[path = "../../src/session/registry.rs"]
@@ -48,7 +50,8 @@ use std::time::{Duration, SystemTime};
 use portcullis::{Identity, Revocation};
 
 use self::close::{CloseCause, CloseFrame};
-use self::entry::{Changed, Ended, Entry, Evict, Pulse, Seen, State};
+use self::entry::{Changed, Ended, Entry, Seen, State};
+use self::evict::{Evict, Pulse};
 pub(crate) use self::id::SessionId;
 use self::registry::{Limits, Registry};
 use self::revocations::Revocations;

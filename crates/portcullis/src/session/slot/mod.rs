@@ -1,3 +1,5 @@
+mod pulse;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::mem;
@@ -9,7 +11,7 @@ use futures_sink::Sink;
 use futures_util::task::noop_waker;
 
 use super::CloseFrame;
-use super::entry::{Evict, Pulse};
+use super::evict::{Evict, Pulse};
 use super::frames::Frames;
 use super::sync::{Mutex, MutexGuard, lock};
 
@@ -19,26 +21,26 @@ use super::sync::{Mutex, MutexGuard, lock};
 /// whatever the handler does. The two wakers are our own, since the socket takes along the ones it
 /// was polled with. Nothing is woken or dropped under the lock.
 pub(super) struct Slot<S: Stream, M> {
-    pub(super) inner: Mutex<Inner<S>>,
-    pub(super) frames: Frames<S, M>,
+    inner: Mutex<Inner<S>>,
+    frames: Frames<S, M>,
 }
 
-pub(super) struct Inner<S: Stream> {
-    pub(super) socket: Option<S>,
+struct Inner<S: Stream> {
+    socket: Option<S>,
     /// What a look at the socket found, for the handler's next one.
-    pub(super) early: Option<Box<S::Item>>,
-    pub(super) reader: Option<Waker>,
-    pub(super) writer: Option<Waker>,
-    pub(super) ended_by_client: bool,
+    early: Option<Box<S::Item>>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    ended_by_client: bool,
     /// Whether the client has said anything since it was asked.
-    pub(super) heard: bool,
+    heard: bool,
     /// Whether it has a ping to answer.
-    pub(super) asked: bool,
+    asked: bool,
 }
 
 /// The two halves of a socket, which may be in different tasks.
 #[derive(Clone, Copy)]
-pub(super) enum Half {
+enum Half {
     Reader,
     Writer,
 }

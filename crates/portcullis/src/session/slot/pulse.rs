@@ -6,10 +6,10 @@ use std::task::{Context, Poll, Waker};
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use super::entry::Pulse;
-use super::frames::{Pings, Sign};
-use super::slot::{Inner, Slot};
-use super::sync::lock;
+use super::{Inner, Slot};
+use crate::session::evict::Pulse;
+use crate::session::frames::{Pings, Sign};
+use crate::session::sync::lock;
 
 impl<S, M> Slot<S, M>
 where
@@ -139,9 +139,9 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
-    use super::super::entry::Evict;
-    use super::super::{CloseFrame, Frames};
     use super::*;
+    use crate::session::evict::Evict;
+    use crate::session::{CloseFrame, Frames};
 
     /// Says what it is told to, and may be asked if it says so.
     #[derive(Default)]
