@@ -1,11 +1,10 @@
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{Clock, Revocation, RevocationStore, StoreError, SystemClock};
+use portcullis_core::{Clock, RevocationStore, SystemClock};
 
-use super::feed::Feed;
+use super::follow::Store;
 use super::registry::Limits;
 use super::{SessionEvent, Sessions};
 
@@ -28,7 +27,7 @@ use super::{SessionEvent, Sessions};
 pub struct SessionsBuilder<C = ()> {
     pub(super) settings: Settings<C>,
     pub(super) limits: Limits,
-    pub(super) store: Option<Box<dyn ErasedStore>>,
+    pub(super) store: Option<Arc<dyn Store<C>>>,
 }
 
 /// What sessions were told once and for all.
@@ -172,7 +171,7 @@ impl<C: Send + Sync + 'static> SessionsBuilder<C> {
 
     /// Shares revocations with other machines through `store`.
     pub fn revocations(mut self, store: impl RevocationStore) -> Self {
-        self.store = Some(Box::new(store));
+        self.store = Some(Arc::new(store));
         self
     }
 
@@ -218,29 +217,6 @@ impl<C> fmt::Debug for SessionsBuilder<C> {
         f.debug_struct("SessionsBuilder")
             .field("limits", &self.limits)
             .finish_non_exhaustive()
-    }
-}
-
-/// A store of revocations without its type.
-pub(super) trait ErasedStore: Send + Sync {
-    fn revoke<'a>(
-        &'a self,
-        revocation: &'a Revocation,
-    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
-
-    fn follow<'a>(&'a self, feed: Feed) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
-}
-
-impl<S: RevocationStore> ErasedStore for S {
-    fn revoke<'a>(
-        &'a self,
-        revocation: &'a Revocation,
-    ) -> Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>> {
-        Box::pin(RevocationStore::revoke(self, revocation))
-    }
-
-    fn follow<'a>(&'a self, feed: Feed) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-        Box::pin(RevocationStore::follow(self, feed))
     }
 }
 

@@ -80,7 +80,7 @@ impl<C> Changes<C> {
                 Changed::Renewed(identity) => Change::Renewed(identity),
                 Changed::Ended(cause) => Change::Ended(cause),
                 Changed::Expiring(deadline) => {
-                    let now = self.entry.policy.sessions.now_in_milliseconds();
+                    let now = self.entry.shared().now_in_milliseconds();
                     Change::Expiring(Duration::from_millis(deadline.saturating_sub(now)))
                 }
             })

@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_core::Identity;
 
+use super::entry::Entry;
 use super::{CloseCause, RenewError, SessionId};
 
 /// What is known of one session.
@@ -25,6 +26,18 @@ pub struct SessionInfo<C = ()> {
     /// `into_make_service_with_connect_info::<SocketAddr>()`, or from a [`SocketAddr`] that the
     /// server has put into the request's extensions. Behind a proxy it is the proxy's.
     pub peer: Option<SocketAddr>,
+}
+
+impl<C> Entry<C> {
+    pub(super) fn info(&self) -> SessionInfo<C> {
+        SessionInfo {
+            id: self.id,
+            identity: self.identity(),
+            since: self.since,
+            deadline: SystemTime::UNIX_EPOCH + Duration::from_millis(self.deadline()),
+            peer: self.peer.as_deref().copied(),
+        }
+    }
 }
 
 impl<C> Clone for SessionInfo<C> {

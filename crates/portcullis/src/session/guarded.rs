@@ -180,7 +180,7 @@ where
         };
         if self.entry.leave(cause.clone()) {
             drop(self.slot.take());
-            self.entry.policy.sessions.forget(&self.entry, &cause);
+            self.entry.shared().forget(&self.entry, &cause);
         }
     }
 }

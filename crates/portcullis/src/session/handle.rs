@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -80,7 +80,7 @@ impl<C> Session<C> {
 
     /// How long it has until its deadline, by the clock of its [`Sessions`](super::Sessions).
     pub fn expires_in(&self) -> Duration {
-        let now = self.entry.policy.sessions.now_in_milliseconds();
+        let now = self.entry.shared().now_in_milliseconds();
         Duration::from_millis(self.entry.deadline().saturating_sub(now))
     }
 
@@ -113,8 +113,8 @@ impl<C> Session<C> {
     where
         C: Send + Sync + 'static,
     {
-        let sessions = &self.entry.policy.sessions;
-        sessions.end([Arc::clone(&self.entry)], &CloseCause::Application(frame));
+        let cause = CloseCause::Application(frame);
+        self.entry.shared().end([Arc::clone(&self.entry)], &cause);
     }
 
     /// Brings a new credential, which the verifier of the session is asked about.
@@ -126,8 +126,7 @@ impl<C> Session<C> {
     where
         C: Send + Sync + 'static,
     {
-        let sessions = &self.entry.policy.sessions;
-        sessions.renew_entry(&self.entry, credential).await
+        self.bring(credential).await.1
     }
 
     /// The same, and whose the credential is even if it renews nothing.
@@ -138,8 +137,7 @@ impl<C> Session<C> {
     where
         C: Send + Sync + 'static,
     {
-        let sessions = &self.entry.policy.sessions;
-        sessions.bring(&self.entry, credential).await
+        self.entry.shared().renew(&self.entry, credential).await
     }
 
     /// Puts a socket of any WebSocket crate under the guard of this session.
@@ -182,13 +180,11 @@ impl<C> Session<C> {
         C: Send + Sync + 'static,
     {
         let slot = Arc::new(Slot::new(socket, frames));
-        let entry = self.entry.clone();
+        let entry = Arc::clone(&self.entry);
         let opened = entry.open(Arc::clone(&slot) as Arc<dyn Evict>);
         match &opened {
-            Ok(()) => entry.policy.sessions.opened(&entry),
-            Err(NotGuarded::Doomed(cause)) => {
-                entry.policy.sessions.close_late(&entry, &*slot, cause)
-            }
+            Ok(()) => entry.shared().opened(&entry),
+            Err(NotGuarded::Doomed(cause)) => entry.shared().close_late(&entry, &*slot, cause),
             Err(NotGuarded::Taken) => drop(slot.take()),
         }
         Guarded::new(slot, entry, opened.is_ok())
@@ -198,7 +194,7 @@ impl<C> Session<C> {
 impl<C> Drop for Held<C> {
     fn drop(&mut self) {
         if self.entry.abandon() {
-            self.entry.policy.sessions.release(&self.entry);
+            self.entry.shared().release(&self.entry);
         }
     }
 }
@@ -215,17 +211,5 @@ impl<C> Clone for Session<C> {
 impl<C> fmt::Debug for Session<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Session").field(&self.entry).finish()
-    }
-}
-
-impl<C> Entry<C> {
-    pub(super) fn info(&self) -> SessionInfo<C> {
-        SessionInfo {
-            id: self.id,
-            identity: self.identity(),
-            since: self.since,
-            deadline: SystemTime::UNIX_EPOCH + Duration::from_millis(self.deadline()),
-            peer: self.peer.as_deref().copied(),
-        }
     }
 }

@@ -1,67 +1,114 @@
-use std::sync::Arc;
+//! The tasks behind the sessions, of which the first keeps their deadlines.
+
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream;
-use portcullis_core::Credential;
+use super::lifetime::in_milliseconds;
+use super::shared::Shared;
+use super::{CloseCause, SessionEvent, pings, recheck};
 
-use super::entry::Entry;
-use super::inner::{Inner, Kept};
-use super::lifetime::milliseconds;
+impl<C: Send + Sync + 'static> Shared<C> {
+    /// Starts the tasks, unless they run. Outside of a runtime there are none yet; the first
+    /// admission is inside of one.
+    pub(super) fn keep(self: &Arc<Self>) {
+        if self.is_kept.load(Ordering::Acquire) {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        if self.is_kept.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let kept = Kept {
+            shared: Arc::downgrade(self),
+        };
+        runtime.spawn(keep(kept));
+        if let Some(every) = self.settings.ping {
+            runtime.spawn(pings::ping(Arc::downgrade(self), every));
+        }
+        if let Some(store) = &self.store {
+            runtime.spawn(store.follow(Arc::downgrade(self)));
+        }
+    }
+
+    /// Does what has come due.
+    fn attend(self: &Arc<Self>) {
+        let settings = &self.settings;
+        let now = self.now_in_milliseconds();
+        let warning = settings.warning_in_milliseconds();
+        let mut expired = Vec::new();
+        let mut rechecks = Vec::new();
+        let due = self.schedule.due(now);
+        for entry in due.into_iter().filter_map(|id| self.registry.find(id)) {
+            let deadline = entry.deadline();
+            if deadline <= now {
+                expired.push(entry);
+                continue;
+            }
+            if warning > 0 && deadline.saturating_sub(warning) <= now && entry.warn() {
+                self.tell(|| SessionEvent::Expiring(entry.info()));
+            }
+            if let Some(credential) = settings
+                .recheck
+                .and_then(|every| entry.recheck_due(now, now + in_milliseconds(every)))
+            {
+                rechecks.push((Arc::clone(&entry), credential));
+            }
+            if let Some(wake) = entry.next_wake(warning) {
+                // A warning that could not be given is not tried again and again.
+                self.schedule
+                    .add(wake.max(now + 1), entry.id, &self.registry);
+            }
+        }
+        self.end_with(expired, &CloseCause::Expired, |entry| entry.expire(now));
+        if !rechecks.is_empty() {
+            tokio::spawn(recheck::recheck(Arc::clone(self), rechecks));
+        }
+        self.registry.revocations.purge(self.now());
+        self.judge_lag();
+    }
+
+    /// How long the keeper may sleep.
+    fn sleep(&self) -> Duration {
+        let next = self.schedule.sleep(self.now_in_milliseconds(), PIECE);
+        next.unwrap_or(match self.store {
+            Some(_) => PIECE,
+            None => IDLE,
+        })
+    }
+}
 
 /// Keeps the deadlines of all sessions, until the last handle is gone.
 ///
 /// Deadlines are times of the wall clock, which may jump, and the machine may sleep; so it never
 /// sleeps for longer than a second while there is something to wait for.
-pub(super) async fn keep<C: Send + Sync + 'static>(kept: Kept<C>) {
-    loop {
-        let Some(inner) = kept.inner.upgrade() else {
-            return;
-        };
-        inner.attend();
-        let wait = wait(&inner);
-        let wake = Arc::clone(&inner.wake);
+async fn keep<C: Send + Sync + 'static>(kept: Kept<C>) {
+    while let Some(shared) = kept.shared.upgrade() {
+        shared.attend();
+        let (sleep, wake) = (shared.sleep(), shared.schedule.wake());
         // Whoever sleeps holds nothing, so that the last handle takes the sessions with it.
-        drop(inner);
+        drop(shared);
         tokio::select! {
             () = wake.notified() => {}
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(sleep) => {}
         }
     }
 }
 
-fn wait<C: Send + Sync + 'static>(inner: &Arc<Inner<C>>) -> Duration {
-    inner.sleeps_until.store(u64::MAX, Ordering::Release);
-    let next = inner.next_timer();
-    let now = milliseconds(inner.settings.clock.now());
-    match next {
-        Some(time) => {
-            let wait = Duration::from_millis(time.saturating_sub(now)).min(PIECE);
-            let until = now.saturating_add(wait.as_millis() as u64);
-            inner.sleeps_until.store(until, Ordering::Release);
-            wait
-        }
-        None if inner.has_store() => PIECE,
-        None => IDLE,
-    }
+/// A task holds on to no session: when all handles are gone, it ends.
+struct Kept<C> {
+    shared: Weak<Shared<C>>,
 }
 
-/// Asks the verifier again about each of them, a few at a time: what is behind a verifier is not
-/// to be stormed.
-pub(super) async fn recheck<C: Send + Sync + 'static>(
-    inner: Arc<Inner<C>>,
-    sessions: Vec<(Arc<Entry<C>>, Credential)>,
-) {
-    stream::iter(sessions)
-        .for_each_concurrent(AT_ONCE, |(entry, credential)| {
-            let inner = Arc::clone(&inner);
-            async move {
-                let answer = entry.policy.verifier.ask(&credential).await;
-                inner.rechecked(&entry, &credential, answer);
-            }
-        })
-        .await;
+/// The runtime of the task may end before the sessions do. The next admission starts another one.
+impl<C> Drop for Kept<C> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.is_kept.store(false, Ordering::Release);
+        }
+    }
 }
 
 /// The longest sleep while a deadline is ahead.
@@ -69,6 +116,3 @@ const PIECE: Duration = Duration::from_secs(1);
 
 /// The longest sleep while there is none.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// How many verifications of open sessions are under way at the same time.
-const AT_ONCE: usize = 64;

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::{Credential, Identity};
+use portcullis_core::Identity;
 
 use super::builder::Settings;
-use super::entry::Recheck;
 
 impl<C> Settings<C> {
     /// When a session ends that has lasted since `since`, in milliseconds since 1970.
@@ -31,26 +30,6 @@ impl<C> Settings<C> {
         }
     }
 
-    pub(super) fn recheck_of(
-        &self,
-        identity: &Identity<C>,
-        credential: Option<Credential>,
-    ) -> Option<Box<Recheck>> {
-        let every = self.recheck?;
-        let credential = credential?;
-        if identity.is_single_use() {
-            return None;
-        }
-        let now = milliseconds(self.clock.now());
-        // Sessions that were opened together do not ask together.
-        let first = in_milliseconds(every.mul_f64(1.0 - random_part() / 5.0));
-        Some(Box::new(Recheck {
-            credential,
-            due: now.saturating_add(first),
-            good_until: now.saturating_add(in_milliseconds(self.recheck_grace)),
-        }))
-    }
-
     pub(super) fn warning_in_milliseconds(&self) -> u64 {
         in_milliseconds(self.warning)
     }
@@ -67,7 +46,7 @@ pub(super) fn in_milliseconds(time: Duration) -> u64 {
 }
 
 /// Between 0 and 1.
-fn random_part() -> f64 {
+pub(super) fn random_part() -> f64 {
     // Spreads load and keeps no secret: without randomness it spreads nothing.
     let random = getrandom::u32().unwrap_or(0);
     f64::from(random) / f64::from(u32::MAX)

@@ -9,23 +9,25 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::CloseCause;
 use super::evict::{Evict, Pulse};
-use super::inner::Inner;
 use super::registry::PARTS;
+use super::shared::Shared;
 
 /// Looks at every socket once in a round, until the last handle is gone. A round is shorter than
 /// the time between two pings by a sixteenth, which is for the clock and for the close.
 ///
 /// Each tick is for a part of the sockets. Whoever is behind never makes up for it: a client has
 /// the time of a whole round for its answer.
-pub(super) async fn ping<C: Send + Sync + 'static>(inner: Weak<Inner<C>>, every: Duration) {
+pub(super) async fn ping<C: Send + Sync + 'static>(shared: Weak<Shared<C>>, every: Duration) {
     let mut ticks = interval(every / TICKS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stuck = Stuck::default();
     for part in (0..PARTS).cycle() {
         ticks.tick().await;
-        let Some(inner) = inner.upgrade() else { return };
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
         // A socket that is polled by a task without budget says that nothing waits.
-        unconstrained(async { inner.look(part, &mut stuck) }).await;
+        unconstrained(async { shared.look(part, &mut stuck) }).await;
     }
 }
 
@@ -33,7 +35,7 @@ pub(super) async fn ping<C: Send + Sync + 'static>(inner: Weak<Inner<C>>, every:
 #[derive(Default)]
 struct Stuck(Vec<(usize, Arc<dyn Evict>)>);
 
-impl<C: Send + Sync + 'static> Inner<C> {
+impl<C: Send + Sync + 'static> Shared<C> {
     fn look(self: &Arc<Self>, part: usize, stuck: &mut Stuck) {
         // Those of the last round are looked at anew.
         stuck

@@ -1,26 +1,21 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_core::Stream;
-use portcullis_core::{Credential, Identity, Revocation, StoreError};
-use tokio::sync::{Notify, broadcast};
-use tokio::time::Instant;
+use portcullis_core::{Credential, Identity, Revocation};
+use tokio::sync::broadcast;
 
-use super::builder::{ErasedStore, SessionsBuilder};
-use super::closing::{Closing, GRACE, close_all};
-use super::entry::Entry;
-use super::evict::Evict;
-use super::feed::Feed;
-use super::inner::{Inner, Kept};
-use super::lifetime::milliseconds;
-use super::registry::{NotRegistered, Registry};
+use super::builder::SessionsBuilder;
+use super::registry::NotRegistered;
 use super::revocations::Revocations;
+use super::shared::Shared;
+#[cfg(feature = "axum")]
+use super::shutdown::Unidentified;
 use super::{
-    CloseCause, CloseFrame, Policy, RenewError, Session, SessionEvent, SessionId, SessionInfo,
-    keeper, pings,
+    CloseCause, CloseFrame, Policy, RenewError, RevokeError, Session, SessionEvent, SessionId,
+    SessionInfo,
 };
 
 /// All sessions that share a fate: the handle to count, list, revoke and close them.
@@ -45,7 +40,7 @@ use super::{
 /// A clone is the same handle. It needs a tokio runtime: one task keeps the deadlines of all
 /// sessions, however many there are.
 pub struct Sessions<C = ()> {
-    inner: Arc<Inner<C>>,
+    pub(super) shared: Arc<Shared<C>>,
 }
 
 impl<C: Send + Sync + 'static> Sessions<C> {
@@ -55,41 +50,16 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     }
 
     pub(super) fn new(builder: SessionsBuilder<C>) -> Self {
-        let SessionsBuilder {
-            settings,
-            limits,
-            store,
-        } = builder;
-        let store: Option<Arc<dyn ErasedStore>> = store.map(Arc::from);
-        let (events, _) = broadcast::channel(EVENTS);
-        let has_store = store.is_some();
-        let sessions = Self {
-            inner: Arc::new(Inner {
-                registry: Registry::new(limits, Arc::new(Revocations::default())),
-                settings,
-                store,
-                timers: Default::default(),
-                sleeps_until: AtomicU64::new(u64::MAX),
-                wake: Arc::default(),
-                is_kept: AtomicBool::new(false),
-                events,
-                started: Instant::now(),
-                heard_at: AtomicU64::new(0),
-                synchronized: tokio::sync::watch::Sender::new(!has_store),
-                shutdown: tokio::sync::watch::Sender::new(false),
-                unidentified: AtomicUsize::new(0),
-                emptied: Notify::new(),
-            }),
-        };
-        if has_store {
-            sessions.keep();
+        let shared = Arc::new(Shared::new(builder));
+        if shared.store.is_some() {
+            shared.keep();
         }
-        sessions
+        Self { shared }
     }
 
     /// How many there are: from the admission until the socket is gone.
     pub fn len(&self) -> usize {
-        self.inner.registry.len()
+        self.shared.registry.len()
     }
 
     /// Whether there is none.
@@ -99,13 +69,13 @@ impl<C: Send + Sync + 'static> Sessions<C> {
 
     /// Every session there is, in no order.
     pub fn list(&self) -> Vec<SessionInfo<C>> {
-        let all = self.inner.registry.all();
+        let all = self.shared.registry.all();
         all.iter().map(|entry| entry.info()).collect()
     }
 
     /// The session of this id, as long as it is open.
     pub fn find(&self, id: SessionId) -> Option<SessionInfo<C>> {
-        self.inner.registry.find(id).map(|entry| entry.info())
+        self.shared.registry.find(id).map(|entry| entry.info())
     }
 
     /// Takes back credentials. Sessions that were opened with them close here before this returns
@@ -120,23 +90,14 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     /// If the store does not acknowledge it. On this machine it is in force all the same; call it
     /// again until the others have it, too.
     pub async fn revoke(&self, revocation: Revocation) -> Result<usize, RevokeError> {
-        let now = self.inner.settings.clock.now();
-        let revocation = self.inner.complete(revocation, now);
-        let closed = self.inner.apply(std::slice::from_ref(&revocation), now);
-        if let Some(store) = &self.inner.store {
-            store
-                .revoke(&revocation)
-                .await
-                .map_err(|store| RevokeError { closed, store })?;
-        }
-        Ok(closed)
+        self.shared.revoke(revocation).await
     }
 
     /// Closes one session of this machine with a frame of the application's own. `false` if there
     /// is none of this id.
     pub fn close(&self, id: SessionId, frame: CloseFrame) -> bool {
-        match self.inner.registry.find(id) {
-            Some(entry) => self.end([entry], &CloseCause::Application(frame)) == 1,
+        match self.shared.registry.find(id) {
+            Some(entry) => self.shared.end([entry], &CloseCause::Application(frame)) == 1,
             None => false,
         }
     }
@@ -152,8 +113,8 @@ impl<C: Send + Sync + 'static> Sessions<C> {
         id: SessionId,
         credential: Credential,
     ) -> Result<Duration, RenewError> {
-        let entry = self.inner.registry.find(id).ok_or(RenewError::Ended)?;
-        self.renew_entry(&entry, credential).await
+        let entry = self.shared.registry.find(id).ok_or(RenewError::Ended)?;
+        self.shared.renew(&entry, credential).await.1
     }
 
     /// The same with an identity that was proven by a request of its own. Its credential is not
@@ -174,15 +135,15 @@ impl<C: Send + Sync + 'static> Sessions<C> {
         identity: Identity<C>,
         credential: Option<Credential>,
     ) -> Result<Duration, RenewError> {
-        let entry = self.inner.registry.find(id).ok_or(RenewError::Ended)?;
-        self.adopt(&entry, identity, credential)
+        let entry = self.shared.registry.find(id).ok_or(RenewError::Ended)?;
+        self.shared.adopt(&entry, identity, credential)
     }
 
     /// What happens from now on. A reader that falls more than 1,024 events behind is told how many
     /// it has [missed](SessionEvent::Missed);
     /// [`observe`](SessionsBuilder::observe) misses none.
     pub fn events(&self) -> impl Stream<Item = SessionEvent<C>> + Send + use<C> {
-        let receiver = self.inner.events.subscribe();
+        let receiver = self.shared.events.subscribe();
         futures_util::stream::unfold(receiver, async |mut receiver| {
             let event = match receiver.recv().await {
                 Ok(event) => event,
@@ -200,46 +161,15 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     /// It waits for three seconds for clients that do not answer the close, so a limit of five is
     /// a good one.
     pub async fn shutdown(&self, limit: Duration) -> usize {
-        self.inner.registry.shut();
-        self.inner.shutdown.send_replace(true);
-        self.end(self.inner.registry.all(), &CloseCause::Shutdown);
-        let left = || self.len() + self.inner.unidentified.load(Ordering::SeqCst);
-        let empty = async {
-            loop {
-                let emptied = self.inner.emptied.notified();
-                if left() == 0 {
-                    return;
-                }
-                emptied.await;
-            }
-        };
-        let _ = tokio::time::timeout(limit, empty).await;
-        left()
-    }
-
-    /// Waits until nobody is let in any more.
-    #[cfg(feature = "axum")]
-    pub(crate) async fn is_shut(&self) {
-        let mut shutdown = self.inner.shutdown.subscribe();
-        // The sender is in `inner`, which we hold.
-        let _ = shutdown.wait_for(|shut| *shut).await;
-    }
-
-    /// Counts a socket whose client has yet to say who it is, until the guard is dropped.
-    #[cfg(feature = "axum")]
-    pub(crate) fn unidentified(&self) -> Unidentified<C> {
-        self.inner.unidentified.fetch_add(1, Ordering::SeqCst);
-        Unidentified {
-            inner: Arc::clone(&self.inner),
-        }
+        self.shared.shutdown(limit).await
     }
 
     /// Waits until the store of revocations has told everything for the first time, for a server
     /// that does not want to let anybody in before. At once without a store.
     pub async fn synchronized(&self) {
-        let mut synchronized = self.inner.synchronized.subscribe();
-        // The sender is in `inner`, which we hold.
-        let _ = synchronized.wait_for(|done| *done).await;
+        if let Some(store) = &self.shared.store {
+            store.synchronized().await;
+        }
     }
 
     /// Registers an admitted request.
@@ -250,197 +180,37 @@ impl<C: Send + Sync + 'static> Sessions<C> {
         credential: Option<Credential>,
         peer: Option<SocketAddr>,
     ) -> Result<Session<C>, NotRegistered> {
-        self.keep();
-        let inner = &self.inner;
-        let since = inner.settings.clock.now();
-        let deadline = inner.settings.deadline(&identity, since, since);
-        let recheck = inner.settings.recheck_of(&identity, credential);
-        let entry = Arc::new(Entry::new(
-            Arc::clone(policy),
-            identity,
-            recheck,
-            since,
-            deadline,
-            peer,
-        ));
-        if let Err(why) = inner.registry.register(&entry) {
-            // A shutdown may have counted it, and waits.
-            inner.emptied.notify_waiters();
-            return Err(why);
-        }
-        if let Some(wake) = entry.next_wake(inner.settings.warning_in_milliseconds()) {
-            inner.schedule(wake, entry.id);
-        }
+        self.shared.keep();
+        let entry = self.shared.admit(policy, identity, credential, peer)?;
         Ok(Session::admitted(entry))
-    }
-
-    pub(crate) fn opened(&self, entry: &Arc<Entry<C>>) {
-        self.inner.tell(|| SessionEvent::Opened(entry.info()));
-        // A revocation in between found no socket; `open` has told the guard.
     }
 
     /// Whether sessions ask the verifier again, and so need the credential.
     pub(crate) fn needs_credential(&self) -> bool {
-        self.inner.settings.recheck.is_some()
+        self.shared.settings.recheck.is_some()
     }
 
     pub(crate) fn revocations(&self) -> Arc<Revocations> {
-        Arc::clone(&self.inner.registry.revocations)
+        Arc::clone(&self.shared.registry.revocations)
     }
 
-    pub(crate) async fn renew_entry(
-        &self,
-        entry: &Arc<Entry<C>>,
-        credential: Credential,
-    ) -> Result<Duration, RenewError> {
-        self.bring(entry, credential).await.1
+    /// Waits until nobody is let in any more.
+    #[cfg(feature = "axum")]
+    pub(crate) async fn is_shut(&self) {
+        self.shared.is_shut().await;
     }
 
-    /// Renews a session, and tells whose the credential is, even if it renews nothing.
-    pub(crate) async fn bring(
-        &self,
-        entry: &Arc<Entry<C>>,
-        credential: Credential,
-    ) -> (Option<Identity<C>>, Result<Duration, RenewError>) {
-        match entry.policy.verifier.ask(&credential).await {
-            Ok(identity) => {
-                let renewed = self.adopt(entry, identity.clone(), Some(credential));
-                (Some(identity), renewed)
-            }
-            Err(error) => {
-                let why = RenewError::Unverified(error);
-                self.refuse_renewal(entry, why);
-                (None, Err(why))
-            }
-        }
-    }
-
-    fn adopt(
-        &self,
-        entry: &Arc<Entry<C>>,
-        identity: Identity<C>,
-        credential: Option<Credential>,
-    ) -> Result<Duration, RenewError> {
-        let inner = &self.inner;
-        let now = inner.settings.clock.now();
-        if inner.registry.revocations.cover(&identity) {
-            self.refuse_renewal(entry, RenewError::Revoked);
-            return Err(RenewError::Revoked);
-        }
-        let since = entry.since;
-        let recheck = inner.settings.recheck_of(&identity, credential);
-        let renewed = entry.renew(identity, recheck, |identity| {
-            inner.settings.deadline(identity, since, now)
-        });
-        let deadline = match renewed {
-            Ok(deadline) => deadline,
-            Err(why) => {
-                self.refuse_renewal(entry, why);
-                if why == RenewError::OtherSubject {
-                    self.end([Arc::clone(entry)], &CloseCause::OtherSubject);
-                }
-                return Err(why);
-            }
-        };
-        // It may have been revoked since it was looked at; who revoked it has looked already.
-        if entry.with_identity(|identity| inner.registry.revocations.cover(identity)) {
-            self.end([Arc::clone(entry)], &CloseCause::Revoked);
-            return Err(RenewError::Revoked);
-        }
-        if let Some(wake) = entry.next_wake(inner.settings.warning_in_milliseconds()) {
-            inner.schedule(wake, entry.id);
-        }
-        inner.tell(|| SessionEvent::Renewed(entry.info()));
-        Ok(Duration::from_millis(
-            deadline.saturating_sub(milliseconds(now)),
-        ))
-    }
-
-    fn refuse_renewal(&self, entry: &Arc<Entry<C>>, why: RenewError) {
-        self.inner.tell(|| SessionEvent::RenewalRefused {
-            session: entry.info(),
-            why,
-        });
-    }
-
-    /// Ends these sessions; how many of them were open until now.
-    pub(crate) fn end(
-        &self,
-        entries: impl IntoIterator<Item = Arc<Entry<C>>>,
-        cause: &CloseCause,
-    ) -> usize {
-        self.inner.end(entries, cause)
-    }
-
-    /// Starts the task that keeps the deadlines, unless it runs. Outside of a runtime there is none
-    /// yet; the first admission is inside of one.
-    fn keep(&self) {
-        if self.inner.is_kept.load(Ordering::Acquire) {
-            return;
-        }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        if self.inner.is_kept.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let kept = Kept {
-            inner: Arc::downgrade(&self.inner),
-        };
-        runtime.spawn(keeper::keep(kept));
-        if let Some(every) = self.inner.settings.ping {
-            runtime.spawn(pings::ping(Arc::downgrade(&self.inner), every));
-        }
-        if let Some(store) = self.inner.store.clone() {
-            let listener = Box::new(Arc::downgrade(&self.inner));
-            runtime.spawn(async move { store.follow(Feed { listener }).await });
-        }
-    }
-}
-
-impl<C> Sessions<C> {
-    /// The socket is gone.
-    pub(crate) fn forget(&self, entry: &Entry<C>, cause: &CloseCause) {
-        self.inner.forget(entry, cause);
-    }
-
-    pub(crate) fn release(&self, entry: &Entry<C>) {
-        self.inner.release(entry);
-    }
-
-    pub(crate) fn now_in_milliseconds(&self) -> u64 {
-        milliseconds(self.inner.settings.clock.now())
-    }
-
-    /// A socket that came when its session had ended.
-    pub(super) fn close_late(&self, entry: &Arc<Entry<C>>, socket: &dyn Evict, cause: &CloseCause)
-    where
-        C: Send + Sync + 'static,
-    {
-        self.inner.tell(|| SessionEvent::Opened(entry.info()));
-        let closing = Closing::of(Arc::clone(entry), socket, cause);
-        close_all(&self.inner, vec![closing], GRACE);
-    }
-}
-
-/// A socket without a session, which a shutdown waits for all the same.
-#[cfg(feature = "axum")]
-pub(crate) struct Unidentified<C> {
-    inner: Arc<Inner<C>>,
-}
-
-#[cfg(feature = "axum")]
-impl<C> Drop for Unidentified<C> {
-    fn drop(&mut self) {
-        self.inner.unidentified.fetch_sub(1, Ordering::SeqCst);
-        self.inner.emptied.notify_waiters();
+    /// Counts a socket whose client has yet to say who it is, until the guard is dropped.
+    #[cfg(feature = "axum")]
+    pub(crate) fn unidentified(&self) -> Unidentified<C> {
+        self.shared.unidentified()
     }
 }
 
 impl<C> Clone for Sessions<C> {
     fn clone(&self) -> Self {
         Self {
-            inner: Arc::clone(&self.inner),
+            shared: Arc::clone(&self.shared),
         }
     }
 }
@@ -454,33 +224,7 @@ impl<C: Send + Sync + 'static> Default for Sessions<C> {
 impl<C> fmt::Debug for Sessions<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions")
-            .field("len", &self.inner.registry.len())
+            .field("len", &self.shared.registry.len())
             .finish_non_exhaustive()
     }
 }
-
-/// The store did not acknowledge a revocation.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct RevokeError {
-    /// How many sessions it has closed on this machine, where it is in force all the same.
-    pub closed: usize,
-
-    /// What the store says.
-    pub store: StoreError,
-}
-
-impl fmt::Display for RevokeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "other machines may not know of the revocation: {}",
-            self.store
-        )
-    }
-}
-
-impl std::error::Error for RevokeError {}
-
-/// How far behind a reader of events may be.
-const EVENTS: usize = 1024;

@@ -1,0 +1,148 @@
+//! What all handles of one set of sessions share.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::SystemTime;
+
+use portcullis_core::{Credential, Identity};
+use tokio::sync::{Notify, broadcast, watch};
+
+use super::builder::{SessionsBuilder, Settings};
+use super::entry::Entry;
+use super::follow::Followed;
+use super::lifetime::milliseconds;
+use super::registry::{NotRegistered, Registry};
+use super::revocations::Revocations;
+use super::schedule::Schedule;
+use super::{CloseCause, Policy, SessionEvent};
+
+pub(super) struct Shared<C> {
+    pub(super) settings: Settings<C>,
+    pub(super) registry: Registry<C>,
+    pub(super) schedule: Schedule,
+    pub(super) is_kept: AtomicBool,
+    pub(super) store: Option<Followed<C>>,
+    pub(super) events: broadcast::Sender<SessionEvent<C>>,
+    pub(super) shutdown: watch::Sender<bool>,
+    /// Sockets whose client has not said who it is. They are no sessions yet.
+    pub(super) unidentified: AtomicUsize,
+    /// The last session may be gone, or the last of those.
+    pub(super) emptied: Notify,
+}
+
+impl<C> Shared<C> {
+    pub(super) fn new(builder: SessionsBuilder<C>) -> Self {
+        let SessionsBuilder {
+            settings,
+            limits,
+            store,
+        } = builder;
+        Self {
+            settings,
+            registry: Registry::new(limits, Arc::new(Revocations::default())),
+            schedule: Schedule::default(),
+            is_kept: AtomicBool::new(false),
+            store: store.map(Followed::new),
+            events: broadcast::Sender::new(EVENTS),
+            shutdown: watch::Sender::new(false),
+            unidentified: AtomicUsize::new(0),
+            emptied: Notify::new(),
+        }
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.settings.clock.now()
+    }
+
+    pub(super) fn now_in_milliseconds(&self) -> u64 {
+        milliseconds(self.now())
+    }
+
+    /// Registers an admitted request.
+    pub(super) fn admit(
+        &self,
+        policy: &Arc<Policy<C>>,
+        identity: Identity<C>,
+        credential: Option<Credential>,
+        peer: Option<SocketAddr>,
+    ) -> Result<Arc<Entry<C>>, NotRegistered> {
+        let since = self.now();
+        let deadline = self.settings.deadline(&identity, since, since);
+        let recheck = self.settings.recheck_of(&identity, credential);
+        let entry = Arc::new(Entry::new(
+            Arc::clone(policy),
+            identity,
+            recheck,
+            since,
+            deadline,
+            peer,
+        ));
+        if let Err(why) = self.registry.register(&entry) {
+            // A shutdown may have counted it, and waits.
+            self.emptied.notify_waiters();
+            return Err(why);
+        }
+        self.schedule(&entry);
+        Ok(entry)
+    }
+
+    /// Sees to it that the keeper attends to a session when something is to be done for it.
+    pub(super) fn schedule(&self, entry: &Entry<C>) {
+        if let Some(wake) = entry.next_wake(self.settings.warning_in_milliseconds()) {
+            self.schedule.add(wake, entry.id, &self.registry);
+        }
+    }
+
+    /// The socket of a session has come. If that had to end by now, `open` has told the guard.
+    pub(super) fn opened(&self, entry: &Entry<C>) {
+        self.tell(|| SessionEvent::Opened(entry.info()));
+    }
+
+    /// The socket of a session is gone.
+    pub(super) fn forget(&self, entry: &Entry<C>, cause: &CloseCause) {
+        // First: whoever waits until all are gone may take the observer down with it.
+        self.tell(|| SessionEvent::Closed {
+            session: entry.info(),
+            cause: cause.clone(),
+            lasted: self.now().duration_since(entry.since).unwrap_or_default(),
+        });
+        self.release(entry);
+    }
+
+    /// The place of a session is free.
+    pub(super) fn release(&self, entry: &Entry<C>) {
+        self.registry.release(entry);
+        if self.registry.len() == 0 {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    pub(super) fn tell(&self, event: impl FnOnce() -> SessionEvent<C>) {
+        let read = self.events.receiver_count() > 0;
+        if !read && self.settings.observer.is_none() {
+            return;
+        }
+        let event = event();
+        if let Some(observer) = &self.settings.observer {
+            // It is the application's own, and may be called amid the deadlines of others. What it has
+            // to say about it, the panic hook has said.
+            let _ = catch_unwind(AssertUnwindSafe(|| observer(&event)));
+        }
+        if read {
+            // Nobody listens any more, then.
+            let _ = self.events.send(event);
+        }
+    }
+}
+
+impl<C> Entry<C> {
+    /// What it shares with the other sessions.
+    pub(super) fn shared(&self) -> &Arc<Shared<C>> {
+        &self.policy.sessions.shared
+    }
+}
+
+/// How far behind a reader of events may be.
+const EVENTS: usize = 1024;
