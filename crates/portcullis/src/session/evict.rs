@@ -31,3 +31,23 @@ pub(super) enum Pulse {
     /// The client has gone, and nobody has noticed.
     Gone,
 }
+
+/// A socket that does as it is told, for tests.
+#[cfg(test)]
+#[derive(Debug)]
+pub(super) struct Idle;
+
+#[cfg(test)]
+impl Evict for Idle {
+    fn evict(&self, _: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn look(&self) -> Pulse {
+        Pulse::Fine
+    }
+
+    fn flush(&self) -> bool {
+        true
+    }
+}

@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::lifetime::in_milliseconds;
 use super::shared::Shared;
 use super::{CloseCause, SessionEvent, pings, recheck};
@@ -21,16 +23,15 @@ impl<C: Send + Sync + 'static> Shared<C> {
         if self.is_kept.swap(true, Ordering::AcqRel) {
             return;
         }
-        let kept = Kept {
-            shared: Arc::downgrade(self),
-        };
-        runtime.spawn(keep(kept));
+        let shared = Arc::downgrade(self);
+        let mut others = JoinSet::new();
         if let Some(every) = self.settings.ping {
-            runtime.spawn(pings::ping(Arc::downgrade(self), every));
+            others.spawn_on(pings::ping(shared.clone(), every), &runtime);
         }
         if let Some(store) = &self.store {
-            runtime.spawn(store.follow(Arc::downgrade(self)));
+            others.spawn_on(store.follow(shared.clone()), &runtime);
         }
+        runtime.spawn(keep(Kept { shared, others }));
     }
 
     /// Does what has come due.
@@ -56,11 +57,7 @@ impl<C: Send + Sync + 'static> Shared<C> {
             {
                 rechecks.push((Arc::clone(&entry), credential));
             }
-            if let Some(wake) = entry.next_wake(warning) {
-                // A warning that could not be given is not tried again and again.
-                self.schedule
-                    .add(wake.max(now + 1), entry.id, &self.registry);
-            }
+            self.schedule(&entry);
         }
         self.end_with(expired, &CloseCause::Expired, |entry| entry.expire(now));
         if !rechecks.is_empty() {
@@ -97,9 +94,11 @@ async fn keep<C: Send + Sync + 'static>(kept: Kept<C>) {
     }
 }
 
-/// A task holds on to no session: when all handles are gone, it ends.
+/// A task holds on to no session: when all handles are gone, it ends, and the others with it.
 struct Kept<C> {
     shared: Weak<Shared<C>>,
+    #[expect(dead_code, reason = "they end when it is dropped")]
+    others: JoinSet<()>,
 }
 
 /// The runtime of the task may end before the sessions do. The next admission starts another one.
@@ -116,3 +115,76 @@ const PIECE: Duration = Duration::from_secs(1);
 
 /// The longest sleep while there is none.
 const IDLE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+    use std::time::SystemTime;
+
+    use portcullis_core::{Clock, Identity};
+
+    use super::super::evict::Idle;
+    use super::super::{MemoryRevocations, Sessions, policy};
+    use super::*;
+
+    /// It is always 1970. Panics when it is told to.
+    #[derive(Debug, Default)]
+    struct Brittle {
+        breaks: AtomicBool,
+        asked: AtomicUsize,
+    }
+
+    impl Clock for Brittle {
+        fn now(&self) -> SystemTime {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            assert!(!self.breaks.swap(false, Ordering::SeqCst), "on purpose");
+            SystemTime::UNIX_EPOCH
+        }
+    }
+
+    async fn tasks() -> usize {
+        tokio::time::sleep(2 * PIECE).await;
+        let runtime = tokio::runtime::Handle::current();
+        runtime.metrics().num_alive_tasks()
+    }
+
+    /// Nobody follows the store of sessions that nobody has, and a task that is started again is
+    /// not there twice.
+    #[tokio::test(start_paused = true)]
+    async fn tasks_begin_and_end_together() {
+        let clock = Arc::new(Brittle::default());
+        let builder = Sessions::<()>::builder().clock(Arc::clone(&clock));
+        let store = MemoryRevocations::new();
+        let sessions = builder.revocations(store).ping_every(IDLE).build();
+        assert_eq!(tasks().await, 3);
+
+        clock.breaks.store(true, Ordering::SeqCst);
+        assert_eq!(tasks().await, 0, "the first of them panicked");
+        sessions.shared.keep();
+        assert_eq!(tasks().await, 3);
+        drop(sessions);
+        assert_eq!(tasks().await, 0);
+    }
+
+    /// A session whose socket has not come cannot be warned, and is not looked at for that. It is
+    /// warned when the socket comes.
+    #[tokio::test(start_paused = true)]
+    async fn a_warning_waits_for_its_socket() {
+        let clock = Arc::new(Brittle::default());
+        let builder = Sessions::<()>::builder().clock(Arc::clone(&clock));
+        let sessions = builder.warn_before(2 * IDLE).build();
+        let end = SystemTime::UNIX_EPOCH + IDLE;
+        let alice = Identity::builder("alice").expires_at(end).build();
+        let policy = policy::of(&sessions);
+        let session = sessions.admit(&policy, alice, None, None).unwrap();
+        tokio::time::sleep(10 * PIECE).await;
+        let asked = clock.asked.load(Ordering::SeqCst);
+        assert!(asked < 100, "{asked}");
+
+        let entry = sessions.shared.registry.find(session.id()).unwrap();
+        entry.open(Arc::new(Idle)).unwrap();
+        sessions.shared.opened(&entry);
+        tokio::task::yield_now().await;
+        assert!(!entry.warn(), "it was warned");
+    }
+}

@@ -1,5 +1,4 @@
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -7,47 +6,54 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::SessionId;
-use super::registry::Registry;
+use super::entry::Entry;
+use super::shared::Shared;
 use super::sync::{Mutex, lock};
 
 /// When which session wants attention, in milliseconds since 1970.
 ///
-/// A session that ended stays in here until its time, or until the ended ones are more than the
-/// others: then who is left is gone through once.
+/// A session that has ended, or has another deadline by now, leaves a timer in here until its time,
+/// or until these are more than the others. Then all sessions are asked, under the lock of this; it
+/// is taken under no other one.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
-    timers: Mutex<BinaryHeap<Reverse<(u64, SessionId)>>>,
+    timers: Mutex<BTreeSet<(u64, SessionId)>>,
     /// What the keeper sleeps for.
     sleeps_until: AtomicU64,
     wake: Arc<Notify>,
 }
 
-impl Schedule {
-    pub(super) fn add<C>(&self, time: u64, id: SessionId, registry: &Registry<C>) {
-        let mut timers = lock(&self.timers);
-        if timers.len() > 2 * registry.len() + SLACK {
-            // Under the lock, since who is registered later brings a timer that would be lost.
-            let all = registry.all();
-            let live: HashSet<_> = all.iter().map(|entry| entry.id).collect();
-            timers.retain(|Reverse((_, id))| live.contains(id));
-            let room = 2 * timers.len();
-            timers.shrink_to(room);
+impl<C> Shared<C> {
+    /// Sees to it that the keeper attends to a session when something is to be done for it.
+    pub(super) fn schedule(&self, entry: &Entry<C>) {
+        let warning = self.settings.warning_in_milliseconds();
+        let timer = |entry: &Entry<C>| Some((entry.next_wake(warning)?, entry.id));
+        let Some(next) = timer(entry) else { return };
+        let all;
+        let mut timers = lock(&self.schedule.timers);
+        timers.insert(next);
+        if timers.len() > 2 * self.registry.len() + SLACK {
+            // Under the lock: whoever has a new deadline after this brings a timer of its own.
+            all = self.registry.all();
+            *timers = all.iter().filter_map(|entry| timer(entry)).collect();
         }
-        timers.push(Reverse((time, id)));
         drop(timers);
-        if time < self.sleeps_until.load(Ordering::Acquire) {
-            self.wake.notify_one();
+        let (time, _) = next;
+        if time < self.schedule.sleeps_until.load(Ordering::Acquire) {
+            self.schedule.wake.notify_one();
         }
     }
+}
 
+impl Schedule {
     /// Those whose time has come.
     pub(super) fn due(&self, now: u64) -> Vec<SessionId> {
         let mut timers = lock(&self.timers);
         let mut due = Vec::new();
-        while let Some(Reverse((time, id))) = timers.peek().copied()
+        while let Some((time, id)) = timers.first().copied()
             && time <= now
         {
-            timers.pop();
+            timers.pop_first();
             due.push(id);
         }
         due
@@ -58,7 +64,7 @@ impl Schedule {
     pub(super) fn sleep(&self, now: u64, longest: Duration) -> Option<Duration> {
         // Whoever comes from here on wakes the keeper, until it is said what it sleeps for.
         self.sleeps_until.store(u64::MAX, Ordering::Release);
-        let Reverse((next, _)) = lock(&self.timers).peek().copied()?;
+        let (next, _) = lock(&self.timers).first().copied()?;
         let sleep = Duration::from_millis(next.saturating_sub(now)).min(longest);
         let until = now.saturating_add(sleep.as_millis() as u64);
         self.sleeps_until.store(until, Ordering::Release);
@@ -71,5 +77,35 @@ impl Schedule {
     }
 }
 
-/// How many timers of ended sessions are kept before they are looked for.
+/// How many timers that nobody needs are kept before they are looked for.
 const SLACK: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use portcullis_core::Identity;
+
+    use super::super::{Sessions, policy};
+    use super::*;
+
+    /// However often a session is renewed, it leaves few timers behind, and has one.
+    #[tokio::test]
+    async fn a_renewal_moves_a_timer() {
+        let sessions = Sessions::default();
+        let shared = &sessions.shared;
+        let in_an_hour = SystemTime::now() + Duration::from_secs(3_600);
+        let alice = |later| {
+            let end = in_an_hour + Duration::from_secs(later);
+            Identity::builder("alice").expires_at(end).build()
+        };
+        let policy = policy::of(&sessions);
+        let entry = shared.admit(&policy, alice(0), None, None).unwrap();
+        for later in 1..10_000 {
+            shared.adopt(&entry, alice(later), None).unwrap();
+            assert!(lock(&shared.schedule.timers).len() <= 2 + SLACK);
+        }
+        let last = shared.schedule.due(u64::MAX).pop();
+        assert_eq!(last, Some(entry.id), "its own is among them");
+    }
+}

@@ -88,16 +88,13 @@ impl<C> Shared<C> {
         Ok(entry)
     }
 
-    /// Sees to it that the keeper attends to a session when something is to be done for it.
-    pub(super) fn schedule(&self, entry: &Entry<C>) {
-        if let Some(wake) = entry.next_wake(self.settings.warning_in_milliseconds()) {
-            self.schedule.add(wake, entry.id, &self.registry);
-        }
-    }
-
     /// The socket of a session has come. If that had to end by now, `open` has told the guard.
     pub(super) fn opened(&self, entry: &Entry<C>) {
         self.tell(|| SessionEvent::Opened(entry.info()));
+        if !self.settings.warning.is_zero() {
+            // Only who is open is warned.
+            self.schedule(entry);
+        }
     }
 
     /// The socket of a session is gone.

@@ -1,6 +1,5 @@
 //! Every state of a session, and what every event makes of it.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, SystemTime};
@@ -8,34 +7,8 @@ use std::time::{Duration, SystemTime};
 use portcullis_core::{Credential, Identity};
 
 use super::entry::{Changed, Ended, Entry, NotGuarded, Recheck, RenewError, State};
-use super::evict::{Evict, Pulse};
-use super::policy::{Answer, Ask};
-use super::{Changes, CloseCause, CloseCodes, CloseFrame, Policy, Sessions};
-
-struct Nobody;
-
-impl Ask<()> for Nobody {
-    fn ask<'a>(&'a self, _: &'a Credential) -> Answer<'a, ()> {
-        unreachable!("an entry asks nobody")
-    }
-}
-
-#[derive(Debug)]
-struct Socket;
-
-impl Evict for Socket {
-    fn evict(&self, _: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(std::future::ready(()))
-    }
-
-    fn look(&self) -> Pulse {
-        Pulse::Fine
-    }
-
-    fn flush(&self) -> bool {
-        true
-    }
-}
+use super::evict::Idle;
+use super::{Changes, CloseCause, Sessions, policy};
 
 /// A state, by the way that leads there.
 const STATES: [&str; 6] = [
@@ -48,11 +21,7 @@ const STATES: [&str; 6] = [
 ];
 
 fn entry_in(state: &str) -> Entry<()> {
-    let policy = Arc::new(Policy {
-        sessions: Sessions::default(),
-        codes: CloseCodes::registered(),
-        verifier: Arc::new(Nobody),
-    });
+    let policy = policy::of(&Sessions::default());
     let recheck = Recheck {
         credential: Credential::bearer("own"),
         due: 50_000,
@@ -60,17 +29,17 @@ fn entry_in(state: &str) -> Entry<()> {
     };
     let recheck = Some(Box::new(recheck));
     let entry = Entry::new(policy, alice(100), recheck, at(0), 100_000, None);
-    let is_taken = || entry.open(Arc::new(Socket)).is_ok();
+    let is_taken = || entry.open(Arc::new(Idle)).is_ok();
     match state {
         "opening" => {}
         "open" => assert!(is_taken()),
         // The socket was taken out by who ended it.
         "closing" => {
             assert!(is_taken());
-            assert_eq!(ended(entry.end(CloseCause::Revoked)), "yes, socket");
+            assert_eq!(ended(&entry.end(CloseCause::Revoked)), "yes, socket");
         }
         // It has to end before its socket has come.
-        "doomed" => assert_eq!(ended(entry.end(CloseCause::Revoked)), "yes"),
+        "doomed" => assert_eq!(ended(&entry.end(CloseCause::Revoked)), "yes"),
         "closed" => {
             assert!(is_taken());
             assert!(entry.leave(CloseCause::Client));
@@ -87,23 +56,23 @@ type Event = fn(&Entry<()>) -> String;
 /// What each event answers in each state, and the state after it.
 #[rustfmt::skip]
 const ROWS: &[(&str, Event, [&str; 6])] = &[
-    ("its socket comes", |it| said(&it.open(Arc::new(Socket))),
+    ("its socket comes", |it| said(&it.open(Arc::new(Idle))),
         ["ok → open", "taken → open", "taken → closing revoked", "doomed revoked → closing revoked", "taken → closed client", "taken → closed handler"]),
-    ("it is ended", |it| ended(it.end(CloseCause::Shutdown)).to_owned(),
+    ("it is ended", |it| ended(&it.end(CloseCause::Shutdown)).to_owned(),
         ["yes → doomed shutdown", "yes, socket → closing shutdown", "no → closing revoked", "no → doomed revoked", "no → closed client", "no → closed handler"]),
-    ("it expires in time", |it| ended(it.expire(100_000)).to_owned(),
+    ("it expires in time", |it| ended(&it.expire(100_000)).to_owned(),
         ["yes → doomed expired", "yes, socket → closing expired", "no → closing revoked", "no → doomed revoked", "no → closed client", "no → closed handler"]),
-    ("it expires too early", |it| ended(it.expire(99_999)).to_owned(),
+    ("it expires too early", |it| ended(&it.expire(99_999)).to_owned(),
         ["no → opening", "no → open", "no → closing revoked", "no → doomed revoked", "no → closed client", "no → closed handler"]),
-    ("its client is silent", |it| ended(it.end(CloseCause::Unresponsive)).to_owned(),
+    ("its client is silent", |it| ended(&it.end(CloseCause::Unresponsive)).to_owned(),
         ["yes → doomed unresponsive", "yes, socket → closing unresponsive", "no → closing revoked", "no → doomed revoked", "no → closed client", "no → closed handler"]),
     ("its pulse is taken", |it| it.socket().is_some().to_string(),
         ["false → opening", "true → open", "false → closing revoked", "false → doomed revoked", "false → closed client", "false → closed handler"]),
     ("somebody asks what is new", |it| changed(&it.poll_change(&mut it.seen(), Waker::noop())),
         ["nothing yet → opening", "nothing yet → open", "revoked → closing revoked", "revoked → doomed revoked", "client → closed client", "handler → closed handler"]),
-    ("its credential is refused", |it| ended(it.disprove(&Credential::bearer("own"), CloseCause::Refused)).to_owned(),
+    ("its credential is refused", |it| ended(&it.disprove(&Credential::bearer("own"), CloseCause::Refused)).to_owned(),
         ["yes → doomed refused", "yes, socket → closing refused", "no → closing revoked", "no → doomed revoked", "no → closed client", "no → closed handler"]),
-    ("another credential is refused", |it| ended(it.disprove(&Credential::bearer("old"), CloseCause::Refused)).to_owned(),
+    ("another credential is refused", |it| ended(&it.disprove(&Credential::bearer("old"), CloseCause::Refused)).to_owned(),
         ["no → opening", "no → open", "no → closing revoked", "no → doomed revoked", "no → closed client", "no → closed handler"]),
     ("its handler is done", |it| it.leave(CloseCause::Handler).to_string(),
         ["false → opening", "true → closed handler", "false → closing revoked", "false → doomed revoked", "false → closed client", "false → closed handler"]),
@@ -133,6 +102,8 @@ const ROWS: &[(&str, Event, [&str; 6])] = &[
         ["true → opening", "true → open", "false → closing revoked", "false → doomed revoked", "false → closed client", "false → closed handler"]),
     ("its recheck is early", |it| it.recheck_due(49_999, 60_000).is_some().to_string(),
         ["false → opening", "false → open", "false → closing revoked", "false → doomed revoked", "false → closed client", "false → closed handler"]),
+    ("what it waits for with an early warning", |it| format!("{:?}", it.next_wake(60_000)),
+        ["Some(50000) → opening", "Some(40000) → open", "None → closing revoked", "None → doomed revoked", "None → closed client", "None → closed handler"]),
     ("what it waits for", |it| format!("{:?}", it.next_wake(10_000)),
         ["Some(50000) → opening", "Some(50000) → open", "None → closing revoked", "None → doomed revoked", "None → closed client", "None → closed handler"]),
 ];
@@ -173,7 +144,7 @@ async fn rechecks() {
     assert!(entry.recheck_answered(&Credential::bearer("old"), 200_000, None));
     entry.renew(alice(300), None, |_| 300_000).unwrap();
     assert!(entry.recheck_answered(&own, 200_000, None));
-    assert_eq!(ended(entry.disprove(&own, CloseCause::Refused)), "no");
+    assert_eq!(ended(&entry.disprove(&own, CloseCause::Refused)), "no");
 }
 
 /// A renewal warns anew.
@@ -184,7 +155,7 @@ async fn a_renewal_begins_anew() {
     entry.renew(alice(200), None, |_| 200_000).unwrap();
     assert_eq!(entry.deadline(), 200_000);
     assert_eq!(
-        ended(entry.expire(100_000)),
+        ended(&entry.expire(100_000)),
         "no",
         "that was the deadline before"
     );
@@ -239,20 +210,14 @@ async fn what_was_not_seen() {
 /// Who waits is woken by every change, and who has gone leaves nothing behind.
 #[tokio::test]
 async fn who_waits() {
-    type Change = fn(&Entry<()>);
+    type Change = fn(&Entry<()>) -> bool;
     let changes: [(&str, Change); 6] = [
-        ("open", |it| {
-            assert!(it.renew(alice(200), None, |_| 200_000).is_ok())
-        }),
-        ("open", |it| assert!(it.warn())),
-        ("open", |it| {
-            assert_ne!(ended(it.end(CloseCause::Revoked)), "no")
-        }),
-        ("open", |it| assert!(it.leave(CloseCause::Client))),
-        ("opening", |it| {
-            assert_ne!(ended(it.end(CloseCause::Revoked)), "no")
-        }),
-        ("opening", |it| assert!(it.abandon())),
+        ("open", |it| it.renew(alice(200), None, |_| 200_000).is_ok()),
+        ("open", |it| it.warn()),
+        ("open", |it| ended(&it.end(CloseCause::Revoked)) != "no"),
+        ("open", |it| it.leave(CloseCause::Client)),
+        ("opening", |it| ended(&it.end(CloseCause::Revoked)) != "no"),
+        ("opening", |it| it.abandon()),
     ];
     for (state, change) in changes {
         let entry = Arc::new(entry_in(state));
@@ -277,7 +242,7 @@ async fn who_waits() {
         assert_eq!(Arc::strong_count(&wakes), 3);
         drop(first);
         assert_eq!(Arc::strong_count(&wakes), 2, "it is not there any more");
-        change(&entry);
+        assert!(change(&entry));
         let woken = |wakes: &Wakes| wakes.0.load(std::sync::atomic::Ordering::SeqCst);
         assert_eq!((woken(&wakes), woken(&other)), (0, 1));
         assert!(second.poll_change(&mut context).is_ready());
@@ -321,7 +286,7 @@ fn said(opened: &Result<(), NotGuarded>) -> String {
     }
 }
 
-fn ended(ended: Ended) -> &'static str {
+fn ended(ended: &Ended) -> &'static str {
     match ended {
         Ended::Not => "no",
         Ended::Early => "yes",

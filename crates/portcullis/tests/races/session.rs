@@ -43,7 +43,6 @@ mod sync {
 }
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -51,7 +50,7 @@ use portcullis::{Identity, Revocation};
 
 use self::close::{CloseCause, CloseFrame};
 use self::entry::{Changed, Ended, Entry, Seen, State};
-use self::evict::{Evict, Pulse};
+use self::evict::Idle;
 pub(crate) use self::id::SessionId;
 use self::registry::{Limits, Registry};
 use self::revocations::Revocations;
@@ -77,24 +76,6 @@ pub(crate) struct Watch {
     entry: Arc<Entry<()>>,
     seen: Seen,
     naive: Naive,
-}
-
-/// A socket that can be taken.
-#[derive(Debug)]
-struct Socket;
-
-impl Evict for Socket {
-    fn evict(&self, _: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(std::future::ready(()))
-    }
-
-    fn look(&self) -> Pulse {
-        Pulse::Fine
-    }
-
-    fn flush(&self) -> bool {
-        true
-    }
 }
 
 impl House {
@@ -134,7 +115,7 @@ impl House {
 
     /// The socket of a session comes. If that had to end, its close is done at once.
     pub(crate) fn open(&self, guest: &Guest) {
-        if guest.entry.open(Arc::new(Socket)).is_err() {
+        if guest.entry.open(Arc::new(Idle)).is_err() {
             self.finish(&guest.entry);
         }
     }

@@ -236,7 +236,7 @@ impl<C> Entry<C> {
             return None;
         }
         let mut next = life.deadline;
-        if !life.warned && warning > 0 {
+        if !life.warned && warning > 0 && matches!(life.state, State::Open(_)) {
             next = next.min(life.deadline.saturating_sub(warning));
         }
         if let Some(recheck) = &life.recheck {
