@@ -1,5 +1,5 @@
-//! Which of our audiences an identity names: the one its token is meant for, where there are
-//! several to tell apart. A renewal holds it against the one before.
+//! Several audiences of one verifier, and which of them an identity names: the one its token is
+//! meant for, where there are several to tell apart. A renewal holds it against the one before.
 
 use portcullis_jwt::{Algorithm, Jwt, JwtBuilder, JwtError, Key};
 
@@ -15,6 +15,24 @@ fn audience_of(jwt: &Jwt, aud: &str) -> Result<Option<String>, JwtError> {
 
 fn build(settings: impl FnOnce(Key) -> JwtBuilder) -> Jwt {
     settings(secret_key()).build().unwrap()
+}
+
+#[test]
+fn an_audience_may_have_other_names() {
+    let jwt = verifier(secret_key())
+        .or_audience("https://chat.example")
+        .build()
+        .unwrap();
+    for (audience, is_good) in [
+        ("\"chat\"", true),
+        ("\"https://chat.example\"", true),
+        ("[\"https://chat.example\"]", true),
+        ("\"https://other.example\"", false),
+    ] {
+        let payload = claims(&[("aud", audience)]);
+        let token = token(r#"{"alg":"HS256"}"#, payload, sign(Algorithm::HS256));
+        assert_eq!(jwt.check(&token).is_ok(), is_good, "{audience}");
+    }
 }
 
 #[test]

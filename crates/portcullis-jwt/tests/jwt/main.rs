@@ -1,4 +1,4 @@
-//! Tokens, good and bad, and what becomes of them. One binary; a file for each table.
+//! Tokens, good and bad, and what becomes of them. One binary; a file for each subject.
 
 mod audience;
 mod differential;
@@ -7,3 +7,4 @@ mod matrix;
 mod rotation;
 mod support;
 mod vectors;
+mod verifier;

@@ -15,7 +15,7 @@ use aws_lc_rs::{hmac, rsa};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use portcullis_core::Clock;
-use portcullis_jwt::{Algorithm, Jwt, JwtBuilder, Key};
+use portcullis_jwt::{Algorithm, ConfigError, Jwt, JwtBuilder, Key};
 
 pub(crate) const ISSUER: &str = "https://idp.example";
 pub(crate) const AUDIENCE: &str = "chat";
@@ -185,4 +185,10 @@ pub(crate) fn claims(replaced: &[(&str, &str)]) -> String {
         .map(|(name, json)| format!("{name:?}:{json}"))
         .collect();
     format!("{{{}}}", members.join(","))
+}
+
+/// It is an error, whose text has this in it.
+pub(crate) fn says<T>(result: Result<T, ConfigError>, part: &str) {
+    let error = result.err().expect("an error").to_string();
+    assert!(error.contains(part), "{error:?} should say {part:?}");
 }
