@@ -1,11 +1,9 @@
-//! Half-open connections and slow consumers: T37. A client that is not there any more is gone after
-//! two intervals of pings, whatever the handler does, and one that is there is not.
+//! Half-open connections: T37. A client that is not there any more is gone after two intervals of
+//! pings, whatever the handler does, and one that is there is not.
 
 use std::future::pending;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,20 +12,14 @@ use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http::{Method, Request};
-use http_body_util::Full;
-use hyper::client::conn::{http1, http2};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use portcullis::session::SessionsBuilder;
 use portcullis::testing::Message;
 use portcullis::{CloseCodes, GuardedUpgrade, Profile};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::live::{Live, handlers, settle};
+use crate::network::{Socket, connect};
 use crate::site::Over;
 use crate::table::Table;
 
@@ -229,133 +221,6 @@ async fn a_handler_that_closes() {
     }
 }
 
-/// As with axum, a handler gets the answers: to its own pings, and to those of the guard.
-#[tokio::test(start_paused = true)]
-async fn pongs_reach_the_handler() {
-    for over in Over::BOTH {
-        let pongs = async |upgrade: GuardedUpgrade| {
-            upgrade.on_upgrade(async |mut socket| {
-                let own = Bytes::from_static(b"own");
-                let _ = socket.send(Said::Ping(own)).await;
-                while let Some(Ok(message)) = socket.recv().await {
-                    if let Said::Pong(payload) = message {
-                        let told = format!("{payload:?}");
-                        let _ = socket.send(told.into()).await;
-                    }
-                }
-            })
-        };
-        let routes = Router::new().route("/pongs", any(pongs));
-        let live = Live::serving(routes, |it| it.ping_every(EVERY), |auth| auth);
-        live.grant("t0k", "alice", 3_600 * SECOND);
-        let (mut socket, _network) = connect(&live, over, "/pongs").await;
-        let mut told = Vec::new();
-        while told.len() < 4 {
-            match socket.next().await.unwrap().unwrap() {
-                Message::Text(text) => told.push(text.as_str().to_owned()),
-                Message::Ping(_) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-        let ours = r#"b"guard""#;
-        assert_eq!(told, [r#"b"own""#, ours, ours, ours]);
-    }
-}
-
-/// Without `ping_every` nothing is sent, and nobody is asked.
-#[tokio::test(start_paused = true)]
-async fn not_by_default() {
-    for over in Over::BOTH {
-        let live = Live::new(|sessions| sessions);
-        live.grant("t0k", "alice", 3_600 * SECOND);
-        let (mut socket, _network) = connect(&live, over, "/asleep").await;
-        assert!(timeout(60 * EVERY, socket.next()).await.is_err());
-        assert_eq!(live.sessions.len(), 1);
-    }
-}
-
-/// The pings of many sockets are spread over the interval.
-#[tokio::test(start_paused = true)]
-async fn not_all_at_once() {
-    let live = live(|sessions| sessions);
-    let mut sockets = Vec::new();
-    for _ in 0..200 {
-        let (socket, network) = connect(&live, Over::Http1, "/asleep").await;
-        sockets.push((socket, network));
-    }
-    let opened = Instant::now();
-    let pinged = sockets.into_iter().map(|(mut socket, _network)| {
-        tokio::spawn(async move {
-            let ping = socket.next().await.unwrap().unwrap();
-            assert_eq!(ping, Message::Ping(OURS));
-            opened.elapsed()
-        })
-    });
-    let pinged: Vec<_> = pinged.collect();
-    let mut tenths = [0; 10];
-    for ping in pinged {
-        let after = ping.await.unwrap();
-        tenths[(10 * after.as_millis() / EVERY.as_millis()) as usize] += 1;
-    }
-    // Twenty in each is what is to be expected, and less in the last, of which a round has a part.
-    assert!(tenths.iter().all(|count| *count <= 60), "{tenths:?}");
-    assert!(tenths[..9].iter().all(|count| *count > 0), "{tenths:?}");
-}
-
-/// A client that never reads makes its writer wait, or fail where it does not wait. Memory does not
-/// grow beyond `max_write_buffer_size`, whichever it is.
-#[tokio::test(start_paused = true)]
-async fn a_client_that_never_reads() {
-    const MESSAGE: usize = 64 * 1024;
-    const DEFAULT: usize = 4 * 1024 * 1024;
-    // What the pipe and the client's HTTP have room for: 64 KiB, and a stream of 2 MiB.
-    const ELSEWHERE: usize = 3 * 1024 * 1024;
-
-    for over in Over::BOTH {
-        for limit in [None, Some(256 * 1024)] {
-            for waits in [true, false] {
-                let taken = Arc::new(AtomicUsize::new(0));
-                let failed = Arc::new(AtomicBool::new(false));
-                let (counted, told) = (Arc::clone(&taken), Arc::clone(&failed));
-                let pours = async move |upgrade: GuardedUpgrade| {
-                    let upgrade = match limit {
-                        Some(limit) => upgrade.max_write_buffer_size(limit),
-                        None => upgrade,
-                    };
-                    upgrade.on_upgrade(async move |mut socket| {
-                        loop {
-                            let message = Said::Binary(vec![0; MESSAGE].into());
-                            let sent = match waits {
-                                true => socket.send(message).await,
-                                false => socket.start_send_unpin(message),
-                            };
-                            if let Err(error) = sent {
-                                assert!(error.to_string().contains("buffer"), "{error}");
-                                told.store(true, Ordering::SeqCst);
-                                return pending().await;
-                            }
-                            counted.fetch_add(MESSAGE, Ordering::SeqCst);
-                        }
-                    })
-                };
-                let routes = Router::new().route("/pours", any(pours));
-                let live = Live::serving(routes, |sessions| sessions, |auth| auth);
-                live.grant("t0k", "alice", 3_600 * SECOND);
-                let (_socket, _network) = connect(&live, over, "/pours").await;
-                sleep(60 * SECOND).await;
-                let row = (over, limit, waits);
-                let taken = taken.load(Ordering::SeqCst);
-                let limit = limit.unwrap_or(DEFAULT);
-                assert_eq!(failed.load(Ordering::SeqCst), !waits, "{row:?}: {taken}");
-                // Who waits has one message in the buffer.
-                let most = if waits { MESSAGE } else { limit };
-                assert!(taken <= most + ELSEWHERE, "{row:?}: {taken}");
-                assert!(waits || taken >= limit - MESSAGE, "{row:?}: {taken}");
-            }
-        }
-    }
-}
-
 /// Sessions that are pinged, with handlers that are busier than the others'.
 fn live(settings: fn(SessionsBuilder) -> SessionsBuilder) -> Live {
     live_with(settings, |codes| codes)
@@ -428,108 +293,3 @@ async fn until_gone(live: &Live) -> Duration {
     }
     start.elapsed()
 }
-
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
-
-/// Opens a socket over a network that can be cut.
-async fn connect(live: &Live, over: Over, path: &str) -> (Socket, Network) {
-    let client = live.client(over);
-    let request = client.websocket(path).bearer("t0k").into_request();
-    let is_connect = request.method() == Method::CONNECT;
-    let network = Network::default();
-    let io = TokioIo::new(Link {
-        pipe: client.pipe(),
-        network: network.clone(),
-    });
-    let request: Request<Full<Bytes>> = request.map(Full::new);
-    let mut response = match over {
-        Over::Http1 => {
-            let (mut sender, connection) = http1::handshake(io).await.unwrap();
-            tokio::spawn(connection.with_upgrades());
-            sender.send_request(request).await.unwrap()
-        }
-        Over::Http2 => {
-            let executor = TokioExecutor::new();
-            let (mut sender, connection) = http2::handshake(executor, io).await.unwrap();
-            while !connection.is_extended_connect_protocol_enabled() {
-                tokio::task::yield_now().await;
-            }
-            tokio::spawn(connection);
-            sender.send_request(request).await.unwrap()
-        }
-    };
-    let opens = if is_connect { 200 } else { 101 };
-    assert_eq!(response.status(), opens, "{path}");
-    let upgraded = hyper::upgrade::on(&mut response).await.unwrap();
-    let io = TokioIo::new(upgraded);
-    let socket = WebSocketStream::from_raw_socket(io, Role::Client, None).await;
-    settle().await;
-    (socket, network)
-}
-
-/// What is between a client and its server.
-#[derive(Clone, Default)]
-struct Network(Arc<AtomicBool>);
-
-impl Network {
-    /// From now on every packet is lost, and nobody is told.
-    fn cut(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    fn is_cut(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// The client's end of a connection.
-struct Link {
-    pipe: DuplexStream,
-    network: Network,
-}
-
-impl AsyncRead for Link {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        match self.network.is_cut() {
-            true => Poll::Pending,
-            false => Pin::new(&mut self.pipe).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Link {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        match self.network.is_cut() {
-            true => Poll::Ready(Ok(bytes.len())),
-            false => Pin::new(&mut self.pipe).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.pipe).poll_flush(context)
-    }
-
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        match self.network.is_cut() {
-            true => Poll::Pending,
-            false => Pin::new(&mut self.pipe).poll_shutdown(context),
-        }
-    }
-}
-
-/// What is in a ping of the guard.
-const OURS: Bytes = Bytes::from_static(b"guard");

@@ -7,6 +7,7 @@
 
 mod greeter;
 mod live;
+mod network;
 mod outcome;
 mod site;
 mod table;
@@ -33,6 +34,7 @@ mod origin;
 mod other_crates;
 mod pending;
 mod phoenix;
+mod pings;
 mod query;
 mod readiness;
 mod refusals;
@@ -42,6 +44,7 @@ mod revocation;
 mod routes;
 mod scopes;
 mod secrets;
+mod slow_consumers;
 mod storm;
 mod subprotocol;
 mod tickets;
