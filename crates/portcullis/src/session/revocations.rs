@@ -21,6 +21,8 @@ struct InForce {
     tokens: HashMap<Box<str>, Vec<Revocation>>,
     subjects: HashMap<Box<str>, Vec<Revocation>>,
     everything: Vec<Revocation>,
+    /// When there is something to forget.
+    first_end: Option<SystemTime>,
 }
 
 impl Revocations {
@@ -54,16 +56,11 @@ impl Revocations {
         if matches!(revocation.revoked(), Revoked::Session(_)) || has_ended(revocation, now) {
             return;
         }
-        let mut in_force = write(&self.in_force);
-        let InForce {
-            tokens,
-            subjects,
-            everything,
-        } = &mut *in_force;
+        let in_force = &mut *write(&self.in_force);
         let list = match revocation.revoked() {
-            Revoked::Token(id) => tokens.entry(id.clone()).or_default(),
-            Revoked::Subject(subject) => subjects.entry(subject.clone()).or_default(),
-            _ => everything,
+            Revoked::Token(id) => in_force.tokens.entry(id.clone()).or_default(),
+            Revoked::Subject(subject) => in_force.subjects.entry(subject.clone()).or_default(),
+            _ => &mut in_force.everything,
         };
         list.retain(|one| !has_ended(one, now));
         if !list.iter().any(|one| one.includes(revocation)) {
@@ -71,30 +68,41 @@ impl Revocations {
             list.retain(|one| !revocation.includes(one));
             list.push(revocation.clone());
         }
+        in_force.first_end = earlier(in_force.first_end, revocation.ends_at());
         self.any.store(true, Ordering::SeqCst);
     }
 
-    /// Forgets what has ended.
+    /// Forgets what has ended. Admission waits meanwhile, so it looks first whether anything has.
     pub(crate) fn purge(&self, now: SystemTime) {
-        if !self.any.load(Ordering::SeqCst) {
+        if read(&self.in_force).first_end.is_none_or(|end| now < end) {
             return;
         }
-        let mut in_force = write(&self.in_force);
-        let InForce {
-            tokens,
-            subjects,
-            everything,
-        } = &mut *in_force;
-        for lists in [&mut *tokens, &mut *subjects] {
+        let in_force = &mut *write(&self.in_force);
+        let mut first_end = None;
+        let mut lasts = |one: &Revocation| {
+            let lasts = !has_ended(one, now);
+            if lasts {
+                first_end = earlier(first_end, one.ends_at());
+            }
+            lasts
+        };
+        for lists in [&mut in_force.tokens, &mut in_force.subjects] {
             lists.retain(|_, list| {
-                list.retain(|one| !has_ended(one, now));
+                list.retain(&mut lasts);
                 !list.is_empty()
             });
         }
-        everything.retain(|one| !has_ended(one, now));
-        let any = !(tokens.is_empty() && subjects.is_empty() && everything.is_empty());
+        in_force.everything.retain(&mut lasts);
+        in_force.first_end = first_end;
+        let lists = [in_force.tokens.len(), in_force.subjects.len()];
+        let any = lists != [0, 0] || !in_force.everything.is_empty();
         self.any.store(any, Ordering::SeqCst);
     }
+}
+
+/// The earlier of two ends, of which none may be known.
+fn earlier(one: Option<SystemTime>, other: Option<SystemTime>) -> Option<SystemTime> {
+    one.into_iter().chain(other).min()
 }
 
 fn has_ended(revocation: &Revocation, now: SystemTime) -> bool {
