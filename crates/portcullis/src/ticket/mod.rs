@@ -37,6 +37,7 @@
 //! path was wrong, the ticket is gone all the same, and the client mints another one.
 
 mod memory;
+mod path;
 mod record;
 mod tickets;
 
