@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use portcullis::testing::{Message, TestSocket};
 use portcullis::{Clock, Identity};
 
-use crate::live::{Live, end_of, settle};
+use crate::live::{HANDLERS, Live, end_of, settle};
 use crate::site::Over;
 use crate::table::Table;
 
@@ -25,13 +25,6 @@ enum Client {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_client_and_handler_do() {
-    const HANDLERS: [&str; 5] = [
-        "/echo",
-        "/asleep",
-        "/sends",
-        "/reader-parked",
-        "/writer-parked",
-    ];
     const CLIENTS: [Client; 4] = [
         Client::Reads,
         Client::Floods,
@@ -236,13 +229,14 @@ async fn ends_in_the_past() {
             let live = Live::new(|sessions| sessions);
             let identity = Identity::builder("alice").expires_at(end).build();
             live.tokens.set("t0k", Ok(identity));
-            let refused = live
-                .client(over)
-                .websocket("/echo")
-                .bearer("t0k")
-                .connect()
-                .await;
-            assert_eq!(refused.unwrap_err().status(), 401, "{end:?}");
+            assert_eq!(
+                live.try_open(over, "/echo", "t0k")
+                    .await
+                    .unwrap_err()
+                    .status(),
+                401,
+                "{end:?}"
+            );
             // What the verifier says about the connection is not looked at before.
             let identity = Identity::builder("alice").session_ends_at(end).build();
             live.tokens.set("t0k", Ok(identity));

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use portcullis::session::{CloseFrame, SessionEvent};
 use portcullis::{Credential, Revocation};
 
-use crate::live::{Live, end_of, settle};
+use crate::live::{HANDLERS, Live, end_of, settle};
 use crate::site::Over;
 use crate::table::Table;
 
@@ -125,12 +125,7 @@ async fn sockets_that_never_come() {
         let live = Live::new(|sessions| sessions.max_sessions(1));
         live.grant("t0k", "alice", HOUR);
         for path in ["/drops", "/answers-otherwise", "/nowhere", "/drops"] {
-            let refused = live
-                .client(over)
-                .websocket(path)
-                .bearer("t0k")
-                .connect()
-                .await;
+            let refused = live.try_open(over, path, "t0k").await;
             if let Err(response) = &refused {
                 assert_ne!(response.status(), 503, "{path}");
             }
@@ -218,24 +213,13 @@ async fn shutdown() {
         let live = Live::new(|sessions| sessions);
         live.grant("t0k", "alice", HOUR);
         let mut sockets = Vec::new();
-        for path in [
-            "/echo",
-            "/asleep",
-            "/sends",
-            "/reader-parked",
-            "/writer-parked",
-        ] {
+        for path in HANDLERS {
             sockets.push(live.open(over, path, "t0k").await);
         }
         let start = tokio::time::Instant::now();
         let (left, ()) = tokio::join!(live.sessions.shutdown(10 * SECOND), async {
             settle().await;
-            let late = live
-                .client(over)
-                .websocket("/echo")
-                .bearer("t0k")
-                .connect()
-                .await;
+            let late = live.try_open(over, "/echo", "t0k").await;
             let refused = late.unwrap_err();
             assert_eq!(
                 (refused.status().as_u16(), refused.header("retry-after")),

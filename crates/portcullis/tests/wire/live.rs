@@ -13,7 +13,7 @@ use axum::routing::{any, post};
 use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
 use portcullis::session::{Change, SessionEvent, SessionsBuilder};
-use portcullis::testing::{FakeClock, TestClient, TestSocket};
+use portcullis::testing::{FakeClock, TestClient, TestResponse, TestSocket};
 use portcullis::{
     AuthLayer, Clock, Credential, GuardedUpgrade, Identity, Sessions, Verify, VerifyError,
     renewal_handler,
@@ -94,12 +94,22 @@ impl Live {
 
     /// Opens a socket with `token`.
     pub(crate) async fn open(&self, over: Over, path: &str, token: &str) -> TestSocket {
-        let handshake = self.client(over).websocket(path).bearer(token);
-        let opened = handshake.connect().await;
+        let opened = self.try_open(over, path, token).await;
         let socket = opened.unwrap_or_else(|response| panic!("{path}: {response:?}"));
         // The client may know before the server does.
         settle().await;
         socket
+    }
+
+    /// The same, if it is let in.
+    pub(crate) async fn try_open(
+        &self,
+        over: Over,
+        path: &str,
+        token: &str,
+    ) -> Result<TestSocket, TestResponse> {
+        let handshake = self.client(over).websocket(path).bearer(token);
+        handshake.connect().await
     }
 
     /// Lets time pass on both clocks, the wall's and tokio's.
@@ -359,6 +369,15 @@ async fn answers_otherwise(upgrade: GuardedUpgrade) -> Response {
 pub(crate) fn far(clock: &FakeClock) -> SystemTime {
     clock.now() + Duration::from_secs(3_600)
 }
+
+/// Those that go on until they are ended.
+pub(crate) const HANDLERS: [&str; 5] = [
+    "/echo",
+    "/asleep",
+    "/sends",
+    "/reader-parked",
+    "/writer-parked",
+];
 
 /// How far the clocks are turned at once.
 const TICK: Duration = Duration::from_millis(100);

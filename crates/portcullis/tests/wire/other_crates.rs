@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::handler::Handler;
 use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
 use fastwebsockets::{FragmentCollectorRead, Frame, OpCode, Payload, Role, WebSocket};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use portcullis::Clock;
 use portcullis::session::{Frames, Guarded, Sign};
@@ -31,11 +33,9 @@ const HANDLERS: [&str; 2] = ["/echo", "/asleep"];
 
 #[tokio::test(start_paused = true)]
 async fn tungstenite() {
-    async fn open(session: Session, mut request: Request) -> Response {
+    async fn open(session: Session, request: Request) -> Response {
         let asleep = request.uri().path() == "/asleep";
-        let upgrade = hyper::upgrade::on(&mut request);
-        tokio::spawn(async move {
-            let io = TokioIo::new(upgrade.await.unwrap());
+        switch(request, async move |io| {
             let role = protocol::Role::Server;
             let socket = WebSocketStream::from_raw_socket(io, role, None).await;
             let mut socket = session.guard(socket, |frame| close(&frame));
@@ -47,24 +47,16 @@ async fn tungstenite() {
                     return;
                 }
             }
-        });
-        switching(&request)
+        })
     }
-    ends_as_ours(
-        Router::new()
-            .route("/echo", any(open))
-            .route("/asleep", any(open)),
-    )
-    .await;
+    ends_as_ours(open).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn fastwebsockets() {
-    async fn open(session: Session, mut request: Request) -> Response {
+    async fn open(session: Session, request: Request) -> Response {
         let asleep = request.uri().path() == "/asleep";
-        let upgrade = hyper::upgrade::on(&mut request);
-        tokio::spawn(async move {
-            let io = TokioIo::new(upgrade.await.unwrap());
+        switch(request, async move |io| {
             let close = |frame: CloseFrame| Said::Close(frame.code(), frame.reason().to_owned());
             let mut socket = session.guard(Fast::new(io), close);
             // A second socket of the same session is nothing to the first one, nor is its end.
@@ -78,15 +70,9 @@ async fn fastwebsockets() {
                     return;
                 }
             }
-        });
-        switching(&request)
+        })
     }
-    ends_as_ours(
-        Router::new()
-            .route("/echo", any(open))
-            .route("/asleep", any(open)),
-    )
-    .await;
+    ends_as_ours(open).await;
 }
 
 /// How tungstenite closes.
@@ -184,10 +170,8 @@ impl Sink<CloseFrame> for Fragile {
 /// A crate whose pings are known has its clients asked; without, nobody is.
 #[tokio::test(start_paused = true)]
 async fn pings() {
-    async fn told(session: Session, mut request: Request) -> Response {
-        let upgrade = hyper::upgrade::on(&mut request);
-        tokio::spawn(async move {
-            let io = TokioIo::new(upgrade.await.unwrap());
+    async fn told(session: Session, request: Request) -> Response {
+        switch(request, async move |io| {
             let role = protocol::Role::Server;
             let socket = WebSocketStream::from_raw_socket(io, role, None).await;
             let frames = Frames::new(|frame| close(&frame)).pings(
@@ -204,24 +188,19 @@ async fn pings() {
             );
             let _socket = session.guard_with(socket, frames);
             std::future::pending::<()>().await;
-        });
-        switching(&request)
+        })
     }
-    async fn untold(session: Session, mut request: Request) -> Response {
-        let upgrade = hyper::upgrade::on(&mut request);
-        tokio::spawn(async move {
-            let io = TokioIo::new(upgrade.await.unwrap());
+    async fn untold(session: Session, request: Request) -> Response {
+        switch(request, async move |io| {
             let role = protocol::Role::Server;
             let socket = WebSocketStream::from_raw_socket(io, role, None).await;
             let _socket = session.guard(socket, |frame| close(&frame));
             std::future::pending::<()>().await;
-        });
-        switching(&request)
+        })
     }
-    async fn strict(session: Session, mut request: Request) -> Response {
-        let upgrade = hyper::upgrade::on(&mut request);
-        tokio::spawn(async move {
-            let fast = Fast::new(TokioIo::new(upgrade.await.unwrap()));
+    async fn strict(session: Session, request: Request) -> Response {
+        switch(request, async move |io| {
+            let fast = Fast::new(io);
             let close = |frame: CloseFrame| Said::Close(frame.code(), frame.reason().to_owned());
             let frames = Frames::new(close).pings(Fast::ping, |said| match said {
                 Said::Pong => Sign::Life,
@@ -229,8 +208,7 @@ async fn pings() {
             });
             let _socket = session.guard_with(fast, frames);
             std::future::pending::<()>().await;
-        });
-        switching(&request)
+        })
     }
     let routes = Router::new()
         .route("/told", any(told))
@@ -272,7 +250,10 @@ async fn pings() {
 }
 
 /// Expiry and revocation close with their codes, whatever the handler does.
-async fn ends_as_ours(routes: Router) {
+async fn ends_as_ours<T: 'static>(open: impl Handler<T, ()>) {
+    let routes = Router::new()
+        .route("/echo", any(open.clone()))
+        .route("/asleep", any(open));
     for over in Over::BOTH {
         for handler in HANDLERS {
             for revoked in [false, true] {
@@ -310,6 +291,16 @@ async fn ends_as_ours(routes: Router) {
             }
         }
     }
+}
+
+/// Takes the upgrade, and does this with what it becomes.
+fn switch<F: Future<Output = ()> + Send + 'static>(
+    mut request: Request,
+    then: impl FnOnce(TokioIo<Upgraded>) -> F + Send + 'static,
+) -> Response {
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move { then(TokioIo::new(upgrade.await.unwrap())).await });
+    switching(&request)
 }
 
 /// RFC 6455 §4.2.2 for the key of the test client, and RFC 8441 §5.

@@ -101,12 +101,7 @@ async fn targets() {
                     if *closes { REVOKED } else { "open" },
                     end,
                 );
-                let again = live
-                    .client(over)
-                    .websocket("/leaves")
-                    .bearer(token)
-                    .connect()
-                    .await;
+                let again = live.try_open(over, "/leaves", token).await;
                 let status = again.map_or_else(|refused| refused.status().as_u16(), |_| 200);
                 table.row(
                     (over, name, &token, "again"),
@@ -253,24 +248,24 @@ async fn another_machine() {
             .await
             .unwrap();
         assert_eq!(end_of(&mut socket).await, REVOKED);
-        let again = here
-            .client(over)
-            .websocket("/echo")
-            .bearer("t0k")
-            .connect()
-            .await;
-        assert_eq!(again.unwrap_err().status(), 401);
+        assert_eq!(
+            here.try_open(over, "/echo", "t0k")
+                .await
+                .unwrap_err()
+                .status(),
+            401
+        );
         // A machine that starts later knows it, too.
         let late = Live::new(|sessions| sessions.revocations(Arc::clone(&store)));
         late.sessions.synchronized().await;
         late.grant("t0k", &name, 3_600 * SECOND);
-        let refused = late
-            .client(over)
-            .websocket("/echo")
-            .bearer("t0k")
-            .connect()
-            .await;
-        assert_eq!(refused.unwrap_err().status(), 401);
+        assert_eq!(
+            late.try_open(over, "/echo", "t0k")
+                .await
+                .unwrap_err()
+                .status(),
+            401
+        );
     }
 }
 
@@ -289,12 +284,7 @@ async fn a_silent_store() {
             live.pass(9 * SECOND).await;
             assert_eq!(live.sessions.len(), 1);
             live.pass(3 * SECOND).await;
-            let again = live
-                .client(over)
-                .websocket("/leaves")
-                .bearer("t0k")
-                .connect()
-                .await;
+            let again = live.try_open(over, "/leaves", "t0k").await;
             if stays {
                 assert_eq!(live.sessions.list().len(), 1);
                 assert!(again.is_ok());

@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use tokio::task::JoinHandle;
+
 use super::*;
 
 #[tokio::test]
@@ -30,13 +32,7 @@ async fn so_do_a_thousand_on_several_threads() {
     for _ in 0..20 {
         let backend = Backend::open(knows_everybody);
         let cached = cached(&backend, CacheConfig::default());
-        let asks: Vec<_> = (0..1_000)
-            .map(|_| {
-                let cached = cached.clone();
-                tokio::spawn(async move { cached.verify(&Credential::bearer("alice")).await })
-            })
-            .collect();
-        for ask in asks {
+        for ask in ask_for_alice(&cached, 1_000) {
             assert_eq!(subject(ask.await.unwrap()), good("alice"));
         }
         assert_eq!(backend.asked(), 1);
@@ -110,13 +106,7 @@ async fn a_panic_reaches_everybody_who_waits_and_nobody_after() {
     let cached = cached(&backend, CacheConfig::default());
     for round in 1..=3 {
         // The gate is closed for good, so the backend panics at its `unwrap`.
-        let asks: Vec<_> = (0..10)
-            .map(|_| {
-                let cached = cached.clone();
-                tokio::spawn(async move { cached.verify(&Credential::bearer("alice")).await })
-            })
-            .collect();
-        for ask in asks {
+        for ask in ask_for_alice(&cached, 10) {
             let error = ask.await.unwrap_err();
             assert!(error.is_panic());
         }
@@ -194,4 +184,16 @@ fn who_waits_outlives_the_runtime_of_the_lookup() {
     drop(first);
     assert_eq!(subject(second.block_on(follower)), Err(UNAVAILABLE));
     assert_eq!(cached.shared.lookups.len(), 0);
+}
+
+/// So many tasks that ask about the same credential.
+fn ask_for_alice(
+    cached: &Cached<Arc<Backend>>,
+    tasks: usize,
+) -> Vec<JoinHandle<Result<Identity, VerifyError>>> {
+    let ask = |_| {
+        let cached = cached.clone();
+        tokio::spawn(async move { cached.verify(&Credential::bearer("alice")).await })
+    };
+    (0..tasks).map(ask).collect()
 }
