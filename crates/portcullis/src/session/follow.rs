@@ -8,10 +8,9 @@ use portcullis_core::{Follower, Revocation, RevocationStore, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::CloseCause;
-use super::builder::LagPolicy;
 use super::lifetime::in_milliseconds;
 use super::shared::Shared;
+use super::{CloseCause, LagPolicy};
 
 /// A store that is followed.
 pub(super) struct Followed<C> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use super::entry::Entry;
 use super::lifetime::in_milliseconds;
 use super::shared::Shared;
 use super::{CloseCause, SessionEvent, pings, recheck};
@@ -32,6 +33,15 @@ impl<C: Send + Sync + 'static> Shared<C> {
             others.spawn_on(store.follow(shared.clone()), &runtime);
         }
         runtime.spawn(keep(Kept { shared, others }));
+    }
+
+    /// How long the keeper may sleep.
+    fn sleep(&self) -> Duration {
+        let next = self.schedule.sleep(self.now_in_milliseconds(), PIECE);
+        next.unwrap_or(match self.store {
+            Some(_) => PIECE,
+            None => IDLE,
+        })
     }
 
     /// Does what has come due.
@@ -66,14 +76,23 @@ impl<C: Send + Sync + 'static> Shared<C> {
         self.registry.revocations.purge(self.now());
         self.judge_lag();
     }
+}
 
-    /// How long the keeper may sleep.
-    fn sleep(&self) -> Duration {
-        let next = self.schedule.sleep(self.now_in_milliseconds(), PIECE);
-        next.unwrap_or(match self.store {
-            Some(_) => PIECE,
-            None => IDLE,
-        })
+impl<C> Shared<C> {
+    /// Sees to it that the keeper attends to a session when something is to be done for it.
+    pub(super) fn schedule(&self, entry: &Entry<C>) {
+        let warning = self.settings.warning_in_milliseconds();
+        let timer = |entry: &Arc<Entry<C>>| Some((entry.next_wake(warning)?, entry.id));
+        let Some(time) = entry.next_wake(warning) else {
+            return;
+        };
+        let most = 2 * self.registry.len() + SLACK;
+        // They outlive the lock: the last reference to one may be here, and its drop is not ours.
+        let mut all = Vec::new();
+        self.schedule.add((time, entry.id), most, || {
+            all = self.registry.all();
+            all.iter().filter_map(timer).collect()
+        });
     }
 }
 
@@ -109,6 +128,9 @@ impl<C> Drop for Kept<C> {
         }
     }
 }
+
+/// How many timers that nobody needs are kept before they are looked for.
+const SLACK: usize = 1024;
 
 /// The longest sleep while a deadline is ahead.
 const PIECE: Duration = Duration::from_secs(1);
@@ -186,5 +208,25 @@ mod tests {
         sessions.shared.opened(&entry);
         tokio::task::yield_now().await;
         assert!(!entry.warn(), "it was warned");
+    }
+
+    /// However often a session is renewed, it leaves few timers behind, and has one.
+    #[tokio::test]
+    async fn a_renewal_moves_a_timer() {
+        let sessions = Sessions::default();
+        let shared = &sessions.shared;
+        let in_an_hour = SystemTime::now() + Duration::from_secs(3_600);
+        let alice = |later| {
+            let end = in_an_hour + Duration::from_secs(later);
+            Identity::builder("alice").expires_at(end).build()
+        };
+        let policy = policy::of(&sessions);
+        let entry = shared.admit(&policy, alice(0), None, None).unwrap();
+        for later in 1..10_000 {
+            shared.adopt(&entry, alice(later), None).unwrap();
+        }
+        let timers = shared.schedule.due(u64::MAX);
+        assert!(timers.len() <= 2 + SLACK, "{}", timers.len());
+        assert_eq!(timers.last(), Some(&entry.id), "its own is among them");
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_core::Identity;
 
-use super::builder::Settings;
+use super::settings::Settings;
 
 impl<C> Settings<C> {
     /// When a session ends that has lasted since `since`, in milliseconds since 1970.

@@ -7,9 +7,9 @@ use futures_util::stream;
 use portcullis_core::{Credential, Identity, VerifyError};
 
 use super::CloseCause;
-use super::builder::Settings;
 use super::entry::{Entry, Recheck};
 use super::lifetime::{in_milliseconds, milliseconds, random_part};
+use super::settings::Settings;
 use super::shared::Shared;
 
 impl<C> Settings<C> {

@@ -50,7 +50,12 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     }
 
     pub(super) fn new(builder: SessionsBuilder<C>) -> Self {
-        let shared = Arc::new(Shared::new(builder));
+        let SessionsBuilder {
+            settings,
+            limits,
+            store,
+        } = builder;
+        let shared = Arc::new(Shared::new(settings, limits, store));
         if shared.store.is_some() {
             shared.keep();
         }

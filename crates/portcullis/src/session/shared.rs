@@ -9,13 +9,13 @@ use std::time::SystemTime;
 use portcullis_core::{Credential, Identity};
 use tokio::sync::{Notify, broadcast, watch};
 
-use super::builder::{SessionsBuilder, Settings};
 use super::entry::Entry;
-use super::follow::Followed;
+use super::follow::{Followed, Store};
 use super::lifetime::milliseconds;
-use super::registry::{NotRegistered, Registry};
+use super::registry::{Limits, NotRegistered, Registry};
 use super::revocations::Revocations;
 use super::schedule::Schedule;
+use super::settings::Settings;
 use super::{CloseCause, Policy, SessionEvent};
 
 pub(super) struct Shared<C> {
@@ -33,12 +33,11 @@ pub(super) struct Shared<C> {
 }
 
 impl<C> Shared<C> {
-    pub(super) fn new(builder: SessionsBuilder<C>) -> Self {
-        let SessionsBuilder {
-            settings,
-            limits,
-            store,
-        } = builder;
+    pub(super) fn new(
+        settings: Settings<C>,
+        limits: Limits,
+        store: Option<Arc<dyn Store<C>>>,
+    ) -> Self {
         Self {
             settings,
             registry: Registry::new(limits, Arc::new(Revocations::default())),
