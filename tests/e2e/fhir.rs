@@ -16,13 +16,13 @@ use crate::guarded::{LIMIT, Socket};
 
 // --- notifications -----------------------------------------------------------------------------
 
-/// The whole of it: tokens of three seconds, a socket that outlives four of them, events all the
+/// The whole of it: tokens of five seconds, a socket that outlives four of them, events all the
 /// while, a disconnect, and what came in between.
 #[tokio::test]
 async fn no_event_is_lost_or_doubled_while_tokens_end() {
     let server = Server::fhir()
         .argument("--token-lifetime")
-        .argument("3")
+        .argument("5")
         .start();
     let alice = Fhir::new(&server, server.token());
     let subscription = alice
@@ -164,8 +164,6 @@ async fn every_resource_is_one_of_r5() {
 async fn nothing_is_told_to_who_has_not_bound() {
     let bob = new_secret();
     let server = Server::fhir()
-        .argument("--token-lifetime")
-        .argument("2")
         .argument("--user")
         .argument(&format!("bob={bob}"))
         .start();
@@ -228,7 +226,7 @@ async fn nothing_is_told_to_who_has_not_bound() {
 async fn fhircast_has_its_secret_in_the_address() {
     let server = Server::fhir()
         .argument("--token-lifetime")
-        .argument("2")
+        .argument("4")
         .start();
     let post = async |kind: &str, body: String| {
         let request = Request::post(format!("{}fhircast", server.base()))
@@ -249,7 +247,7 @@ async fn fhircast_has_its_secret_in_the_address() {
     let mut socket = Socket::open(url, &[]).await.unwrap();
     let confirmation = socket.hear_json().await;
     assert_eq!(confirmation["hub.mode"], "subscribe");
-    assert_eq!(confirmation["hub.lease_seconds"], 2);
+    assert_eq!(confirmation["hub.lease_seconds"], 4);
     let event = json!({
         "timestamp": "2026-11-22T05:00:00Z",
         "id": "1",
@@ -280,7 +278,7 @@ async fn fhircast_has_its_secret_in_the_address() {
 async fn the_page_lives_longer_than_its_tokens() {
     let server = Server::fhir()
         .argument("--token-lifetime")
-        .argument("3")
+        .argument("6")
         .start();
     let alice = Fhir::new(&server, server.token());
     let browser = Browser::start().await;
@@ -420,7 +418,7 @@ async fn set_off(server: &Server, alice: &Fhir<'_>, id: &str) {
 /// What the session closes with when its credential has ended.
 const EXPIRED: u16 = 3000;
 
-const HALF: time::Duration = time::Duration::milliseconds(1500);
+const HALF: time::Duration = time::Duration::milliseconds(2500);
 
 /// A socket with tokens bound on it, and all that came.
 struct Line {

@@ -3,26 +3,19 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt as _, StreamExt as _};
 use http::StatusCode;
-use portcullis_e2e::{Browser, RedisServer, Server, fetch, new_secret, request};
-use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use portcullis_e2e::{Browser, Server};
+use serde_json::json;
 
 use crate::kernels;
 use crate::notebook::Notebook;
-
-const REVOKED: u16 = 3003;
-
-const EVENTS: &str = "api/events/subscribe";
-
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::pair::{EVENTS, Guest, Pair, REVOKED, ask, open, sessions};
 
 /// What is taken back at one server is closed at the other within this time of being asked for.
 const PROMPT: Duration = Duration::from_secs(1);
+
+/// How often that is tried on a machine that has other things to do.
+const TRIES: usize = 3;
 
 #[tokio::test]
 async fn a_ticket_of_one_server_opens_a_kernel_of_the_other() {
@@ -33,63 +26,94 @@ async fn a_ticket_of_one_server_opens_a_kernel_of_the_other() {
     let ticket = pair.ticket(pair.a.token(), &path).await;
     let url = format!("{path}?ticket={ticket}");
     let mut socket = open(&pair.b, &url).await.expect("the ticket is good");
-    assert_eq!(run(&mut socket, "print(6 * 7)").await, "42\n");
+    assert_eq!(socket.run("print(6 * 7)").await, "42\n");
 
     let [here, there] = [&pair.a, &pair.b].map(|server| open(server, &url));
     assert_eq!(there.await.err(), Some(StatusCode::FORBIDDEN));
     assert_eq!(here.await.err(), Some(StatusCode::FORBIDDEN));
-    assert_eq!(run(&mut socket, "print('still')").await, "still\n");
+    assert_eq!(socket.run("print('still')").await, "still\n");
 }
 
 #[tokio::test]
-async fn what_one_server_takes_back_closes_at_the_other() {
+async fn a_link_that_one_server_takes_back_closes_at_the_other() {
     let pair = Pair::start();
-    // A guest of the first server, who is with the second one by tickets.
-    let guest = Guest::of(&pair.a).await;
-    pair.b.keep_secret(&guest.token);
-    let mut guests = Vec::new();
-    for _ in 0..3 {
-        let ticket = pair.ticket(&guest.token, EVENTS).await;
-        let url = format!("{EVENTS}?ticket={ticket}");
-        guests.push(open(&pair.b, &url).await.expect("the ticket is good"));
-    }
-    let unused = pair.ticket(&guest.token, EVENTS).await;
     let mut owner = pair.open_as_owner().await;
-    let mut second = pair.open_as_owner().await;
+    promptly("a link", async || {
+        // A guest of the first server, who is with the second one by tickets.
+        let guest = Guest::of(&pair.a).await;
+        pair.b.keep_secret(&guest.token);
+        let mut guests = Vec::new();
+        for _ in 0..3 {
+            let ticket = pair.ticket(&guest.token, EVENTS).await;
+            let url = format!("{EVENTS}?ticket={ticket}");
+            guests.push(open(&pair.b, &url).await.expect("the ticket is good"));
+        }
+        let unused = pair.ticket(&guest.token, EVENTS).await;
 
-    let began = Instant::now();
-    ask(&pair.a, "DELETE", &format!("api/share/{}", guest.id), "").await;
-    for socket in &mut guests {
-        assert_eq!(prompt_close_code(socket, began).await, REVOKED);
-    }
-    report("a link", began);
-    let late = open(&pair.b, &format!("{EVENTS}?ticket={unused}")).await;
-    assert_eq!(late.err(), Some(StatusCode::FORBIDDEN));
-    assert_is_open(&mut owner).await;
+        let began = Instant::now();
+        ask(&pair.a, "DELETE", &format!("api/share/{}", guest.id), "").await;
+        for socket in &mut guests {
+            assert_eq!(socket.close_code().await, REVOKED);
+        }
+        let took = began.elapsed();
+        let late = open(&pair.b, &format!("{EVENTS}?ticket={unused}")).await;
+        assert_eq!(late.err(), Some(StatusCode::FORBIDDEN));
+        took
+    })
+    .await;
+    owner.assert_is_open().await;
+}
 
-    // One session, which the second server has and the first one is told to take back.
-    let sessions = sessions(&pair.b).await;
-    let first = sessions.iter().find(|one| one["subject"] == "owner");
-    let body = json!({ "session": first.expect("it is listed")["session"] }).to_string();
-    let began = Instant::now();
-    ask(&pair.a, "POST", "api/portcullis/revoke", &body).await;
-    assert_eq!(prompt_close_code(&mut owner, began).await, REVOKED);
-    report("a session", began);
-    assert_is_open(&mut second).await;
-
-    let body = json!({ "subject": "owner" }).to_string();
-    let began = Instant::now();
-    ask(&pair.a, "POST", "api/portcullis/revoke", &body).await;
-    assert_eq!(prompt_close_code(&mut second, began).await, REVOKED);
-    report("a subject", began);
+#[tokio::test]
+async fn what_one_server_revokes_closes_at_the_other() {
+    let pair = Pair::start();
+    promptly("a session", async || {
+        let mut owner = pair.open_as_owner().await;
+        let mut second = pair.open_as_owner().await;
+        // The second server has it, and the first one is told to take it back.
+        let sessions = sessions(&pair.b).await;
+        let [.., first, _] = sessions.as_slice() else {
+            panic!("not two: {sessions:?}")
+        };
+        let body = json!({ "session": first["session"] }).to_string();
+        let began = Instant::now();
+        ask(&pair.a, "POST", "api/portcullis/revoke", &body).await;
+        assert_eq!(owner.close_code().await, REVOKED);
+        let took = began.elapsed();
+        second.assert_is_open().await;
+        took
+    })
+    .await;
+    promptly("a subject", async || {
+        let mut owner = pair.open_as_owner().await;
+        let body = json!({ "subject": "owner" }).to_string();
+        let began = Instant::now();
+        ask(&pair.a, "POST", "api/portcullis/revoke", &body).await;
+        assert_eq!(owner.close_code().await, REVOKED);
+        began.elapsed()
+    })
+    .await;
     pair.open_as_owner().await;
+}
+
+/// What is taken back at one server always closes at the other. How long that takes is held against
+/// the promise; a machine that is busy with other tests has a few tries.
+async fn promptly(what: &str, mut take_back: impl AsyncFnMut() -> Duration) {
+    let mut took = Vec::new();
+    while took.len() < TRIES {
+        took.push(take_back().await);
+        if took.last() <= Some(&PROMPT) {
+            return println!("{what}: {took:?}");
+        }
+    }
+    panic!("{what}, taken back at one server, was closed at the other after {took:?}");
 }
 
 #[tokio::test]
 async fn the_page_renews_its_socket_while_a_cell_prints() {
     let server = Server::kernels()
         .argument("--session-lifetime")
-        .argument("6")
+        .argument("12")
         .start();
     let browser = Browser::start().await;
     browser.open(server.link()).await;
@@ -123,9 +147,9 @@ async fn the_page_renews_its_socket_while_a_cell_prints() {
     browser.run(&wait, Vec::new()).await;
 }
 
-/// Forty lines in sixteen seconds.
+/// Forty lines in twenty-six seconds.
 const PRINTING: &str =
-    "import time; [print(n, flush=True) or time.sleep(0.4) for n in range(40)] and None";
+    "import time; [print(n, flush=True) or time.sleep(0.65) for n in range(40)] and None";
 
 #[tokio::test]
 async fn the_page_takes_links_and_sessions_back() {
@@ -159,7 +183,7 @@ async fn the_page_takes_links_and_sessions_back() {
     let notice = guest.element("#notice-text").await.text().await;
     let notice = notice.expect("a text");
     assert!(notice.contains("3003: credential revoked"), "{notice}");
-    assert_is_open(&mut other).await;
+    other.assert_is_open().await;
     for width in [1280, 390] {
         owner.screenshot("kernel-server-share", width).await;
     }
@@ -177,7 +201,7 @@ async fn the_page_takes_links_and_sessions_back() {
         owner.screenshot("kernel-server-people", width).await;
     }
     press(&owner, &format!("{row} button")).await;
-    assert_eq!(close_code(&mut other, LIMIT).await, REVOKED);
+    assert_eq!(other.close_code().await, REVOKED);
 
     // The owner's own: the page says so, and comes back when it is told to.
     press(&owner, "#people-dialog[open] [data-subject=owner] button").await;
@@ -188,171 +212,6 @@ async fn the_page_takes_links_and_sessions_back() {
 }
 
 // --- helpers -----------------------------------------------------------------------------------
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// Two servers with one token and one Redis.
-struct Pair {
-    a: Server,
-    b: Server,
-    _redis: RedisServer,
-}
-
-impl Pair {
-    fn start() -> Self {
-        let redis = RedisServer::start();
-        let token = new_secret();
-        let start = || {
-            Server::kernels()
-                .told(&token)
-                .argument("--redis")
-                .argument(&redis.url())
-                .start()
-        };
-        Self {
-            a: start(),
-            b: start(),
-            _redis: redis,
-        }
-    }
-
-    /// A ticket from the first server.
-    async fn ticket(&self, token: &str, path: &str) -> String {
-        let body = json!({ "path": format!("/{path}") }).to_string();
-        let answer = ask_as(&self.a, token, "POST", "api/portcullis/ticket", &body).await;
-        let ticket = answer["ticket"].as_str().expect("a ticket").to_owned();
-        self.a.keep_secret(&ticket);
-        self.b.keep_secret(&ticket);
-        ticket
-    }
-
-    /// A socket of the second server.
-    async fn open_as_owner(&self) -> Socket {
-        let url = format!("{EVENTS}?token={}", self.b.token());
-        open(&self.b, &url).await.expect("the token is good")
-    }
-}
-
-/// Who was sent a link.
-struct Guest {
-    id: String,
-    token: String,
-}
-
-impl Guest {
-    async fn of(server: &Server) -> Self {
-        let link = ask(server, "POST", "api/share", "").await;
-        let text = |name: &str| link[name].as_str().expect("a text").to_owned();
-        let (id, url) = (text("id"), text("url"));
-        let token = url.split_once("token=").expect("a link").1.to_owned();
-        server.keep_secret(&token);
-        Self { id, token }
-    }
-}
-
-async fn ask(server: &Server, method: &str, path: &str, body: &str) -> Value {
-    ask_as(server, server.token(), method, path, body).await
-}
-
-async fn ask_as(server: &Server, token: &str, method: &str, path: &str, body: &str) -> Value {
-    let url = format!("{}{path}", server.base());
-    let response = fetch(request(method, &url, Some(token), body)).await;
-    let status = response.status();
-    assert_eq!(status, StatusCode::OK, "{path}: {}", response.body());
-    serde_json::from_str(response.body()).expect("JSON")
-}
-
-/// Who is connected, the oldest first.
-async fn sessions(server: &Server) -> Vec<Value> {
-    let answer = ask(server, "GET", "api/portcullis/sessions", "").await;
-    answer["sessions"].as_array().expect("a list").clone()
-}
-
-/// Opens a socket, or tells with what status it is refused.
-async fn open(server: &Server, path: &str) -> Result<Socket, StatusCode> {
-    let url = format!("{}{path}", server.websocket_base());
-    let connected = timeout(LIMIT, connect_async(url)).await;
-    match connected.expect("an answer in time") {
-        Ok((socket, _)) => Ok(socket),
-        Err(Error::Http(response)) => {
-            Err(StatusCode::from_u16(response.status().as_u16()).expect("a status"))
-        }
-        Err(error) => panic!("{error}"),
-    }
-}
-
-/// Runs a cell in the older of Jupyter's formats, which needs no subprotocol; what it wrote.
-async fn run(socket: &mut Socket, code: &str) -> String {
-    let request = json!({
-        "header": {
-            "msg_id": new_secret(), "msg_type": "execute_request", "username": "",
-            "session": "live", "date": "2026-01-01T00:00:00Z", "version": "5.4",
-        },
-        "parent_header": {}, "metadata": {}, "channel": "shell", "buffers": [],
-        "content": { "code": code, "silent": false },
-    });
-    let id = &request["header"]["msg_id"];
-    let message = Message::text(request.to_string());
-    socket.send(message).await.expect("the socket is open");
-    let mut text = String::new();
-    loop {
-        let message = timeout(LIMIT, socket.next()).await.expect("in time");
-        let Message::Text(message) = message.expect("the socket is open").expect("a message")
-        else {
-            continue;
-        };
-        let message: Value = serde_json::from_str(&message).expect("JSON");
-        if message["parent_header"]["msg_id"] != *id {
-            continue;
-        }
-        let content = &message["content"];
-        match message["header"]["msg_type"].as_str() {
-            Some("stream") => text += content["text"].as_str().expect("a text"),
-            Some("status") if content["execution_state"] == "idle" => return text,
-            _ => {}
-        }
-    }
-}
-
-/// Reads until the server closes the socket; with what code.
-async fn close_code(socket: &mut Socket, limit: Duration) -> u16 {
-    let read = async {
-        loop {
-            match socket.next().await.expect("a close frame comes first") {
-                Ok(Message::Close(frame)) => break frame.expect("it has a code").code.into(),
-                Ok(_) => {}
-                Err(error) => panic!("{error}"),
-            }
-        }
-    };
-    timeout(limit, read).await.expect("it is closed in time")
-}
-
-/// The same, of a socket that what was asked for at `began` closes.
-async fn prompt_close_code(socket: &mut Socket, began: Instant) -> u16 {
-    close_code(socket, PROMPT.saturating_sub(began.elapsed())).await
-}
-
-/// It answers a ping.
-async fn assert_is_open(socket: &mut Socket) {
-    let ping = Message::Ping("?".into());
-    socket.send(ping).await.expect("the socket is open");
-    loop {
-        let message = timeout(LIMIT, socket.next()).await.expect("in time");
-        match message.expect("the socket is open").expect("a message") {
-            Message::Pong(_) => return,
-            Message::Close(frame) => panic!("closed: {frame:?}"),
-            _ => {}
-        }
-    }
-}
-
-fn report(what: &str, began: Instant) {
-    println!(
-        "{what}, taken back at one server, was closed at the other after {:?}",
-        began.elapsed()
-    );
-}
 
 /// Makes a link in the page; the link, and the name of its guest.
 async fn share(owner: &Browser, server: &Server) -> (String, String) {

@@ -16,6 +16,7 @@ mod kernels;
 mod link;
 mod live;
 mod notebook;
+mod pair;
 mod secrets;
 mod sessions;
 mod shutdown;

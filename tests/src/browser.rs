@@ -37,7 +37,7 @@ impl Browser {
         let driver = Process::start(
             Command::new("chromedriver").args(["--port=0", "--allowed-ips=127.0.0.1"]),
         );
-        let port: u16 = driver.wait_for_line(Duration::from_secs(30), |line| {
+        let port: u16 = driver.wait_for_line(PATIENCE, |line| {
             let port = line.split_once("started successfully on port ")?.1;
             port.trim_end_matches('.').parse().ok()
         });

@@ -27,7 +27,7 @@ pub use page::PageServer;
 pub use peer::{bundle, node, python};
 pub use process::Process;
 pub use proxy::{Mode, Proxy};
-pub use redis::{RedisCluster, RedisServer};
+pub use redis::{Port, RedisCluster, RedisServer};
 pub use rustix::process::Signal;
 pub use secret::{leaks, new_secret};
 pub use server::{Server, ServerBuilder};

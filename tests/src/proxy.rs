@@ -104,7 +104,7 @@ impl Proxy {
     pub async fn has_lost_one(&self) {
         let mut counts = self.counts.clone();
         let lost = counts.wait_for(|counts| counts.lost_messages > 0);
-        let lost = timeout(Duration::from_secs(20), lost).await;
+        let lost = timeout(Duration::from_secs(60), lost).await;
         lost.expect("a message comes by").expect("it runs");
     }
 

@@ -3,8 +3,9 @@
 //! It knows nothing else of this crate, since the tests of `portcullis-redis` include the file as it
 //! is.
 
+use std::ffi::OsString;
+use std::fmt;
 use std::io::{BufRead as _, BufReader, ErrorKind};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
@@ -12,11 +13,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 /// A Redis server of one's own, on loopback, that keeps what it acknowledges. It ends with the value.
+///
+/// `PORTCULLIS_REDIS_SERVER` names another program than `redis-server`, such as `valkey-server`.
 #[derive(Debug)]
 pub struct RedisServer {
-    port: u16,
+    port: Port,
     arguments: Vec<String>,
     folder: TempDir,
     child: Option<Child>,
@@ -28,7 +32,7 @@ impl RedisServer {
     ///
     /// # Panics
     ///
-    /// When there is no `redis-server`, or it does not start.
+    /// When there is no such program, or it does not start.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
@@ -40,30 +44,29 @@ impl RedisServer {
     /// As [`start`](Self::start).
     pub fn start_with(arguments: &[&str]) -> Self {
         let mut server = Self {
-            port: 0,
+            port: Port::reserve(),
             arguments: arguments.iter().copied().map(str::to_owned).collect(),
             folder: tempfile::tempdir().expect("a temporary folder"),
             child: None,
             output: Arc::default(),
         };
-        // Between our look for a free port and the server's use of it, somebody may take it.
-        for _ in 0..ATTEMPTS {
-            server.port = free_port();
-            if server.run() {
-                return server;
-            }
-        }
-        panic!("redis-server does not start:\n{}", server.output());
+        server.run();
+        server
+    }
+
+    /// The program that runs.
+    pub fn program() -> OsString {
+        std::env::var_os("PORTCULLIS_REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
     }
 
     /// Where it listens.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// Its URL.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://127.0.0.1:{}", self.port())
     }
 
     /// Kills it (SIGKILL). It has no time to write anything down.
@@ -89,12 +92,7 @@ impl RedisServer {
     /// When it does not start.
     pub fn restart(&mut self) {
         self.kill();
-        let deadline = Instant::now() + LIMIT;
-        // Another connection may have our port for a moment.
-        while !self.run() {
-            let is_late = Instant::now() > deadline;
-            assert!(!is_late, "redis-server does not start:\n{}", self.output());
-        }
+        self.run();
     }
 
     /// Stops it where it stands (SIGSTOP): it keeps its connections and says nothing.
@@ -114,11 +112,11 @@ impl RedisServer {
     /// When it fails.
     pub fn command(&self, arguments: &[&str]) -> String {
         let output = Command::new("redis-cli")
-            .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .args(["-h", "127.0.0.1", "-p", &self.port().to_string()])
             .args(arguments)
             .stdin(Stdio::null())
             .output()
-            .unwrap_or_else(|error| panic!("{}", missing("redis-cli", &error)));
+            .unwrap_or_else(|error| panic!("{}", missing(&"redis-cli", &error)));
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
@@ -144,10 +142,11 @@ impl RedisServer {
         self.output.lock().expect(NOBODY_PANICS).clone()
     }
 
-    /// Runs it until it accepts connections; not if it ends before.
-    fn run(&mut self) -> bool {
-        let mut child = Command::new("redis-server")
-            .args(["--port", &self.port.to_string()])
+    /// Runs it, and waits until it accepts connections.
+    fn run(&mut self) {
+        let program = Self::program();
+        let mut child = Command::new(&program)
+            .args(["--port", &self.port().to_string()])
             .args(["--bind", "127.0.0.1", "--save", ""])
             .args(["--appendonly", "yes", "--appendfsync", "always"])
             .args(["--dir".as_ref(), self.folder.path().as_os_str()])
@@ -156,7 +155,7 @@ impl RedisServer {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("{}", missing("redis-server", &error)));
+            .unwrap_or_else(|error| panic!("{}", missing(&program.display(), &error)));
         let (sender, is_ready) = mpsc::channel();
         let output = Arc::clone(&self.output);
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -171,10 +170,12 @@ impl RedisServer {
         // The sender is gone once the server is.
         let is_ready = is_ready.recv_timeout(LIMIT).is_ok();
         self.child = Some(child);
-        if !is_ready {
-            self.kill();
-        }
-        is_ready
+        assert!(
+            is_ready,
+            "{} does not start:\n{}",
+            program.display(),
+            self.output()
+        );
     }
 
     fn signal(&self, signal: Signal) {
@@ -193,6 +194,8 @@ impl Drop for RedisServer {
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<RedisServer>,
+    /// Where the nodes talk among themselves.
+    buses: Vec<Port>,
 }
 
 impl RedisCluster {
@@ -202,13 +205,13 @@ impl RedisCluster {
     ///
     /// As [`RedisServer::start`].
     pub fn start() -> Self {
-        let nodes: Vec<_> = (0..3).map(|_| Self::start_node()).collect();
+        let (nodes, buses): (Vec<_>, Vec<_>) = (0..3).map(|_| Self::start_node()).unzip();
         for (index, node) in nodes.iter().enumerate() {
             let [first, last] = [index, index + 1].map(|index| index * 16_384 / nodes.len());
             let range = [first.to_string(), (last - 1).to_string()];
             node.command(&["CLUSTER", "ADDSLOTSRANGE", &range[0], &range[1]]);
         }
-        let cluster = Self { nodes };
+        let cluster = Self { nodes, buses };
         for node in &cluster.nodes[1..] {
             cluster.introduce(node);
         }
@@ -222,9 +225,10 @@ impl RedisCluster {
     ///
     /// As [`RedisServer::start`].
     pub fn add_replica(&mut self, of: usize) {
-        let replica = Self::start_node();
+        let (replica, bus) = Self::start_node();
         self.introduce(&replica);
         self.nodes.push(replica);
+        self.buses.push(bus);
         self.wait_until_whole();
         let primary = self.nodes[of].command(&["CLUSTER", "MYID"]);
         let replica = &self.nodes[self.nodes.len() - 1];
@@ -239,11 +243,26 @@ impl RedisCluster {
         &mut self.nodes
     }
 
+    /// Those that run.
+    pub fn running(&self) -> impl Iterator<Item = &RedisServer> {
+        self.nodes.iter().filter(|node| node.child.is_some())
+    }
+
+    /// Which server has this key.
+    ///
+    /// # Panics
+    ///
+    /// When it does not know.
+    pub fn owner_of(&self, key: &str) -> usize {
+        let has_it = |node: &RedisServer| !node.command(&["EXISTS", key]).contains("MOVED");
+        self.nodes.iter().position(has_it).expect("one of them")
+    }
+
     /// Its URL, which names all servers.
     pub fn url(&self) -> String {
         let nodes = self.nodes.iter();
         let nodes: Vec<_> = nodes
-            .map(|node| format!("127.0.0.1:{}", node.port))
+            .map(|node| format!("127.0.0.1:{}", node.port()))
             .collect();
         format!("redis+cluster://{}", nodes.join(","))
     }
@@ -267,12 +286,13 @@ impl RedisCluster {
     fn introduce(&self, node: &RedisServer) {
         let bus = self.nodes[0].command(&["CONFIG", "GET", "cluster-port"]);
         let bus = bus.lines().last().expect("name and value");
-        let port = self.nodes[0].port.to_string();
+        let port = self.nodes[0].port().to_string();
         node.command(&["CLUSTER", "MEET", "127.0.0.1", &port, bus]);
     }
 
-    fn start_node() -> RedisServer {
-        RedisServer::start_with(&[
+    fn start_node() -> (RedisServer, Port) {
+        let bus = Port::reserve();
+        let node = RedisServer::start_with(&[
             "--cluster-enabled",
             "yes",
             "--cluster-node-timeout",
@@ -280,15 +300,41 @@ impl RedisCluster {
             // One that is down takes down its own slots, not those of the others.
             "--cluster-require-full-coverage",
             "no",
+            // However long a replica has been alone: a test says when it takes over.
+            "--cluster-replica-validity-factor",
+            "0",
             "--cluster-port",
-            &free_port().to_string(),
-        ])
+            &bus.number().to_string(),
+        ]);
+        (node, bus)
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("it is bound").port()
+/// A port of this machine that nobody else is given, also while no server has it.
+///
+/// It is bound, and nobody listens: so connections are refused, and a server that says which port it
+/// wants, with `SO_REUSEADDR` as they all do, gets it.
+#[derive(Debug)]
+pub struct Port(TcpSocket);
+
+impl Port {
+    /// Reserves any that is free.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn reserve() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("an option of a socket");
+        let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(any).expect("loopback has a free port");
+        Self(socket)
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u16 {
+        self.0.local_addr().expect("it is bound").port()
+    }
 }
 
 fn pid(child: &Child) -> Pid {
@@ -296,7 +342,7 @@ fn pid(child: &Child) -> Pid {
     Pid::from_raw(id).expect("a process id")
 }
 
-fn missing(program: &str, error: &std::io::Error) -> String {
+fn missing(program: &dyn fmt::Display, error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => {
             format!("{program} is not installed: `tests/run install`, or Debian's redis-server")
@@ -305,6 +351,5 @@ fn missing(program: &str, error: &std::io::Error) -> String {
     }
 }
 
-const ATTEMPTS: usize = 5;
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 const NOBODY_PANICS: &str = "nobody panics with the lock";

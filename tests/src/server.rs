@@ -11,7 +11,7 @@ use crate::peer::python_home;
 use crate::process::path_with;
 use crate::{Process, leaks, new_secret};
 
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(60);
 
 /// One of our servers. When it is dropped it is stopped, and a secret in what it printed fails the
 /// test.

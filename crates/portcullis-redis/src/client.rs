@@ -94,6 +94,15 @@ impl Redis {
         self.shared.deadline
     }
 
+    /// Waits until so many replicas have what was written before, for three quarters of the deadline.
+    pub(crate) fn wait_for(&self, replicas: usize) -> Cmd {
+        let mut wait = redis::cmd("WAIT");
+        let limit = self.deadline() * 3 / 4;
+        // Zero would be for ever.
+        wait.arg(replicas).arg(limit.as_millis().max(1) as u64);
+        wait
+    }
+
     /// Sends `commands`, all about `key`, and gets as many answers, none of them an error.
     pub(crate) async fn ask(&self, key: &str, commands: &[Cmd]) -> Result<Vec<Value>, StoreError> {
         self.ask_within(self.shared.deadline, key, commands).await

@@ -36,7 +36,9 @@
 //!
 //! When the store is back, each machine reads all revocations before it trusts its own picture
 //! again, so one that was made meanwhile takes effect then. Nothing that was acknowledged is lost,
-//! provided that Redis keeps what it acknowledges; see [`RedisRevocations`].
+//! provided that Redis keeps what it acknowledges; see [`RedisRevocations`]. A replica that takes over
+//! may not have what its primary acknowledged last, unless the stores
+//! [wait for it](RedisRevocations::wait_for_replicas).
 //!
 //! # What Redis is trusted with
 //!

@@ -16,6 +16,7 @@ use crate::Redis;
 /// | is away, slow, read-only or refuses us | [`Unavailable`](StoreError::Unavailable), at the deadline | the same; the ticket may be gone |
 /// | is out of memory | [`Full`](StoreError::Full) | goes on |
 /// | lost its data | | the ticket is unknown |
+/// | has made a replica the primary | | a ticket of the last moment may be unknown, or good once more; see [`wait_for_replicas`](Self::wait_for_replicas) |
 ///
 /// How many there may be is what Redis's `maxmemory` has room for: set it.
 ///
@@ -24,6 +25,7 @@ use crate::Redis;
 #[derive(Clone)]
 pub struct RedisTickets {
     redis: Redis,
+    replicas: usize,
 }
 
 impl RedisTickets {
@@ -31,7 +33,22 @@ impl RedisTickets {
     pub fn new(redis: &Redis) -> Self {
         Self {
             redis: redis.clone(),
+            replicas: 0,
         }
+    }
+
+    /// Lets a ticket be redeemed only when this many replicas know that it is; 0 by default.
+    ///
+    /// It is for deployments where a replica takes over from a primary that has crashed. What Redis
+    /// has acknowledged it sends to its replicas a moment later: a ticket that was redeemed in
+    /// between is good once more at the replica, for who has seen it and until it ends. When the
+    /// replicas do not answer, redeeming it is [`Unavailable`](StoreError::Unavailable), and it is
+    /// gone. As with [revocations](crate::RedisRevocations::wait_for_replicas), everything else that
+    /// this [`Redis`] asks of the same server waits for so long.
+    #[must_use]
+    pub fn wait_for_replicas(mut self, count: usize) -> Self {
+        self.replicas = count;
+        self
     }
 
     fn key(&self, key: TicketKey) -> String {
@@ -62,8 +79,19 @@ impl TicketStore for RedisTickets {
         let key = self.key(key);
         let mut command = redis::cmd("GETDEL");
         command.arg(&key);
-        match self.redis.ask(&key, &[command]).await?.pop() {
-            Some(Value::BulkString(record)) => Ok(Some(record)),
+        let mut commands = vec![command];
+        if self.replicas > 0 {
+            commands.push(self.redis.wait_for(self.replicas));
+        }
+        let mut answers = self.redis.ask(&key, &commands).await?.into_iter();
+        let (taken, waited) = (answers.next(), answers.next());
+        let is_known = match waited {
+            None => self.replicas == 0,
+            Some(Value::Int(replicas)) => replicas >= self.replicas as i64,
+            Some(_) => false,
+        };
+        match taken {
+            Some(Value::BulkString(record)) if is_known => Ok(Some(record)),
             Some(Value::Nil) => Ok(None),
             _ => Err(StoreError::Unavailable),
         }
@@ -72,7 +100,10 @@ impl TicketStore for RedisTickets {
 
 impl fmt::Debug for RedisTickets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RedisTickets").field(&self.redis).finish()
+        f.debug_struct("RedisTickets")
+            .field("redis", &self.redis)
+            .field("replicas", &self.replicas)
+            .finish()
     }
 }
 

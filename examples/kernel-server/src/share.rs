@@ -61,11 +61,16 @@ impl ShareLinks {
         guests
     }
 
-    /// Forgets the links that are taken back; whose they were.
-    pub(crate) fn forget(&self, revocation: &Revocation) -> Vec<Identity> {
-        let mut guests = self.lock();
-        let taken = guests.extract_if(|_, guest| revocation.covers(guest));
-        taken.map(|(_, guest)| guest).collect()
+    /// The guest of the link that is to be taken back.
+    fn covered(&self, revocation: &Revocation) -> Option<Identity> {
+        let guests = self.lock();
+        let guest = guests.values().find(|guest| revocation.covers(guest));
+        guest.cloned()
+    }
+
+    /// Forgets the links that are taken back.
+    pub(crate) fn forget(&self, revocation: &Revocation) {
+        self.lock().retain(|_, guest| !revocation.covers(guest));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Identity>> {
@@ -154,21 +159,22 @@ async fn list(State((links, live)): Sharing) -> Json<Value> {
 }
 
 /// Takes a link back: it lets nobody in any more, and what was opened with it closes, on every
-/// server.
+/// server. When others may not have heard of it, the link stays in the list, good for nobody here, so
+/// that it can be taken back again.
 async fn take_back(
     State((links, live)): Sharing,
     owner: Identity,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let revocation = Revocation::token(id);
-    let taken = links.forget(&revocation);
-    let guest = taken
-        .first()
+    let guest = links
+        .covered(&revocation)
         .ok_or_else(|| ApiError::not_found("There is no such link"))?;
-    tracing::info!(guest = guest.subject(), "took a link back");
+    tracing::info!(guest = guest.subject(), "takes a link back");
     live.audit.revoked(&owner, &revocation);
     let end = guest.expires_at().unwrap_or_else(SystemTime::now);
-    let closed = live.sessions.revoke(revocation.until(end)).await?;
+    let closed = live.sessions.revoke(revocation.clone().until(end)).await?;
+    links.forget(&revocation);
     Ok(Json(json!({ "closed": closed })))
 }
 

@@ -39,7 +39,10 @@ impl Auth {
         let shelf = Shelf::new(redis.as_ref());
         let mut sessions = Sessions::builder();
         if let Some(redis) = &redis {
-            sessions = sessions.revocations(RedisRevocations::new(redis));
+            let (lag, policy) = options.revocation_lag();
+            sessions = sessions
+                .revocations(RedisRevocations::new(redis))
+                .revocation_lag(lag, policy);
         }
         if let Some(seconds) = options.ping_every {
             sessions = sessions.ping_every(Duration::from_secs(seconds));

@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use chores::User;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use portcullis::session::LagPolicy;
 
 /// Every way a credential can reach a WebSocket.
 // No `Debug`: the address of Redis may hold a password.
@@ -37,4 +40,34 @@ pub(crate) struct Options {
     /// Share tickets and revocations with other servers through this Redis.
     #[arg(long, value_name = "URL")]
     pub(crate) redis: Option<String>,
+
+    /// How long revocations of other servers may stay unheard while Redis is away, before
+    /// `--when-revocations-lag` decides.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    revocation_lag: u64,
+
+    /// What becomes of sockets then.
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = WhenLate::Stay)]
+    when_revocations_lag: WhenLate,
+}
+
+impl Options {
+    /// For how long Redis may be away, and what happens then.
+    pub(crate) fn revocation_lag(&self) -> (Duration, LagPolicy) {
+        let policy = match self.when_revocations_lag {
+            WhenLate::Stay => LagPolicy::Stay,
+            WhenLate::Close => LagPolicy::Close,
+        };
+        (Duration::from_secs(self.revocation_lag), policy)
+    }
+}
+
+/// What becomes of sockets when revocations are late.
+#[derive(Clone, Copy, ValueEnum)]
+enum WhenLate {
+    /// They stay, and new ones are let in.
+    Stay,
+
+    /// They are closed, and nobody is let in before Redis is back.
+    Close,
 }

@@ -51,7 +51,7 @@ async fn ddp_clients_are_told_that_a_token_is_wrong() {
 /// And simpleddp, which keeps the token of the result, comes again by itself.
 #[tokio::test]
 async fn ddp_clients_are_closed_at_expiry() {
-    let guarded = Guarded::start(&["--token-lifetime", "2"]);
+    let guarded = Guarded::start(&["--token-lifetime", "4"]);
     let login = json!(["login", { "resume": guarded.alice() }]);
     for client in CLIENTS {
         let mut scenario = json!({ "calls": [login, ["whoami"]], "closes": true });
@@ -121,7 +121,7 @@ async fn ddp_by_the_message() {
 /// So that a driver which fails against our server fails because of our server.
 #[tokio::test]
 async fn the_ddp_driver_works_with_a_server_as_meteor_is() {
-    let control = json!({ "users": { "good": "alice" }, "lifetime": 300 });
+    let control = json!({ "users": { "good": "alice" }, "lifetime": 1000 });
     let login = |token: &str| json!(["login", { "resume": token }]);
     for client in CLIENTS {
         let calls = json!([login("bad"), login("good"), ["whoami"]]);

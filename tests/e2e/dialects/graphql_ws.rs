@@ -49,7 +49,7 @@ async fn graphql_ws_gives_up_with_a_wrong_token() {
 /// that expire. Its subscription goes on.
 #[tokio::test]
 async fn graphql_ws_comes_again_after_expiry() {
-    let guarded = Guarded::start(&["--token-lifetime", "2"]);
+    let guarded = Guarded::start(&["--token-lifetime", "4"]);
     let payloads = json!([{ "token": guarded.alice() }, { "token": guarded.bob }]);
     let scenario = json!({ "payloads": payloads, "ticks": 2, "connections": 2 });
     let outcome = graphql(Some(&guarded), scenario).await;
@@ -132,7 +132,7 @@ async fn the_graphql_driver_works_with_its_own_server() {
         assert_eq!(outcome["attempts"], attempts, "{outcome}");
     }
 
-    let control = json!({ "users": users, "lifetime": 300 });
+    let control = json!({ "users": users, "lifetime": 1000 });
     let payloads = json!([{ "token": "good" }, { "token": "better" }]);
     let scenario =
         json!({ "control": control, "payloads": payloads, "ticks": 2, "connections": 2 });

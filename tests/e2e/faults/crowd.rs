@@ -79,6 +79,23 @@ impl<'a> Crowd<'a> {
         }
     }
 
+    /// Those who stay at one machine are told to come again later.
+    pub(crate) async fn is_sent_away(&mut self, at: usize) {
+        let sent = self.staying.extract_if(.., |(there, _)| *there == at);
+        for (_, held) in sent {
+            held.ends_unheard().await;
+        }
+    }
+
+    /// They come again, as soon as they are let in.
+    pub(crate) async fn comes_back(&mut self, at: usize) {
+        let machine = &self.machines[at];
+        for _ in 0..STAYING {
+            let held = machine.open_in_time(&machine.guarded.bob).await;
+            self.staying.push((at, held));
+        }
+    }
+
     /// Two want each of the tickets, one at each machine, until they are told. What is `live` is
     /// good for one of them, and all else for nobody.
     pub(crate) async fn try_at_both(&self, tickets: &[String], live: impl Fn(&str) -> bool) {
@@ -188,10 +205,7 @@ impl<'a> Crowd<'a> {
         if winners == 0 {
             let nobody_can_tell = outcomes.contains(&Some(Outcome::Unavailable));
             let ledger = self.machines[0].ledger;
-            assert!(
-                nobody_can_tell || ledger.may_have_ended(&ticket),
-                "{store:?}"
-            );
+            assert!(nobody_can_tell || ledger.may_be_gone(&ticket), "{store:?}");
         }
     }
 
@@ -239,7 +253,7 @@ impl<'a> Crowd<'a> {
         let ledger = self.machines[0].ledger;
         let is_excused = match outcome {
             Outcome::Unavailable => true,
-            Outcome::Refused => ledger.may_have_ended(ticket),
+            Outcome::Refused => ledger.may_be_gone(ticket),
             Outcome::Done | Outcome::Full => false,
         };
         assert!(is_excused, "{outcome:?}");

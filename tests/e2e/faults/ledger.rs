@@ -55,6 +55,9 @@ struct Ticket {
     refused: usize,
     unanswered: usize,
     is_revoked: bool,
+    /// When something was last acknowledged about it.
+    acknowledged: Instant,
+    is_unsettled: bool,
 }
 
 /// What became of the tickets; each is one of these.
@@ -65,7 +68,8 @@ pub(crate) struct Tickets {
     pub(crate) redeemed: usize,
     /// They came when their subject was revoked.
     pub(crate) revoked: usize,
-    /// Nobody knows what became of them: the store has not answered when they came.
+    /// Nobody knows what became of them: the store has not answered when they came, or has lost a
+    /// primary when they had just been minted.
     pub(crate) lost: usize,
     pub(crate) expired: usize,
     /// The store has them.
@@ -96,13 +100,16 @@ impl Ledger {
     }
 
     pub(crate) fn issued(&self, ticket: &str, lifetime: Duration) {
+        let now = Instant::now();
         let issued = Ticket {
-            issued: Instant::now(),
+            issued: now,
             lifetime,
             opened: 0,
             refused: 0,
             unanswered: 0,
             is_revoked: false,
+            acknowledged: now,
+            is_unsettled: false,
         };
         let before = self.write(|books| books.tickets.insert(ticket.to_owned(), issued));
         assert!(before.is_none(), "a ticket was issued twice");
@@ -113,9 +120,19 @@ impl Ledger {
         self.write(|books| books.ticket(ticket).is_revoked = true);
     }
 
-    /// Whether it may be refused for its age.
-    pub(crate) fn may_have_ended(&self, ticket: &str) -> bool {
-        self.write(|books| books.ticket(ticket).may_have_ended())
+    /// A primary dies, and a replica takes over: what was acknowledged just before may not have
+    /// reached the replica.
+    pub(crate) fn a_primary_dies(&self) {
+        self.write(|books| {
+            for ticket in books.tickets.values_mut() {
+                ticket.is_unsettled |= ticket.acknowledged.elapsed() < REPLICATION;
+            }
+        });
+    }
+
+    /// Whether it may be refused: for its age, or because it is lost.
+    pub(crate) fn may_be_gone(&self, ticket: &str) -> bool {
+        self.write(|books| books.ticket(ticket).may_be_gone())
     }
 
     /// What became of an attempt to redeem a ticket.
@@ -123,7 +140,10 @@ impl Ledger {
         let opened = self.write(|books| {
             let ticket = books.ticket(ticket);
             match outcome {
-                Outcome::Done => ticket.opened += 1,
+                Outcome::Done => {
+                    ticket.opened += 1;
+                    ticket.acknowledged = Instant::now();
+                }
                 Outcome::Refused => ticket.refused += 1,
                 Outcome::Unavailable => ticket.unanswered += 1,
                 Outcome::Full => panic!("nobody needs room to redeem a ticket"),
@@ -182,11 +202,14 @@ impl Ledger {
                 let is_live = keys.contains(&key_of(secret));
                 sorted.issued += 1;
                 let became = if ticket.opened > 0 {
-                    assert!(!is_live, "the store has a ticket that was redeemed");
+                    assert!(
+                        !is_live || ticket.is_unsettled,
+                        "the store has a ticket that was redeemed"
+                    );
                     &mut sorted.redeemed
                 } else if is_live {
                     &mut sorted.live
-                } else if ticket.unanswered > 0 {
+                } else if ticket.unanswered > 0 || ticket.is_unsettled {
                     &mut sorted.lost
                 } else if ticket.refused > 0 && ticket.is_revoked {
                     &mut sorted.revoked
@@ -296,6 +319,10 @@ impl Books {
 }
 
 impl Ticket {
+    fn may_be_gone(&self) -> bool {
+        self.is_unsettled || self.may_have_ended()
+    }
+
     /// We were told of it a moment after it was issued, and in whole seconds.
     fn may_have_ended(&self) -> bool {
         self.issued.elapsed() + MARGIN >= self.lifetime
@@ -327,3 +354,6 @@ pub(crate) fn key_of(ticket: &str) -> String {
 }
 
 const MARGIN: Duration = Duration::from_secs(5);
+
+/// Longer than what a primary has acknowledged is on its way to a replica, on a busy machine too.
+const REPLICATION: Duration = Duration::from_secs(1);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use http::{Response, StatusCode};
+use portcullis_e2e::Server;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -11,6 +12,8 @@ use super::ledger::{Kind, Ledger, Outcome};
 use crate::guarded::{Guarded, LIMIT, Socket, json_of};
 
 const REVOKED: u16 = 3003;
+
+const TRY_AGAIN_LATER: u16 = 1013;
 
 /// A machine that clients know, and their books.
 pub(crate) struct Machine<'a> {
@@ -99,6 +102,18 @@ impl<'a> Machine<'a> {
         opened
     }
 
+    /// The same of a machine that is about to let people in again.
+    pub(crate) async fn open_in_time(&self, token: &str) -> Held<'a> {
+        let began = Instant::now();
+        loop {
+            match self.open(token).await {
+                Ok(held) => return held,
+                Err(other) => assert_eq!(other, Outcome::Unavailable),
+            }
+            assert!(began.elapsed() < LIMIT, "nobody is let in");
+        }
+    }
+
     /// Lets root take back a subject. How many sockets that closed here, and whether the store has
     /// acknowledged it.
     pub(crate) async fn revoke(&self, subject: &str) -> (u64, Outcome) {
@@ -134,20 +149,8 @@ impl<'a> Machine<'a> {
 
     /// What it has printed that it has answered.
     fn given(&self) -> BTreeMap<(String, u16), usize> {
-        let mut given = BTreeMap::new();
-        for line in self.guarded.server.output().lines() {
-            if !line.contains("finished processing request") {
-                continue;
-            }
-            let [path, status] = ["uri=", "status="].map(|name| {
-                let (_, value) = line.split_once(name).expect("a field of the span");
-                value.split([' ', '?', '}']).next().expect("a value")
-            });
-            if path != "/sessions" {
-                let answer = (path.to_owned(), status.parse().expect("a number"));
-                *given.entry(answer).or_default() += 1;
-            }
-        }
+        let mut given = answers(&self.guarded.server);
+        given.retain(|(path, _), _| path != "/sessions");
         given
     }
 
@@ -172,7 +175,7 @@ impl<'a> Machine<'a> {
             Message::Close(Some(frame)) => {
                 return Err(match frame.code.into() {
                     3000_u16 => Outcome::Refused,
-                    1013 => Outcome::Unavailable,
+                    TRY_AGAIN_LATER => Outcome::Unavailable,
                     other => panic!("closed with {other}"),
                 });
             }
@@ -224,10 +227,36 @@ impl Held<'_> {
     }
 
     /// The server closes it: its subject is revoked.
-    pub(crate) async fn ends_revoked(mut self) {
-        assert_eq!(self.socket.close_code().await, REVOKED);
+    pub(crate) async fn ends_revoked(self) {
+        self.ends_with(REVOKED).await;
+    }
+
+    /// The server closes it: it would not hear that its subject is revoked.
+    pub(crate) async fn ends_unheard(self) {
+        self.ends_with(TRY_AGAIN_LATER).await;
+    }
+
+    async fn ends_with(mut self, code: u16) {
+        assert_eq!(self.socket.close_code().await, code);
         self.ledger.closed(&self.session);
     }
+}
+
+/// How often a server has printed that it has given which answer at which path.
+pub(crate) fn answers(server: &Server) -> BTreeMap<(String, u16), usize> {
+    let mut answers = BTreeMap::new();
+    for line in server.output().lines() {
+        if !line.contains("finished processing request") {
+            continue;
+        }
+        let [path, status] = ["uri=", "status="].map(|name| {
+            let (_, value) = line.split_once(name).expect("a field of the span");
+            value.split([' ', '?', '}']).next().expect("a value")
+        });
+        let answer = (path.to_owned(), status.parse().expect("a number"));
+        *answers.entry(answer).or_default() += 1;
+    }
+    answers
 }
 
 fn outcome(status: StatusCode) -> Outcome {

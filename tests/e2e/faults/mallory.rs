@@ -93,6 +93,13 @@ impl<'a> Mallory<'a> {
         }
     }
 
+    /// The second machine sends everybody away, and so her.
+    pub(crate) async fn is_sent_away(&mut self) {
+        for held in self.there.drain(..) {
+            held.ends_unheard().await;
+        }
+    }
+
     pub(crate) async fn is_there_still(&mut self) {
         for held in &mut self.there {
             held.echoes().await;

@@ -1,7 +1,7 @@
 //! Two machines with one store.
 
 use http::StatusCode;
-use portcullis_e2e::{RedisServer, new_secret};
+use portcullis_e2e::new_secret;
 
 use super::ledger::Ledger;
 use super::machine::Machine;
@@ -18,12 +18,14 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn start(redis: &RedisServer, urls: [String; 2]) -> Self {
+    /// `store` is the way to the store, `urls` are those that the two machines take, and `arguments`
+    /// are what else these two are told.
+    pub(crate) fn start(store: &str, urls: [String; 2], arguments: &[&str]) -> Self {
         let [mallory, eve] = [new_secret(), new_secret()];
         let start = |url: &str, more: &[&str]| start(url, &mallory, &eve, more);
         Self {
-            guarded: urls.map(|url| start(&url, &[])),
-            hasty: start(&redis.url(), &["--token-lifetime", "2"]),
+            guarded: urls.map(|url| start(&url, arguments)),
+            hasty: start(store, &["--token-lifetime", "2"]),
             mallory,
             eve,
         }
@@ -43,8 +45,8 @@ impl Site {
     }
 
     /// One that was not there when somebody was revoked.
-    pub(crate) async fn one_that_starts_late_knows_whom_to_refuse(&self, redis: &RedisServer) {
-        let late = start(&redis.url(), &self.mallory, &self.eve, &[]);
+    pub(crate) async fn one_that_starts_late_refuses_them(&self, store: &str) {
+        let late = start(store, &self.mallory, &self.eve, &[]);
         for token in [&self.mallory, &self.eve] {
             let refused = late.try_open_as("ws/header", token).await;
             assert_eq!(refused.err(), Some(StatusCode::UNAUTHORIZED));

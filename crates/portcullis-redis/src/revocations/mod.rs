@@ -125,11 +125,7 @@ impl RevocationStore for RedisRevocations {
         write.arg(record).arg(forgotten);
         let mut commands = vec![write];
         if self.replicas > 0 {
-            let mut wait = redis::cmd("WAIT");
-            let limit = self.redis.deadline() * 3 / 4;
-            // Zero would be for ever.
-            wait.arg(self.replicas).arg(limit.as_millis().max(1) as u64);
-            commands.push(wait);
+            commands.push(self.redis.wait_for(self.replicas));
         }
         let answers = self.redis.ask(set, &commands).await;
         match &*answers.map_err(|_| StoreError::Unavailable)? {

@@ -156,7 +156,7 @@ async fn the_slot_of_the_revocations_moves() {
     store.revoke(&before).await.unwrap();
     listener.knows(&before).await;
 
-    let home = home_of_revocations(&mut cluster);
+    let home = cluster.owner_of(SET);
     let nodes = cluster.nodes();
     let (from, to) = (&nodes[home], &nodes[(home + 1) % 3]);
     let slot = from.command(&["CLUSTER", "KEYSLOT", SET]);
@@ -195,7 +195,7 @@ async fn the_slot_of_the_revocations_moves() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_takes_over() {
     let mut cluster = RedisCluster::start();
-    let home = home_of_revocations(&mut cluster);
+    let home = cluster.owner_of(SET);
     cluster.add_replica(home);
     let redis = patient(&cluster.url());
     let every = Duration::from_millis(100);
@@ -270,13 +270,6 @@ async fn say_that_it_is_down(connection: TcpStream, asked: mpsc::UnboundedSender
             return;
         }
     }
-}
-
-/// Which of the servers keeps the revocations.
-fn home_of_revocations(cluster: &mut RedisCluster) -> usize {
-    let mut nodes = cluster.nodes().iter();
-    let home = nodes.position(|node| !node.command(&["EXISTS", SET]).contains("MOVED"));
-    home.expect("one of them")
 }
 
 fn two_of_one_slot(node: &RedisServer) -> (String, [TicketKey; 2]) {

@@ -22,6 +22,8 @@ use std::time::Duration;
 
 use portcullis_redis::Redis;
 
+use crate::server::RedisServer;
+
 /// With a deadline that no test waits for.
 fn patient(url: &str) -> Redis {
     let deadline = Duration::from_secs(20);
@@ -31,11 +33,18 @@ fn patient(url: &str) -> Redis {
         .expect("a URL")
 }
 
-/// With a deadline that faults may be held against.
+/// With the deadline that there is by default, which faults may be held against.
 fn hasty(url: &str) -> Redis {
-    let deadline = Duration::from_millis(300);
-    Redis::builder(url)
-        .deadline(deadline)
-        .build()
-        .expect("a URL")
+    Redis::open(url).expect("a URL")
+}
+
+/// So that a run against another server than Redis is one.
+#[test]
+fn what_runs_is_what_was_asked_for() {
+    let server = RedisServer::start();
+    let is_valkey = server
+        .command(&["INFO", "server"])
+        .contains("server_name:valkey");
+    let program = RedisServer::program();
+    assert_eq!(is_valkey, program.to_string_lossy().contains("valkey"));
 }

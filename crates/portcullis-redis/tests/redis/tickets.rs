@@ -116,6 +116,30 @@ async fn deployments_share_a_server_and_no_tickets() {
 }
 
 #[tokio::test]
+async fn redeemed_when_a_replica_knows_of_it() {
+    let primary = RedisServer::start();
+    let redis = Redis::builder(&primary.url()).deadline(Duration::from_millis(800));
+    let alone = RedisTickets::new(&redis.build().unwrap()).wait_for_replicas(1);
+    let lifetime = Duration::from_secs(60);
+    let key = new_key();
+    assert_eq!(alone.take(key).await, Ok(None), "nothing was put");
+    alone.put(key, b"r".to_vec(), lifetime).await.unwrap();
+    assert_eq!(alone.take(key).await, Err(StoreError::Unavailable));
+    let tickets = RedisTickets::new(&patient(&primary.url()));
+    assert_eq!(tickets.take(key).await, Ok(None), "and it is gone");
+
+    let port = primary.port().to_string();
+    let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &port]);
+    replica.wait_for(&["INFO", "replication"], |info| {
+        info.contains("master_link_status:up")
+    });
+    let tickets = tickets.wait_for_replicas(1);
+    tickets.put(key, b"r".to_vec(), lifetime).await.unwrap();
+    assert_eq!(tickets.take(key).await, Ok(Some(b"r".to_vec())));
+    assert_eq!(replica.command(&["DBSIZE"]), "0");
+}
+
+#[tokio::test]
 async fn out_of_memory_is_full() {
     let server = RedisServer::start_with(&["--maxmemory", "1500kb"]);
     let tickets = RedisTickets::new(&patient(&server.url()));

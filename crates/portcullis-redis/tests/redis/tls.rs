@@ -1,11 +1,10 @@
-use std::net::TcpListener;
 use std::time::Duration;
 
 use portcullis_core::{StoreError, TicketStore as _};
 use portcullis_redis::{ConfigError, Redis, RedisTickets};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-use crate::server::RedisServer;
+use crate::server::{Port, RedisServer};
 use crate::suite::tickets::new_key;
 
 #[tokio::test]
@@ -20,9 +19,8 @@ async fn only_a_trusted_server() {
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let reserved = Port::reserve();
+    let port = reserved.number();
     let _server = RedisServer::start_with(&[
         "--tls-port",
         &port.to_string(),
