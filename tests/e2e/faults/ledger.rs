@@ -209,13 +209,15 @@ impl Ledger {
                     &mut sorted.redeemed
                 } else if is_live {
                     &mut sorted.live
-                } else if ticket.unanswered > 0 || ticket.is_unsettled {
+                } else if ticket.unanswered > 0 {
                     &mut sorted.lost
                 } else if ticket.refused > 0 && ticket.is_revoked {
                     &mut sorted.revoked
-                } else {
-                    assert!(ticket.may_have_ended(), "a good ticket is gone: {ticket:?}");
+                } else if ticket.may_have_ended() {
                     &mut sorted.expired
+                } else {
+                    assert!(ticket.is_unsettled, "a good ticket is gone: {ticket:?}");
+                    &mut sorted.lost
                 };
                 *became += 1;
             }
