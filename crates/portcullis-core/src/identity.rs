@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -25,7 +26,11 @@ pub struct Identity<C = ()> {
     who: Arc<Who<C>>,
     // Beside the shared part and not in it: the same cached `who` is proven again and again.
     proof: Option<Proof>,
+    grant: Option<Grant>,
 }
+
+/// What the layer that admitted an identity opens its socket with. It is of the layer's own type.
+type Grant = Arc<dyn Any + Send + Sync>;
 
 impl Identity {
     /// A subject and nothing else: no scopes, no claims, no expiry.
@@ -48,6 +53,7 @@ impl Identity {
                 session_ends_at: None,
                 claims: (),
             },
+            grant: None,
         }
     }
 }
@@ -129,6 +135,21 @@ impl<C> Identity<C> {
         self
     }
 
+    /// The same identity, with what opens its socket. In the request's extensions the two are one
+    /// value: whoever puts another identity there, of whom nobody was admitted, opens none.
+    ///
+    /// Admission calls this for an upgrade. A verifier has no need to.
+    #[must_use]
+    pub fn with_grant<T: Send + Sync + 'static>(mut self, grant: Arc<T>) -> Self {
+        self.grant = Some(grant);
+        self
+    }
+
+    /// Takes out what opens its socket, if it is a `T`.
+    pub fn take_grant<T: Send + Sync + 'static>(&mut self) -> Option<Arc<T>> {
+        self.grant.take()?.downcast().ok()
+    }
+
     /// The same subject with other claims: what `translate` makes of the present ones.
     #[must_use]
     pub fn map_claims<D>(self, translate: impl FnOnce(&C) -> D) -> Identity<D> {
@@ -147,6 +168,7 @@ impl<C> Identity<C> {
                 single_use: who.single_use,
                 session_ends_at: who.session_ends_at,
             }),
+            grant: self.grant,
         }
     }
 
@@ -168,6 +190,7 @@ impl<C> Identity<C> {
     {
         IdentityBuilder {
             who: (*self.who).clone(),
+            grant: self.grant.clone(),
         }
     }
 }
@@ -178,6 +201,7 @@ impl<C> Clone for Identity<C> {
         Self {
             who: Arc::clone(&self.who),
             proof: self.proof,
+            grant: self.grant.clone(),
         }
     }
 }
@@ -196,6 +220,7 @@ impl<'de, C: serde::Deserialize<'de>> serde::Deserialize<'de> for Identity<C> {
         Ok(Self {
             who: Arc::new(Who::deserialize(deserializer)?),
             proof: None,
+            grant: None,
         })
     }
 }
@@ -231,6 +256,7 @@ pub struct Proof {
 #[must_use = "nothing is built before `build`"]
 pub struct IdentityBuilder<C = ()> {
     who: Who<C>,
+    grant: Option<Grant>,
 }
 
 impl<C> IdentityBuilder<C> {
@@ -309,6 +335,7 @@ impl<C> IdentityBuilder<C> {
                 session_ends_at,
                 claims,
             },
+            grant: self.grant,
         }
     }
 
@@ -317,6 +344,7 @@ impl<C> IdentityBuilder<C> {
         Identity {
             who: Arc::new(self.who),
             proof: None,
+            grant: self.grant,
         }
     }
 }
@@ -356,6 +384,22 @@ mod tests {
         let identity = Identity::builder("alice").expires_at(end).build();
         assert!(!identity.is_expired(end - Duration::from_nanos(1)));
         assert!(identity.is_expired(end));
+    }
+
+    #[test]
+    fn a_grant_goes_with_what_is_made_of_its_identity() {
+        let alice = Identity::new("alice").with_grant(Arc::new("a socket"));
+        let mut copies = [
+            alice.clone(),
+            alice.clone().map_claims(|()| ()),
+            alice.to_builder().scopes(["chat"]).build(),
+        ];
+        for copy in &mut copies {
+            assert_eq!(copy.take_grant().as_deref(), Some(&"a socket"));
+            assert_eq!(copy.take_grant::<&str>(), None);
+        }
+        assert_eq!(alice.clone().take_grant::<u8>(), None, "another layer's");
+        assert_eq!(Identity::new("alice").take_grant::<&str>(), None);
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub mod carrier;
     allow(dead_code, reason = "only the sockets of axum speak dialects")
 )]
 pub mod dialect;
+mod peer;
 pub mod persist;
 mod profile;
 pub mod refusal;

@@ -12,10 +12,12 @@ use portcullis_core::{
 
 use super::echo::Echo;
 use super::extract::{Extracted, extract};
-use super::handshake::{self, Lines};
+use super::handshake::Reading;
 use super::in_band::InBand;
 use super::origin::OriginPolicy;
+use super::rules::Rules;
 use crate::carrier::{Carrier, Reader};
+use crate::peer::peer_of;
 use crate::profile::Profile;
 use crate::refusal::{Refusal, RefusalKind, Respond};
 use crate::session::{CloseCodes, Revocations};
@@ -38,17 +40,16 @@ pub(crate) struct Settings {
 }
 
 /// Decides about requests.
-pub(crate) struct Gate<V, R> {
-    pub(crate) verifier: Arc<V>,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) responder: R,
+pub(crate) struct Gate<V: Verify, R> {
+    pub(crate) rules: Arc<Rules<V>>,
+    pub(super) responder: R,
 }
 
 /// A request that has passed everything but the verifier.
 #[derive(Debug)]
 pub(super) struct Candidate {
     credential: Option<Credential>,
-    rescue: Option<Credential>,
+    rescue: Option<Box<Credential>>,
     echo: Option<Echo>,
 }
 
@@ -70,29 +71,28 @@ impl<V: Verify, R> Gate<V, R> {
     pub(super) fn examine<B>(
         &self,
         request: &mut Request<B>,
-        upgrade: bool,
+        reading: Reading,
     ) -> Result<Candidate, Refusal> {
         let Settings {
             profile, origins, ..
-        } = &*self.settings;
-        let lines = Lines::read(request.headers());
-        let carriers = lines.carriers;
-        let handshake = match upgrade {
-            true => handshake::check(request, &lines),
-            false => Ok(()),
-        };
+        } = &*self.rules.settings;
+        let Reading {
+            carriers,
+            upgrade,
+            handshake,
+        } = reading;
         let extracted = extract(profile, request, carriers, upgrade);
         handshake?;
         origins.check_host(request)?;
         let Extracted {
-            credential,
+            mut credential,
             mut rescue,
             bearer,
         } = extracted?;
 
         match &credential {
-            None if self.settings.anonymous => {}
-            None if upgrade && self.settings.pending => {
+            None if self.rules.settings.anonymous => {}
+            None if upgrade && self.rules.settings.pending => {
                 if origins.for_all {
                     origins.check_origin(request, profile.same_origin, false)?;
                 }
@@ -101,19 +101,12 @@ impl<V: Verify, R> Gate<V, R> {
             Some(credential) => self.check_origin(request, upgrade, credential)?,
         }
         rescue = rescue.filter(|rescue| self.check_origin(request, upgrade, rescue).is_ok());
-        let present = |credential: Credential, handshake: &Arc<Handshake>| {
-            credential.presented_with(Arc::clone(handshake))
-        };
-        let (credential, rescue) = match self.verifier.needs_handshake() {
-            true => {
-                let handshake = Arc::new(handshake_of(request, upgrade));
-                (
-                    credential.map(|credential| present(credential, &handshake)),
-                    rescue.map(|rescue| present(rescue, &handshake)),
-                )
-            }
-            false => (credential, rescue),
-        };
+        if self.rules.verifier.needs_handshake() {
+            let handshake = Arc::new(handshake_of(request, upgrade));
+            let present = |it: Credential| it.presented_with(Arc::clone(&handshake));
+            credential = credential.map(present);
+            rescue = rescue.map(|rescue| Box::new(present(*rescue)));
+        }
         let echo = match upgrade {
             true if !carriers.subprotocol => Some(Echo::default()),
             true => Some(self.negotiate(request, bearer)?),
@@ -128,16 +121,17 @@ impl<V: Verify, R> Gate<V, R> {
 
     /// Whose credential it is, at once if the verifier can tell.
     pub(super) fn verify(&self, candidate: &mut Candidate) -> Verdict<V::Claims> {
-        let Some(credential) = candidate.credential.take() else {
-            return Verdict::Admitted(None);
-        };
-        let rescue = candidate.rescue.take();
-        if rescue.is_none() {
-            let asked = catch_unwind(AssertUnwindSafe(|| self.verifier.verify_now(&credential)));
-            match asked {
+        let Rules {
+            verifier, settings, ..
+        } = &*self.rules;
+        if let Some(credential) = &candidate.credential
+            && candidate.rescue.is_none()
+        {
+            let ask = AssertUnwindSafe(|| verifier.verify_now(credential));
+            match catch_unwind(ask) {
                 Ok(None) => {}
                 Ok(Some(answer)) => {
-                    return match self.settings.judge(answer, &credential) {
+                    return match settings.judge(answer, credential) {
                         Ok(identity) => Verdict::Admitted(Some(identity)),
                         Err(refusal) => Verdict::Refused(refusal),
                     };
@@ -145,7 +139,11 @@ impl<V: Verify, R> Gate<V, R> {
                 Err(_) => return Verdict::Refused(Refusal::new(RefusalKind::VerifierFailed)),
             }
         }
-        let (verifier, settings) = (Arc::clone(&self.verifier), Arc::clone(&self.settings));
+        let Some(credential) = candidate.credential.take() else {
+            return Verdict::Admitted(None);
+        };
+        let rescue = candidate.rescue.take();
+        let (verifier, settings) = (Arc::clone(verifier), Arc::clone(settings));
         Verdict::Pending(Box::pin(async move {
             let first = settings.wait_for(&*verifier, &credential).await;
             match (&first, rescue) {
@@ -170,10 +168,10 @@ impl<V: Verify, R> Gate<V, R> {
         // Whoever holds it may get the socket, whatever the response says.
         let on_upgrade = parts.extensions.remove::<OnUpgrade>();
         if upgrade
-            && self.settings.in_band
+            && self.rules.settings.in_band
             && let Some(on_upgrade) = on_upgrade
-            && let profile = Some(self.settings.profile.name())
-            && let codes = self.settings.codes()
+            && let profile = Some(self.rules.settings.profile.name())
+            && let codes = self.rules.settings.codes()
             && let Some(opening) = InBand::refuse(&refusal, profile, &codes, &parts, on_upgrade)
         {
             // A responder answers a HEAD without a body, which is what the opening of a socket has.
@@ -181,7 +179,12 @@ impl<V: Verify, R> Gate<V, R> {
             let body = self.responder.respond(&refusal, &parts).into_body();
             return opening.into_response(&refusal, body);
         }
-        refusal.answer(&self.settings.profile, &self.responder, &parts, upgrade)
+        refusal.answer(
+            &self.rules.settings.profile,
+            &self.responder,
+            &parts,
+            upgrade,
+        )
     }
 
     /// An ambient credential proves nothing about the page that sent the request, so the page has
@@ -195,7 +198,7 @@ impl<V: Verify, R> Gate<V, R> {
     ) -> Result<(), Refusal> {
         let Settings {
             profile, origins, ..
-        } = &*self.settings;
+        } = &*self.rules.settings;
         if !upgrade && request.method().is_safe() {
             return Ok(());
         }
@@ -216,7 +219,7 @@ impl<V: Verify, R> Gate<V, R> {
         if bearer.is_none() && echo.is_offered_nothing() {
             return Ok(echo);
         }
-        for (index, reader) in self.settings.profile.carriers().iter().enumerate() {
+        for (index, reader) in self.rules.settings.profile.carriers().iter().enumerate() {
             let Reader::Subprotocol(reader) = reader else {
                 continue;
             };
@@ -234,20 +237,19 @@ impl<V: Verify, R> Gate<V, R> {
     }
 }
 
-impl<V, R: Clone> Clone for Gate<V, R> {
+impl<V: Verify, R: Clone> Clone for Gate<V, R> {
     fn clone(&self) -> Self {
         Self {
-            verifier: Arc::clone(&self.verifier),
-            settings: Arc::clone(&self.settings),
+            rules: Arc::clone(&self.rules),
             responder: self.responder.clone(),
         }
     }
 }
 
-impl<V, R> fmt::Debug for Gate<V, R> {
+impl<V: Verify, R> fmt::Debug for Gate<V, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate")
-            .field("settings", &self.settings)
+            .field("rules", &self.rules)
             .finish_non_exhaustive()
     }
 }
@@ -255,7 +257,7 @@ impl<V, R> fmt::Debug for Gate<V, R> {
 impl Candidate {
     /// The credentials that an identity may come from.
     pub(super) fn credentials(&self) -> impl Iterator<Item = &Credential> {
-        self.credential.iter().chain(&self.rescue)
+        self.credential.iter().chain(self.rescue.as_deref())
     }
 
     /// Whether it bears none.
@@ -315,19 +317,23 @@ impl Settings {
         answer: Result<Identity<C>, VerifyError>,
         credential: &Credential,
     ) -> Result<Identity<C>, Refusal> {
+        let refuse = |error| Err(Refusal::unverified(error, credential.carrier()));
         let now = self.clock.now();
-        answer
-            .and_then(|identity| match identity.is_expired(now - LEEWAY) {
-                true => Err(VerifyError::Expired),
-                false => Ok(identity.proven_by(credential, now)),
-            })
-            .and_then(|identity| match self.revocations.cover(&identity) {
-                // Whatever cache it came from.
-                true => Err(VerifyError::Invalid),
-                false if self.revocations.are_stale() => Err(VerifyError::unavailable()),
-                false => Ok(identity),
-            })
-            .map_err(|error| Refusal::unverified(error, credential.carrier()))
+        let identity = match answer {
+            Ok(identity) => identity.proven_by(credential, now),
+            Err(error) => return refuse(error),
+        };
+        if identity.is_expired(now - LEEWAY) {
+            return refuse(VerifyError::Expired);
+        }
+        // Whatever cache it came from.
+        if self.revocations.cover(&identity) {
+            return refuse(VerifyError::Invalid);
+        }
+        if self.revocations.are_stale() {
+            return refuse(VerifyError::unavailable());
+        }
+        Ok(identity)
     }
 }
 
@@ -342,14 +348,6 @@ pub(super) fn handshake_of<B>(request: &Request<B>, upgrade: bool) -> Handshake 
         upgrade,
         ..Handshake::new(request.uri().path())
     }
-}
-
-/// The address of the client, if the server has put it into the request.
-pub(crate) fn peer_of(extensions: &http::Extensions) -> Option<std::net::SocketAddr> {
-    #[cfg(feature = "axum")]
-    return crate::axum::peer_of(extensions);
-    #[cfg(not(feature = "axum"))]
-    return extensions.get::<std::net::SocketAddr>().copied();
 }
 
 /// How long after its end a verifier may still accept a credential.

@@ -9,9 +9,12 @@ use hyper::upgrade::OnUpgrade;
 /// because of the answer; it shapes the refusal, the echo and what is asked of the origin.
 /// `Sec-Fetch-*` is never looked at: Chromium sends none on upgrades.
 pub(crate) fn is_upgrade<B>(request: &Request<B>) -> bool {
-    request.headers().contains_key(UPGRADE)
-        || request.method() == Method::CONNECT
-        || request.extensions().get::<OnUpgrade>().is_some()
+    request.headers().contains_key(UPGRADE) || is_upgrade_without_header(request)
+}
+
+/// The same, for who has seen that the request has no header that says so.
+pub(super) fn is_upgrade_without_header<B>(request: &Request<B>) -> bool {
+    request.method() == Method::CONNECT || request.extensions().get::<OnUpgrade>().is_some()
 }
 
 #[cfg(test)]

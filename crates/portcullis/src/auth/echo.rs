@@ -1,7 +1,7 @@
 use http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use http::{Response, StatusCode};
 
-use crate::carrier::entries;
+use crate::carrier::{entries, has_entries};
 
 /// What the response may say about subprotocols.
 ///
@@ -28,7 +28,11 @@ struct Lines(HeaderValue, Vec<HeaderValue>);
 
 impl Echo {
     pub(super) fn new(headers: &HeaderMap) -> Self {
-        let mut lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+        let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL);
+        if !lines.iter().any(|line| has_entries(line.as_bytes())) {
+            return Self::default();
+        }
+        let mut lines = lines.iter();
         let offer = lines.next().map(|first| {
             Box::new(Offer {
                 lines: Lines(first.clone(), lines.cloned().collect()),
@@ -36,9 +40,7 @@ impl Echo {
                 never: Vec::new(),
             })
         });
-        Self {
-            offer: offer.filter(|offer| offer.entries().next().is_some()),
-        }
+        Self { offer }
     }
 
     /// Whether the client offered nothing, or nothing but a token.

@@ -12,8 +12,9 @@ pub(super) struct Extracted {
     /// The credential that decides.
     pub(super) credential: Option<Credential>,
 
-    /// The ambient one that may decide if the first is bad. Only compatibility asks for it.
-    pub(super) rescue: Option<Credential>,
+    /// The ambient one that may decide if the first is bad. Only compatibility asks for it, so
+    /// elsewhere it takes no room.
+    pub(super) rescue: Option<Box<Credential>>,
 
     /// The reader of the subprotocol that bore the credential, alone or beside another carrier.
     pub(super) bearer: Option<usize>,
@@ -33,6 +34,11 @@ pub(super) fn extract<B>(
     let mut ambient = None;
     let mut refusal = None;
     for (index, reader) in profile.carriers().iter().enumerate() {
+        if carriers.referer
+            && let Reader::Query(query) = reader
+        {
+            query.strip_referer(request.headers_mut());
+        }
         if !carriers.may_bear(reader.carrier()) {
             continue;
         }
@@ -62,20 +68,18 @@ pub(super) fn extract<B>(
             refusal.get_or_insert(error);
         }
     }
-    match (refusal, ambient) {
-        (Some(refusal), _) => Err(refusal),
-        (None, Some(ambient)) if extracted.credential.is_none() => {
-            extracted.credential = Some(ambient?);
-            Ok(extracted)
-        }
-        (None, Some(Ok(ambient)))
-            if profile.precedence == Precedence::FirstWins && extracted.bearer.is_none() =>
-        {
-            extracted.rescue = Some(ambient);
-            Ok(extracted)
-        }
-        (None, _) => Ok(extracted),
+    if let Some(refusal) = refusal {
+        return Err(refusal);
     }
+    let Some(ambient) = ambient else {
+        return Ok(extracted);
+    };
+    if extracted.credential.is_none() {
+        extracted.credential = Some(ambient?);
+    } else if profile.precedence == Precedence::FirstWins && extracted.bearer.is_none() {
+        extracted.rescue = ambient.ok().map(Box::new);
+    }
+    Ok(extracted)
 }
 
 impl Extracted {

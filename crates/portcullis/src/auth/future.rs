@@ -10,6 +10,7 @@ use tower_service::Service;
 
 use super::admission::{Gate, Verification};
 use super::echo::Echo;
+use super::granting::Granted;
 use crate::dialect::PendingPermit;
 use crate::refusal::{Refusal, RefusalKind, Respond};
 
@@ -103,7 +104,7 @@ where
                     let mut pending = pending.take().expect(POLLED_AGAIN);
                     match answer {
                         Ok(identity) => {
-                            pending.request.extensions_mut().insert(identity);
+                            pending.granted.admit(&mut pending.request, identity);
                             State::Admitted {
                                 future: pending.inner.call(pending.request),
                                 echo: pending.echo,
@@ -136,16 +137,17 @@ where
 }
 
 /// What waits for the verifier: the service that was ready, and the request for it.
-pub(super) struct Pending<S, B, V, R> {
+pub(super) struct Pending<S, B, V: Verify, R> {
     pub(super) inner: S,
     pub(super) request: Request<B>,
     pub(super) gate: Gate<V, R>,
     pub(super) echo: Option<Echo>,
+    pub(super) granted: Granted<V::Claims>,
 }
 
 /// A request of nobody, let through to open a socket that asks who it is. Any other answer would be
 /// for nobody's eyes: what looks like an upgrade may reach a handler that is none.
-pub(super) struct Nobody<V, R> {
+pub(super) struct Nobody<V: Verify, R> {
     pub(super) permit: PendingPermit,
     pub(super) gate: Gate<V, R>,
     pub(super) parts: Parts,
@@ -158,7 +160,7 @@ impl<V: Verify, R> Nobody<V, R> {
     {
         let refusal = Refusal::new(RefusalKind::MissingCredential);
         let Self { gate, parts, .. } = self;
-        refusal.answer(&gate.settings.profile, &gate.responder, &parts, true)
+        refusal.answer(&gate.rules.settings.profile, &gate.responder, &parts, true)
     }
 }
 

@@ -2,71 +2,105 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::Request;
-use hyper::upgrade::OnUpgrade;
-use portcullis_core::{Credential, Verify, VerifyError};
+use portcullis_core::{Credential, Identity, Verify, VerifyError};
 
-use super::admission::{Candidate, Settings, handshake_of, peer_of};
-use crate::dialect::{Dialect, Pending, PendingPermit, PendingRefused};
+use super::admission::{Candidate, Settings, handshake_of};
+use crate::dialect::{Pending, PendingPermit, PendingRefused};
+use crate::peer::peer_of;
 use crate::refusal::{Refusal, RefusalKind};
-use crate::session::{Answer, Ask, Grant, Policy, Presented};
+use crate::session::{Answer, Ask, Grant, Presented};
 
 /// Prepares what the opener of a socket needs.
 pub(super) struct Granting<C> {
-    pub(super) policy: Arc<Policy<C>>,
-    pub(super) dialect: Option<Arc<dyn Dialect>>,
-    pub(super) pending: Arc<Pending>,
-    /// Whether the verifier wants to see the request beside a credential.
-    pub(super) needs_handshake: bool,
-    pub(super) in_band: bool,
+    /// What holds for every socket of the layer.
+    plain: Arc<Grant<C>>,
+    pending: Arc<Pending>,
+    /// Sessions ask the verifier again.
+    keeps_credentials: bool,
+    /// The verifier wants to see the request, also beside a credential that comes later.
+    keeps_handshake: bool,
 }
 
-impl<C: Send + Sync + 'static> Granting<C> {
-    /// Puts the grant into the request. It is worth nothing without an identity beside it, or a
-    /// dialect; then its socket has a place among the pending ones.
-    pub(super) fn grant<B>(
-        &self,
-        request: &mut Request<B>,
-        candidate: &Candidate,
-    ) -> Result<Option<PendingPermit>, Refusal> {
-        let peer = peer_of(request.extensions());
-        let speaks = self.dialect.as_ref().is_some_and(|it| it.admits_pending());
-        let pending = match speaks && candidate.is_anonymous() {
-            true => {
-                let place = self.pending.acquire(peer.map(|peer| peer.ip()));
-                Some(place.map_err(|why| Refusal::new(why.into()))?)
-            }
-            false => None,
+/// What a request gets beside its identity.
+pub(super) enum Granted<C> {
+    /// Nothing: it opens no socket.
+    Nothing,
+
+    /// A place for a socket whose client is to say who it is.
+    Place(PendingPermit),
+
+    /// What opens the socket of whom the verifier finds it to be of.
+    Socket(Arc<Grant<C>>),
+}
+
+impl<C: Send + Sync + 'static> Granted<C> {
+    /// Puts `identity` into the request.
+    ///
+    /// One value and not two: each is an allocation, and the table of extensions grows.
+    pub(super) fn admit<B>(self, request: &mut Request<B>, identity: Identity<C>) {
+        let identity = match self {
+            Self::Socket(grant) => identity.with_grant(grant),
+            Self::Nothing | Self::Place(_) => identity,
         };
-        let credentials = match self.policy.sessions.needs_credential() {
-            true => candidate.credentials().cloned().collect(),
-            false => Arc::default(),
-        };
-        let later = self.needs_handshake && self.dialect.is_some();
-        let handshake = later.then(|| Arc::new(handshake_of(request, true)));
-        let on_upgrade = match &pending {
-            Some(_) => request.extensions_mut().remove::<OnUpgrade>(),
-            None => None,
-        };
-        request.extensions_mut().insert(Grant {
-            policy: Arc::clone(&self.policy),
-            peer,
-            credentials,
-            handshake,
-            dialect: self.dialect.clone(),
-            pending: pending.clone(),
-            on_upgrade,
-            in_band: self.in_band,
-        });
-        Ok(pending)
+        request.extensions_mut().insert(identity);
     }
 }
 
 impl<C: Send + Sync + 'static> Granting<C> {
-    /// Keeps the credentials of a request that may renew a session, if sessions need them.
-    pub(super) fn keep<B>(&self, request: &mut Request<B>, candidate: &Candidate) {
-        if self.policy.sessions.needs_credential() {
+    /// For a layer whose verifier `needs_handshake`: it wants to see the request beside a
+    /// credential.
+    pub(super) fn new(plain: Grant<C>, pending: Arc<Pending>, needs_handshake: bool) -> Self {
+        Self {
+            keeps_credentials: plain.policy.sessions.needs_credential(),
+            keeps_handshake: needs_handshake && plain.dialect.is_some(),
+            plain: Arc::new(plain),
+            pending,
+        }
+    }
+
+    /// What a candidate is granted. An upgrade of nobody gets a place among the pending ones, if
+    /// the dialect of the route asks who it is; it is worth nothing else without an identity.
+    pub(super) fn grant<B>(
+        &self,
+        request: &mut Request<B>,
+        candidate: &Candidate,
+        upgrade: bool,
+    ) -> Result<Granted<C>, Refusal> {
+        if self.keeps_credentials {
             let credentials = candidate.credentials().cloned().collect();
             request.extensions_mut().insert(Presented { credentials });
+        }
+        if !upgrade {
+            return Ok(Granted::Nothing);
+        }
+        if !candidate.is_anonymous() {
+            return Ok(Granted::Socket(self.grant_of(request)));
+        }
+        let dialect = self.plain.dialect.as_ref();
+        if !dialect.is_some_and(|dialect| dialect.admits_pending()) {
+            return Ok(Granted::Nothing);
+        }
+        let peer = peer_of(request.extensions());
+        let place = self.pending.acquire(peer.map(|peer| peer.ip()));
+        let place = place.map_err(|why| Refusal::new(why.into()))?;
+        let grant = Grant {
+            peer,
+            pending: Some(place.clone()),
+            on_upgrade: request.extensions_mut().remove(),
+            ..Grant::clone(&self.grant_of(request))
+        };
+        request.extensions_mut().insert(grant);
+        Ok(Granted::Place(place))
+    }
+
+    /// The one of the layer, if nothing of the request is to be kept, as nearly always.
+    fn grant_of<B>(&self, request: &Request<B>) -> Arc<Grant<C>> {
+        match self.keeps_handshake {
+            true => Arc::new(Grant {
+                handshake: Some(Arc::new(handshake_of(request, true))),
+                ..Grant::clone(&self.plain)
+            }),
+            false => Arc::clone(&self.plain),
         }
     }
 }
@@ -107,7 +141,7 @@ impl<V: Verify> Ask<V::Claims> for Asker<V> {
 impl<C> fmt::Debug for Granting<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Granting")
-            .field("dialect", &self.dialect)
+            .field("plain", &self.plain)
             .finish_non_exhaustive()
     }
 }

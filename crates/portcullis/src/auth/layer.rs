@@ -1,18 +1,18 @@
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use portcullis_core::{Clock, SystemClock, Verify};
 use tower_layer::Layer;
 
 use super::admission::{Gate, Settings};
-use super::granting::{Asker, Granting};
 use super::origin::OriginPolicy;
+use super::rules::Rules;
 use super::{AllowedOrigin, Auth, InvalidOrigin};
 use crate::dialect::{Dialect, Pending};
 use crate::profile::Profile;
 use crate::refusal::Problem;
-use crate::session::{Policy, Sessions};
+use crate::session::Sessions;
 
 /// Lets a request through to the inner service only with a good credential.
 ///
@@ -59,40 +59,28 @@ use crate::session::{Policy, Sessions};
 #[must_use = "a layer protects nothing before it is put on a route"]
 pub struct AuthLayer<V: Verify, R = Problem> {
     pub(crate) gate: Gate<V, R>,
-    sessions: Sessions<V::Claims>,
-    /// Whether the sessions are those of the user's own handle.
-    shared: bool,
-    dialect: Option<Arc<dyn Dialect>>,
-    pending: Arc<Pending>,
-    /// Made once for all services: axum makes one for each request of an `any` route.
-    granting: Arc<OnceLock<Arc<Granting<V::Claims>>>>,
 }
 
 impl<V: Verify> AuthLayer<V> {
     /// A layer that admits whom `verifier` knows.
     pub fn new(verifier: V) -> Self {
         let sessions = Sessions::default();
+        let settings = Settings {
+            revocations: sessions.revocations(),
+            pending: false,
+            dialect_codes: None,
+            in_band: false,
+            profile: Profile::default(),
+            origins: OriginPolicy::default(),
+            anonymous: false,
+            verify_timeout: Duration::from_secs(10),
+            clock: Arc::new(SystemClock),
+        };
         Self {
             gate: Gate {
-                verifier: Arc::new(verifier),
-                settings: Arc::new(Settings {
-                    revocations: sessions.revocations(),
-                    pending: false,
-                    dialect_codes: None,
-                    in_band: false,
-                    profile: Profile::default(),
-                    origins: OriginPolicy::default(),
-                    anonymous: false,
-                    verify_timeout: Duration::from_secs(10),
-                    clock: Arc::new(SystemClock),
-                }),
+                rules: Arc::new(Rules::new(verifier, settings, sessions)),
                 responder: Problem,
             },
-            sessions,
-            shared: false,
-            dialect: None,
-            pending: Arc::default(),
-            granting: Arc::default(),
         }
     }
 }
@@ -186,16 +174,16 @@ impl<V: Verify, R> AuthLayer<V, R> {
 
     /// Takes the time from `clock` instead of the machine. Sessions of a handle of your own have a
     /// [clock of their own](crate::session::SessionsBuilder::clock).
-    pub fn clock(mut self, clock: impl Clock) -> Self {
+    pub fn clock(self, clock: impl Clock) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(clock);
-        if !self.shared {
-            self.sessions = Sessions::builder().clock(Arc::clone(&clock)).build();
-        }
-        let revocations = self.sessions.revocations();
-        self.with(|settings| {
-            settings.clock = clock;
-            settings.revocations = revocations;
-        })
+        let layer = match self.gate.rules.shares_sessions {
+            true => self,
+            false => {
+                let sessions = Sessions::builder().clock(Arc::clone(&clock)).build();
+                self.with_sessions(&sessions)
+            }
+        };
+        layer.with(|settings| settings.clock = clock)
     }
 
     /// Opens its sockets as sessions of this handle, by which they can be listed, renewed and
@@ -203,11 +191,9 @@ impl<V: Verify, R> AuthLayer<V, R> {
     ///
     /// Without it the sockets are guarded all the same, with the defaults of
     /// [`Sessions::builder`], and nobody has a handle.
-    pub fn sessions(mut self, sessions: &Sessions<V::Claims>) -> Self {
-        self.sessions = sessions.clone();
-        self.shared = true;
-        let revocations = sessions.revocations();
-        self.with(|settings| settings.revocations = revocations)
+    pub fn sessions(self, sessions: &Sessions<V::Claims>) -> Self {
+        self.with_rules(|rules| rules.shares_sessions = true)
+            .with_sessions(sessions)
     }
 
     /// Lets the clients of its sockets say in messages who they are, and renew it; see
@@ -221,16 +207,16 @@ impl<V: Verify, R> AuthLayer<V, R> {
     ///
     /// If no close frame may bear one of the codes of the dialect; see
     /// [`CloseFrame::new`](crate::CloseFrame::new).
-    pub fn dialect(mut self, dialect: impl Dialect) -> Self {
+    pub fn dialect(self, dialect: impl Dialect) -> Self {
         let (pending, codes) = (dialect.admits_pending(), dialect.close_codes());
         if let Some(codes) = &codes {
             codes.assert_sendable();
         }
-        self.dialect = Some(Arc::new(dialect));
-        self.with(|settings| {
-            settings.pending = pending;
-            settings.dialect_codes = codes;
-        })
+        self.with_rules(|rules| rules.dialect = Some(Arc::new(dialect)))
+            .with(|settings| {
+                settings.pending = pending;
+                settings.dialect_codes = codes;
+            })
     }
 
     /// How many sockets may wait for their client to say who it is: in all, and of one address
@@ -239,10 +225,9 @@ impl<V: Verify, R> AuthLayer<V, R> {
     ///
     /// axum knows the addresses with `into_make_service_with_connect_info::<SocketAddr>()`. Behind
     /// a proxy every client has the proxy's address.
-    pub fn pending_limits(mut self, limit: usize, limit_per_address: usize) -> Self {
-        self.pending = Arc::new(Pending::new(limit, limit_per_address));
-        self.granting = Arc::default();
-        self
+    pub fn pending_limits(self, limit: usize, limit_per_address: usize) -> Self {
+        let pending = Pending::new(limit, limit_per_address);
+        self.with_rules(|rules| rules.pending = Arc::new(pending))
     }
 
     /// Answers a refused upgrade by opening the socket and closing it at once, with the close code
@@ -262,47 +247,25 @@ impl<V: Verify, R> AuthLayer<V, R> {
 
     /// Answers refusals with `responder`, a [`Respond`](crate::refusal::Respond) such as a closure.
     pub fn respond<Q>(self, responder: Q) -> AuthLayer<V, Q> {
-        let Gate {
-            verifier,
-            settings,
-            responder: _,
-        } = self.gate;
         AuthLayer {
             gate: Gate {
-                verifier,
-                settings,
+                rules: self.gate.rules,
                 responder,
             },
-            sessions: self.sessions,
-            shared: self.shared,
-            dialect: self.dialect,
-            pending: self.pending,
-            granting: self.granting,
         }
     }
 
-    fn granting(&self) -> Granting<V::Claims> {
-        let settings = &self.gate.settings;
-        let verifier = Asker {
-            verifier: Arc::clone(&self.gate.verifier),
-            settings: Arc::clone(settings),
-        };
-        Granting {
-            policy: Arc::new(Policy {
-                sessions: self.sessions.clone(),
-                codes: settings.codes(),
-                verifier: Arc::new(verifier),
-            }),
-            dialect: self.dialect.clone(),
-            pending: Arc::clone(&self.pending),
-            needs_handshake: self.gate.verifier.needs_handshake(),
-            in_band: settings.in_band,
-        }
+    fn with_sessions(self, sessions: &Sessions<V::Claims>) -> Self {
+        self.with_rules(|rules| rules.sessions = sessions.clone())
+            .with(|settings| settings.revocations = sessions.revocations())
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(Arc::make_mut(&mut self.gate.settings));
-        self.granting = Arc::default();
+    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        self.with_rules(|rules| change(Arc::make_mut(&mut rules.settings)))
+    }
+
+    fn with_rules(mut self, change: impl FnOnce(&mut Rules<V>)) -> Self {
+        change(Rules::to_be_changed(&mut self.gate.rules));
         self
     }
 }
@@ -311,8 +274,7 @@ impl<S, V: Verify, R: Clone> Layer<S> for AuthLayer<V, R> {
     type Service = Auth<S, V, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let granting = self.granting.get_or_init(|| Arc::new(self.granting()));
-        Auth::new(inner, self.gate.clone(), Arc::clone(granting))
+        Auth::new(inner, self.gate.clone())
     }
 }
 
@@ -320,11 +282,6 @@ impl<V: Verify, R: Clone> Clone for AuthLayer<V, R> {
     fn clone(&self) -> Self {
         Self {
             gate: self.gate.clone(),
-            sessions: self.sessions.clone(),
-            shared: self.shared,
-            dialect: self.dialect.clone(),
-            pending: Arc::clone(&self.pending),
-            granting: Arc::clone(&self.granting),
         }
     }
 }

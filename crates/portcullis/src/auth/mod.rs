@@ -24,6 +24,7 @@ mod handshake;
 mod in_band;
 mod layer;
 mod origin;
+mod rules;
 mod service;
 
 pub(crate) use self::admission::Settings;

@@ -1,6 +1,5 @@
 use std::fmt;
 use std::mem;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::request::Parts;
@@ -10,25 +9,20 @@ use tower_service::Service;
 
 use super::ResponseFuture;
 use super::admission::{Gate, Verdict};
-use super::detect::is_upgrade;
 use super::future::{Nobody, Pending};
-use super::granting::Granting;
+use super::granting::Granted;
+use super::handshake;
 use crate::refusal::{Problem, Respond};
 
 /// The service that [`AuthLayer`](super::AuthLayer) makes. See the [module docs](super).
 pub struct Auth<S, V: Verify, R = Problem> {
     inner: S,
     gate: Gate<V, R>,
-    granting: Arc<Granting<V::Claims>>,
 }
 
 impl<S, V: Verify, R> Auth<S, V, R> {
-    pub(super) fn new(inner: S, gate: Gate<V, R>, granting: Arc<Granting<V::Claims>>) -> Self {
-        Self {
-            inner,
-            gate,
-            granting,
-        }
+    pub(super) fn new(inner: S, gate: Gate<V, R>) -> Self {
+        Self { inner, gate }
     }
 }
 
@@ -47,38 +41,40 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let upgrade = is_upgrade(&request);
-        let examined = self.gate.examine(&mut request, upgrade);
-        let granted = examined.and_then(|candidate| {
-            let permit = match upgrade {
-                true => self.granting.grant(&mut request, &candidate)?,
-                false => {
-                    self.granting.keep(&mut request, &candidate);
-                    None
-                }
-            };
-            Ok((candidate, permit))
-        });
-        let (mut candidate, permit) = match granted {
+        let reading = handshake::read(&request);
+        let upgrade = reading.upgrade;
+        let mut candidate = match self.gate.examine(&mut request, reading) {
+            Ok(candidate) => candidate,
+            Err(refusal) => {
+                return ResponseFuture::refused(self.gate.refuse(refusal, request, upgrade));
+            }
+        };
+        let granting = self.gate.rules.granting();
+        let granted = match granting.grant(&mut request, &candidate, upgrade) {
             Ok(granted) => granted,
             Err(refusal) => {
                 return ResponseFuture::refused(self.gate.refuse(refusal, request, upgrade));
             }
         };
         match self.gate.verify(&mut candidate) {
-            Verdict::Admitted(identity) => {
-                if let Some(identity) = identity {
-                    request.extensions_mut().insert(identity);
-                }
-                let nobody = permit.filter(|_| !self.gate.settings.anonymous);
-                let nobody = nobody.map(|permit| {
-                    Box::new(Nobody {
-                        permit,
-                        gate: self.gate.clone(),
-                        parts: copy_of(&request),
-                    })
-                });
-                ResponseFuture::admitted(self.inner.call(request), candidate.into_echo(), nobody)
+            Verdict::Admitted(Some(identity)) => {
+                granted.admit(&mut request, identity);
+                let echo = candidate.into_echo();
+                ResponseFuture::admitted(self.inner.call(request), echo, None)
+            }
+            Verdict::Admitted(None) => {
+                let nobody = match granted {
+                    Granted::Place(permit) if !self.gate.rules.settings.anonymous => {
+                        Some(Box::new(Nobody {
+                            permit,
+                            gate: self.gate.clone(),
+                            parts: copy_of(&request),
+                        }))
+                    }
+                    _ => None,
+                };
+                let echo = candidate.into_echo();
+                ResponseFuture::admitted(self.inner.call(request), echo, nobody)
             }
             Verdict::Refused(refusal) => {
                 ResponseFuture::refused(self.gate.refuse(refusal, request, upgrade))
@@ -94,6 +90,7 @@ where
                         request,
                         gate: self.gate.clone(),
                         echo: candidate.into_echo(),
+                        granted,
                     },
                 )
             }
@@ -116,7 +113,6 @@ impl<S: Clone, V: Verify, R: Clone> Clone for Auth<S, V, R> {
         Self {
             inner: self.inner.clone(),
             gate: self.gate.clone(),
-            granting: Arc::clone(&self.granting),
         }
     }
 }

@@ -241,7 +241,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let missing = || GuardedUpgradeRejection::MissingAuthLayer(MissingAuthLayer::of::<C>());
-        let mut grant: Option<Grant<C>> = parts.extensions.get().cloned();
+        let mut grant: Option<Grant<C>> = Grant::of(&parts.extensions);
         if let Some(on_upgrade) = grant.as_mut().and_then(|grant| grant.on_upgrade.take()) {
             parts.extensions.insert(on_upgrade);
         }

@@ -128,8 +128,7 @@ async fn renew<C: Send + Sync + 'static>(sessions: &Sessions<C>, request: Reques
     let Ok(id) = session.parse::<SessionId>() else {
         return problem(StatusCode::NOT_FOUND, "no session of this id is open");
     };
-    let presented = parts.extensions.get::<Presented>();
-    let credential = presented.and_then(|presented| presented.of(&identity));
+    let credential = Presented::proving(&parts.extensions, &identity);
     match sessions.renew_by(id, identity, credential) {
         Ok(time) => answer(
             StatusCode::OK,

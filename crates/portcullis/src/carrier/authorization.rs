@@ -2,6 +2,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use portcullis_core::{Carrier, Credential, Scheme};
 
+use super::split::is_word;
 use super::{MAX_CREDENTIAL, Taken, Unreadable, decode};
 
 /// Reads the `Authorization` header (RFC 9110 §11.6.2).
@@ -118,11 +119,11 @@ impl Authorization {
     }
 
     fn scheme(&self, name: &[u8]) -> Option<Scheme> {
-        if self.bearer && name.eq_ignore_ascii_case(b"bearer") {
+        if self.bearer && is_word(name, b"bearer") {
             Some(Scheme::Bearer)
-        } else if self.jupyter && name.eq_ignore_ascii_case(b"token") {
+        } else if self.jupyter && is_word(name, b"token") {
             Some(Scheme::Token)
-        } else if self.basic && name.eq_ignore_ascii_case(b"basic") {
+        } else if self.basic && is_word(name, b"basic") {
             Some(Scheme::Basic)
         } else {
             None
@@ -163,8 +164,7 @@ fn read_b64token(token: &[u8]) -> Result<String, Unreadable> {
 /// Letters, digits and `-._~+/`, without a branch, so that many bytes are looked at at once.
 fn is_legal(byte: u8) -> bool {
     let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    let is_digit = byte.wrapping_sub(b'0') < 10;
-    // `-`, `.` and `/` are neighbours.
-    let is_mark = (byte.wrapping_sub(b'-') < 3) | (byte == b'+') | (byte == b'_') | (byte == b'~');
-    is_letter | is_digit | is_mark
+    // `-`, `.`, `/` and the digits are neighbours.
+    let is_digit_or_mark = byte.wrapping_sub(b'-') < 13;
+    is_letter | is_digit_or_mark | (byte == b'+') | (byte == b'_') | (byte == b'~')
 }

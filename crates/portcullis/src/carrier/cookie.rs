@@ -4,7 +4,7 @@ use http::header::{COOKIE, HeaderMap, HeaderValue};
 use portcullis_core::{Carrier, Credential, Scheme};
 
 use super::split::{split, trim};
-use super::{MAX_COOKIES, Taken, Unreadable, decode};
+use super::{MAX_COOKIES, Taken, Unreadable, decode, lines};
 use crate::seal::SealedCookie;
 
 /// Reads a cookie (RFC 6265).
@@ -59,7 +59,7 @@ impl Cookie {
             return Ok(None);
         }
         let taken = self.read(headers);
-        self.strip(headers);
+        lines::retain(headers, &COOKIE, |line| self.without_ours(line));
         taken.map(|secret| {
             secret.map(|secret| Credential::new(Carrier::Cookie, Scheme::Bearer, secret))
         })
@@ -78,31 +78,8 @@ impl Cookie {
         }
     }
 
-    /// Removes the cookie; the others of the line stay byte for byte.
-    fn strip(&self, headers: &mut HeaderMap) {
-        let mut lines = headers.get_all(COOKIE).iter();
-        let Some(first) = lines.next() else { return };
-        if lines.next().is_none() {
-            // One line, as always over HTTP/1.1: no list of lines is needed.
-            match self.without_ours(first) {
-                Some(line) => headers.insert(COOKIE, line),
-                None => headers.remove(COOKIE),
-            };
-            return;
-        }
-        let lines: Vec<_> = headers
-            .get_all(COOKIE)
-            .iter()
-            .filter_map(|line| self.without_ours(line))
-            .collect();
-        headers.remove(COOKIE);
-        for line in lines {
-            headers.append(COOKIE, line);
-        }
-    }
-
-    /// The line as it is if none of it is ours; else the other cookies, marked sensitive, or `None`
-    /// if there are none.
+    /// The line as it is if none of it is ours; else the other cookies, byte for byte and marked
+    /// sensitive, or `None` if there are none.
     fn without_ours(&self, line: &HeaderValue) -> Option<HeaderValue> {
         let bytes = line.as_bytes();
         let mut kept = Vec::new();

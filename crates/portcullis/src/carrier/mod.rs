@@ -14,6 +14,7 @@
 mod authorization;
 mod cookie;
 mod decode;
+mod lines;
 mod query;
 mod sec_websocket_protocol;
 mod split;
@@ -29,7 +30,8 @@ pub(crate) use self::cookie::find as find_cookie;
 pub use self::query::Query;
 pub(crate) use self::query::remove_parameter;
 pub use self::sec_websocket_protocol::SecWebSocketProtocol;
-pub(crate) use self::sec_websocket_protocol::entries;
+pub(crate) use self::sec_websocket_protocol::{entries, has_entries};
+pub(crate) use self::split::is_word;
 pub use self::subprotocol::{Subprotocol, SubprotocolEncoding};
 
 /// The longest credential that is read, in bytes, after decoding: 8 KiB.

@@ -58,7 +58,6 @@ impl Query {
     }
 
     pub(super) fn take<B>(&self, request: &mut Request<B>) -> Taken {
-        self.strip_referer(request.headers_mut());
         let Some(query) = request.uri().query() else {
             return Ok(None);
         };
@@ -89,7 +88,7 @@ impl Query {
     ///
     /// What a page loads names the page, and so the token that the page was opened with. Servers
     /// that kept their own address clean have logged it from there.
-    fn strip_referer(&self, headers: &mut HeaderMap) {
+    pub(crate) fn strip_referer(&self, headers: &mut HeaderMap) {
         let mut lines = headers.get_all(REFERER).iter();
         let Some(line) = lines.next() else { return };
         let stripped = match (Uri::try_from(line.as_bytes()), lines.next()) {
@@ -244,7 +243,7 @@ mod tests {
                     .headers_mut()
                     .append(REFERER, HeaderValue::from_static(line));
             }
-            assert!(matches!(Query::named("token").take(&mut request), Ok(None)));
+            Query::named("token").strip_referer(request.headers_mut());
             let left: Vec<_> = request.headers().get_all(REFERER).iter().collect();
             assert!(left.iter().eq(after.iter()), "{before:?}: {left:?}");
         }

@@ -98,3 +98,8 @@ pub(crate) fn entries(line: &[u8]) -> impl Iterator<Item = &[u8]> {
         .map(trim)
         .filter(|entry| !entry.is_empty())
 }
+
+/// Whether one line has any.
+pub(crate) fn has_entries(line: &[u8]) -> bool {
+    line.iter().any(|byte| !matches!(byte, b',' | b' ' | b'\t'))
+}

@@ -22,9 +22,31 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
+/// Whether `text` is `word`, in whatever case. The word has small letters and nothing else.
+///
+/// `eq_ignore_ascii_case` looks whether each byte of either is a letter, which is known here.
+pub(crate) fn is_word<const N: usize>(text: &[u8], word: &[u8; N]) -> bool {
+    let differing = |text: &[u8; N]| {
+        let pairs = text.iter().zip(word);
+        pairs.fold(0, |all, (byte, letter)| all | ((byte | 0x20) ^ letter))
+    };
+    <&[u8; N]>::try_from(text).is_ok_and(|text| differing(text) == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn knows_a_word_in_any_case_and_nothing_else() {
+        for byte in 0..=u8::MAX {
+            let text = [b'u', byte, b'G'];
+            let is_same = text.eq_ignore_ascii_case(b"upg");
+            assert_eq!(is_word(&text, b"upg"), is_same, "{byte}");
+        }
+        assert!(!is_word(b"upgr", b"upg"));
+        assert!(!is_word(b"up", b"upg"));
+    }
 
     #[test]
     fn splits_as_the_standard_library_does() {

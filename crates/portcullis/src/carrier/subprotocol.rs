@@ -5,7 +5,7 @@ use portcullis_core::{Carrier, Credential, Scheme};
 
 use super::sec_websocket_protocol::entries;
 use super::split::{split, trim};
-use super::{MAX_ENTRIES, Taken, Unreadable, decode};
+use super::{MAX_ENTRIES, Taken, Unreadable, decode, lines};
 
 /// Reads an entry of `Sec-WebSocket-Protocol`: a prefix, and behind it the token.
 ///
@@ -126,7 +126,10 @@ impl Subprotocol {
         } else {
             self.encoding.decode(token).map(Some)
         };
-        self.strip(headers);
+        // Every line that bears no token stays as it is.
+        lines::retain(headers, &SEC_WEBSOCKET_PROTOCOL, |line| {
+            self.without_tokens(line)
+        });
         taken.map(|secret| {
             secret.map(|secret| Credential::new(Carrier::Subprotocol, Scheme::Bearer, secret))
         })
@@ -139,34 +142,11 @@ impl Subprotocol {
         entry.strip_prefix(self.prefix.as_bytes())
     }
 
-    /// Leaves every line that bears no token as it is, and the others without their tokens.
-    fn strip(&self, headers: &mut HeaderMap) {
-        let mut lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-        let Some(first) = lines.next() else { return };
-        if lines.next().is_none() {
-            // One line, as nearly always: no list of lines is needed.
-            match self.without_tokens(first) {
-                Some(line) => headers.insert(SEC_WEBSOCKET_PROTOCOL, line),
-                None => headers.remove(SEC_WEBSOCKET_PROTOCOL),
-            };
-            return;
-        }
-        let lines: Vec<_> = headers
-            .get_all(SEC_WEBSOCKET_PROTOCOL)
-            .iter()
-            .filter_map(|line| self.without_tokens(line))
-            .collect();
-        headers.remove(SEC_WEBSOCKET_PROTOCOL);
-        for line in lines {
-            headers.append(SEC_WEBSOCKET_PROTOCOL, line);
-        }
-    }
-
     /// The line as it is if it bears no token; else the other entries with the white space between
     /// them, or `None` if there are none.
     fn without_tokens(&self, line: &HeaderValue) -> Option<HeaderValue> {
         let bytes = line.as_bytes();
-        let mut kept = Vec::new();
+        let mut kept = Vec::with_capacity(bytes.len());
         let (mut has_tokens, mut has_others) = (false, false);
         for segment in split(bytes, b',') {
             let entry = trim(segment);
@@ -175,7 +155,6 @@ impl Subprotocol {
                 continue;
             }
             if kept.is_empty() {
-                kept.reserve(bytes.len());
                 kept.extend_from_slice(entry);
             } else {
                 kept.push(b',');

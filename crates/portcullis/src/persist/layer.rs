@@ -72,7 +72,7 @@ impl<V: Verify> PersistTokenLayer<V> {
     /// over [https](AuthLayer::https), its time limit, its clock, and the parameter that its
     /// profile reads.
     pub fn beside<R>(auth: &AuthLayer<V, R>, cookie: SealedCookie) -> Self {
-        let mut admission = (*auth.gate.settings).clone();
+        let mut admission = (*auth.gate.rules.settings).clone();
         admission.origins = admission.origins.of_own_pages();
         let query = admission
             .profile
@@ -84,7 +84,7 @@ impl<V: Verify> PersistTokenLayer<V> {
             });
         Self {
             porter: Porter {
-                verifier: Arc::clone(&auth.gate.verifier),
+                verifier: Arc::clone(&auth.gate.rules.verifier),
                 settings: Arc::new(Settings {
                     cookie,
                     parameter: query.unwrap_or(Query::named("token")),

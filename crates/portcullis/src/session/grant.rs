@@ -8,14 +8,15 @@ use portcullis_core::{Credential, Handshake, Identity, MissingAuthLayer};
 
 use super::{NotRegistered, Policy, Session};
 use crate::dialect::{Dialect, PendingPermit};
+use crate::peer::peer_of;
 use crate::refusal::{Refusal, RefusalKind};
 
-/// What the layer hands to whoever opens the socket, through the request's extensions.
+/// What the layer hands to whoever opens the socket: with the identity, or in the request's
+/// extensions while the socket is pending.
 pub(crate) struct Grant<C> {
     pub(crate) policy: Arc<Policy<C>>,
+    /// The client's address, kept for a socket that is pending.
     pub(crate) peer: Option<SocketAddr>,
-    /// What the identity may rest on, if the sessions ask the verifier again.
-    pub(crate) credentials: Arc<[Credential]>,
     /// The request, if the verifier wants to see it beside a credential that comes later.
     pub(crate) handshake: Option<Arc<Handshake>>,
     /// The dialect of the route.
@@ -28,34 +29,50 @@ pub(crate) struct Grant<C> {
     pub(crate) in_band: bool,
 }
 
-/// The credentials of a request that opens no socket. A renewal brings one of them.
+/// The credentials of a request that opens or renews a session, if the sessions ask the verifier
+/// again. Not in the grant: that goes wherever the handler takes the identity.
 #[derive(Clone)]
 pub(crate) struct Presented {
     pub(crate) credentials: Arc<[Credential]>,
 }
 
 impl Presented {
-    /// The one that an identity rests on.
-    #[cfg(feature = "axum")]
-    pub(crate) fn of<C>(&self, identity: &Identity<C>) -> Option<Credential> {
-        proving(&self.credentials, identity)
+    /// The one that `identity` rests on, of the credentials of a request.
+    pub(crate) fn proving<C>(
+        extensions: &Extensions,
+        identity: &Identity<C>,
+    ) -> Option<Credential> {
+        let Self { credentials } = extensions.get()?;
+        let carrier = identity.proof()?.carrier;
+        let mut credentials = credentials.iter();
+        credentials
+            .find(|credential| credential.carrier() == carrier)
+            .cloned()
     }
 }
 
-/// The one of `credentials` that an identity rests on.
-fn proving<C>(credentials: &[Credential], identity: &Identity<C>) -> Option<Credential> {
-    let carrier = identity.proof()?.carrier;
-    let mut credentials = credentials.iter();
-    credentials
-        .find(|credential| credential.carrier() == carrier)
-        .cloned()
-}
-
 impl<C: Send + Sync + 'static> Grant<C> {
-    /// Opens the session of an identity.
-    pub(crate) fn open(&self, identity: Identity<C>) -> Result<Session<C>, Refusal> {
-        let credential = proving(&self.credentials, &identity);
-        self.admit(identity, credential)
+    /// What holds for every socket of a layer.
+    pub(crate) fn new(policy: Policy<C>, dialect: Option<Arc<dyn Dialect>>, in_band: bool) -> Self {
+        Self {
+            policy: Arc::new(policy),
+            peer: None,
+            handshake: None,
+            dialect,
+            pending: None,
+            on_upgrade: None,
+            in_band,
+        }
+    }
+
+    /// What a request was granted, if it is an upgrade.
+    #[cfg(feature = "axum")]
+    pub(crate) fn of(extensions: &Extensions) -> Option<Self> {
+        let of_identity = || {
+            let mut identity: Identity<C> = extensions.get().cloned()?;
+            identity.take_grant::<Self>().as_deref().cloned()
+        };
+        extensions.get().cloned().or_else(of_identity)
     }
 
     /// Opens the session of an identity that came by a message.
@@ -65,17 +82,18 @@ impl<C: Send + Sync + 'static> Grant<C> {
         credential: Credential,
     ) -> Result<Session<C>, Refusal> {
         let kept = self.policy.sessions.needs_credential();
-        self.admit(identity, kept.then_some(credential))
+        self.admit(identity, kept.then_some(credential), self.peer)
     }
 
     fn admit(
         &self,
         identity: Identity<C>,
         credential: Option<Credential>,
+        peer: Option<SocketAddr>,
     ) -> Result<Session<C>, Refusal> {
         self.policy
             .sessions
-            .admit(&self.policy, identity, credential, self.peer)
+            .admit(&self.policy, identity, credential, peer)
             .map_err(|why| Refusal::new(why.into()))
     }
 }
@@ -110,16 +128,18 @@ impl<C: Send + Sync + 'static> Session<C> {
     ///
     /// # Errors
     ///
-    /// If no layer has admitted the request, if it has no identity, or if there is no room for
-    /// another session.
+    /// If no layer has admitted the request, if its identity is not what the layer has put there
+    /// nor made of that, or if there is no room for another session.
     pub fn open(extensions: &mut Extensions) -> Result<Self, NotOpened> {
         if let Some(session) = extensions.get::<Self>() {
             return Ok(session.clone());
         }
         let missing = || NotOpened::MissingAuthLayer(MissingAuthLayer::of::<C>());
-        let grant: &Grant<C> = extensions.get().ok_or_else(missing)?;
-        let identity: Identity<C> = extensions.get().cloned().ok_or_else(missing)?;
-        let session = grant.open(identity).map_err(NotOpened::Refused)?;
+        let mut identity: Identity<C> = extensions.get().cloned().ok_or_else(missing)?;
+        let grant: Arc<Grant<C>> = identity.take_grant().ok_or_else(missing)?;
+        let credential = Presented::proving(extensions, &identity);
+        let session = grant.admit(identity, credential, peer_of(extensions));
+        let session = session.map_err(NotOpened::Refused)?;
         extensions.insert(session.clone());
         Ok(session)
     }
@@ -162,7 +182,6 @@ impl<C> Clone for Grant<C> {
         Self {
             policy: Arc::clone(&self.policy),
             peer: self.peer,
-            credentials: Arc::clone(&self.credentials),
             handshake: self.handshake.clone(),
             dialect: self.dialect.clone(),
             pending: self.pending.clone(),

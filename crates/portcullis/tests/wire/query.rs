@@ -161,6 +161,25 @@ async fn both_addresses_of_a_nested_router_are_clean() {
     }
 }
 
+/// What a page loads names the page, whatever carrier its own credential is in.
+#[tokio::test]
+async fn no_handler_sees_the_token_of_the_page_that_a_request_comes_from() {
+    let site = Site::new(TOKENS, |auth| auth.profile(profile()));
+    for (address, bears) in [("/ws?token=s3cret", false), ("/ws", true)] {
+        let outcome = site
+            .ask(|client| {
+                let page = "http://localhost/page?a&token=s3cret";
+                let request = client.websocket(address).header("referer", page);
+                match bears {
+                    true => request.bearer("s3cret"),
+                    false => request,
+                }
+            })
+            .await;
+        assert_eq!(outcome.left("referer"), ["http://localhost/page?a"]);
+    }
+}
+
 fn profile() -> Profile {
     Profile::default().carrier(Query::named("token"))
 }

@@ -3,6 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::map_request;
 use axum::response::Response;
 use axum::routing::any;
 use portcullis::dialect::InBandRenewal;
@@ -102,6 +104,53 @@ async fn a_handshake_without_the_scope() {
         let stranger = client.websocket("/write").connect().await.unwrap_err();
         assert_eq!(stranger.status(), 401);
         assert_eq!(stranger.header("www-authenticate"), Some("Bearer"));
+    }
+}
+
+/// Between the two layers somebody may know more of the identity. What is made of the admitted one
+/// opens the socket as it is then; one that nobody has admitted opens none.
+#[tokio::test]
+async fn scopes_that_are_looked_up_behind_the_layer() {
+    async fn open(upgrade: GuardedUpgrade) -> Response {
+        upgrade.on_upgrade(async |mut socket| {
+            let identity = socket.identity();
+            let told = format!("{} {}", identity.subject(), identity.scopes());
+            let _ = socket.send(told.into()).await;
+        })
+    }
+    type Change = fn(&Identity) -> Identity;
+    let changes: [(Change, &str); 3] = [
+        (
+            |alice| alice.to_builder().scopes(["chat"]).build(),
+            "alice chat",
+        ),
+        (|alice| alice.clone(), "403"),
+        (
+            |_| Identity::builder("mallory").scopes(["chat"]).build(),
+            "500",
+        ),
+    ];
+    for over in Over::BOTH {
+        for (change, expected) in changes {
+            let look_up = map_request(move |mut request: Request| {
+                let changed = request.extensions().get().map(change);
+                request.extensions_mut().insert(changed.unwrap());
+                async { request }
+            });
+            let app = Router::new()
+                .route("/ws", any(open))
+                .layer(RequireScopeLayer::all(["chat"]))
+                .layer(look_up)
+                .layer(AuthLayer::new(Accepting::everything(Identity::new(
+                    "alice",
+                ))));
+            let opening = over.client(app).websocket("/ws").bearer("t0k").connect();
+            let came_of_it = match opening.await {
+                Ok(mut socket) => socket.text().await,
+                Err(refused) => refused.status().as_u16().to_string(),
+            };
+            assert_eq!(came_of_it, expected, "{over:?}");
+        }
     }
 }
 
