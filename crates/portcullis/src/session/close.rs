@@ -32,7 +32,10 @@ impl CloseFrame {
         );
         let mut reason = reason.into();
         if reason.len() > LONGEST_REASON {
-            let end = reason.floor_char_boundary(LONGEST_REASON);
+            let mut end = LONGEST_REASON;
+            while !reason.is_char_boundary(end) {
+                end -= 1;
+            }
             reason = Cow::Owned(reason[..end].to_owned());
         }
         Self { code, reason }
