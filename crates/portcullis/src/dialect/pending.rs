@@ -45,11 +45,11 @@ impl Pending {
         }
         let peer = peer.map(network);
         if let Some(peer) = peer {
-            let count = counts.peers.entry(peer).or_default();
-            if *count >= self.limit_per_peer {
+            // Nothing is kept of who is refused, also if nobody is to be let in.
+            if counts.peers.get(&peer).copied().unwrap_or(0) >= self.limit_per_peer {
                 return Err(PendingRefused::PeerFull);
             }
-            *count += 1;
+            *counts.peers.entry(peer).or_default() += 1;
         }
         counts.total += 1;
         Ok(PendingPermit(Arc::new(Place {
@@ -143,6 +143,17 @@ mod tests {
         assert_eq!(pending.acquire(None).err(), Some(PendingRefused::Full));
         drop(clone);
         let _fourth = pending.acquire(peer(1)).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_kept_of_who_is_refused() {
+        let pending = Arc::new(Pending::new(2, 0));
+        for last in 1..4 {
+            let refused = pending.acquire(Some(IpAddr::from([192, 0, 2, last])));
+            assert_eq!(refused.unwrap_err(), PendingRefused::PeerFull);
+        }
+        let counts = pending.counts.lock().unwrap();
+        assert_eq!((counts.total, counts.peers.len()), (0, 0));
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl<C> Clone for SessionInfo<C> {
 /// Something that happened to a session.
 ///
 /// Every session that was [`Opened`](Self::Opened) is [`Closed`](Self::Closed) once.
+/// One that is ended in the very moment in which its socket comes may be told of as closed first.
 ///
 /// ```
 /// use portcullis::session::{SessionEvent, Sessions};

@@ -64,13 +64,13 @@ impl<C> Registry<C> {
         if let Some(limit) = self.limits.per_subject {
             let subject: Box<str> = entry.with_identity(|identity| identity.subject().into());
             let mut subjects = lock(&self.subjects);
-            let count = subjects.entry(subject).or_default();
-            if *count >= limit {
+            // Nothing is kept of who is refused, also if nobody is to be let in.
+            if subjects.get(&subject).copied().unwrap_or(0) >= limit {
                 drop(subjects);
                 self.live.fetch_sub(1, Ordering::SeqCst);
                 return Err(NotRegistered::SubjectFull);
             }
-            *count += 1;
+            *subjects.entry(subject).or_default() += 1;
         }
         lock(self.shard(entry.id))
             .insert_unique(entry.id.hash(), Arc::clone(entry), |entry| entry.id.hash());

@@ -14,10 +14,12 @@ pub struct MemoryTickets {
 
 #[derive(Debug, Default)]
 struct Shelf {
-    records: HashMap<TicketKey, (Instant, Vec<u8>)>,
+    records: Records,
     /// In the order they came in. Lifetimes differ little, so the first is about the next to go.
     order: VecDeque<(Instant, TicketKey)>,
 }
+
+type Records = HashMap<TicketKey, (Instant, Vec<u8>)>;
 
 impl MemoryTickets {
     /// A store for up to `capacity` tickets that wait.
@@ -63,6 +65,7 @@ impl TicketStore for MemoryTickets {
         let end = now + lifetime.min(LONGEST);
         shelf.records.insert(key, (end, record));
         shelf.order.push_back((end, key));
+        shelf.tidy();
         Ok(())
     }
 
@@ -77,7 +80,7 @@ impl Shelf {
     /// Forgets what has ended, or was taken.
     fn forget(&mut self, now: Instant) {
         while let Some((end, key)) = self.order.front().copied() {
-            let waits = self.records.get(&key).is_some_and(|(own, _)| *own == end);
+            let waits = waits(&self.records, end, &key);
             if waits && now < end {
                 return;
             }
@@ -87,7 +90,42 @@ impl Shelf {
             }
         }
     }
+
+    /// One that waits must not keep the places of all that were taken behind it.
+    fn tidy(&mut self) {
+        if self.order.len() > 2 * self.records.len() + 64 {
+            let records = &self.records;
+            self.order.retain(|(end, key)| waits(records, *end, key));
+        }
+    }
+}
+
+fn waits(records: &Records, end: Instant, key: &TicketKey) -> bool {
+    records.get(key).is_some_and(|(own, _)| *own == end)
 }
 
 /// No ticket waits for longer.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn taken_tickets_leave_nothing_behind_one_that_waits() {
+        let tickets = MemoryTickets::new(2);
+        let lifetime = Duration::from_secs(30);
+        let key = |number: u16| {
+            let mut bytes = [0; 32];
+            bytes[..2].copy_from_slice(&number.to_be_bytes());
+            TicketKey::new(bytes)
+        };
+        tickets.put(key(0), vec![0], lifetime).await.unwrap();
+        for number in 1..=1000 {
+            tickets.put(key(number), vec![1], lifetime).await.unwrap();
+            assert_eq!(tickets.take(key(number)).await, Ok(Some(vec![1])));
+        }
+        assert!(tickets.lock().order.len() < 100);
+        assert_eq!(tickets.take(key(0)).await, Ok(Some(vec![0])));
+    }
+}
