@@ -71,25 +71,20 @@ impl AuditLog {
 
     /// What happened to a session.
     pub(crate) fn session(&self, event: &SessionEvent) {
-        let line = match event {
-            SessionEvent::Opened(session) => SessionLine::new("opened", session),
-            SessionEvent::Renewed(session) => SessionLine::new("renewed", session),
-            SessionEvent::RenewalRefused { session, why } => SessionLine {
-                why: Some(why.to_string()),
-                ..SessionLine::new("renewal-refused", session)
-            },
-            SessionEvent::Closed {
-                session,
-                cause,
-                lasted,
-            } => SessionLine {
-                cause: Some(cause.as_str()),
-                lasted_seconds: Some(lasted.as_secs_f64()),
-                ..SessionLine::new("closed", session)
-            },
-            // That an end is near is no deed of anybody.
-            _ => return,
+        let Some(session) = event.session() else {
+            return;
         };
+        let mut line = SessionLine::new(event.as_str(), session);
+        match event {
+            // That an end is near is no deed of anybody.
+            SessionEvent::Expiring(_) => return,
+            SessionEvent::RenewalRefused { why, .. } => line.why = Some(why.to_string()),
+            SessionEvent::Closed { cause, lasted, .. } => {
+                line.cause = Some(cause.as_str());
+                line.lasted_seconds = Some(lasted.as_secs_f64());
+            }
+            _ => {}
+        }
         self.record(&line);
     }
 

@@ -108,15 +108,7 @@ async fn converse<C: Send + Sync + 'static>(
         let denied = match grant.policy.verifier.ask(&credential).await {
             Ok(identity) => match grant.open_with(identity, credential) {
                 Ok(session) => {
-                    let identity = session.identity();
-                    let accepted = Accepted {
-                        subject: identity.subject().into(),
-                        token_id: identity.token_id().map(Into::into),
-                        session: session.id(),
-                        expires_in: session.expires_in(),
-                        first: true,
-                        later: true,
-                    };
+                    let accepted = Accepted::by(&session.identity(), &session);
                     let reaction = conversation.judged(Ok(&accepted));
                     let deliver = match send_replies(socket, reaction).await? {
                         Next::Deliver(text) => Some(text),

@@ -137,11 +137,8 @@ async fn renew<C: Send + Sync + 'static>(
     };
     let identity = identity.unwrap_or_else(|| session.identity());
     Ok(Accepted {
-        subject: identity.subject().into(),
-        token_id: identity.token_id().map(Into::into),
-        session: session.id(),
-        expires_in: session.expires_in(),
         first: false,
         later,
+        ..Accepted::by(&identity, &session)
     })
 }

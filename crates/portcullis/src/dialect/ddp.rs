@@ -235,14 +235,8 @@ mod tests {
         said(&mut *conversation, r#"{"msg":"connect","version":"1"}"#);
         let login = r#"{"msg":"method","method":"login","id":"1","params":[{"resume":"t"}]}"#;
         said(&mut *conversation, login);
-        let accepted = Accepted {
-            subject: "alice".into(),
-            token_id: None,
-            session: "AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap(),
-            expires_in: Duration::from_secs(60),
-            first: true,
-            later: true,
-        };
+        let session = "AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap();
+        let accepted = Accepted::new("alice", session, Duration::from_secs(60));
         let reaction = conversation.judged(Ok(&accepted));
         let [result, updated] = &reaction.replies[..] else {
             panic!("{reaction:?}");

@@ -46,7 +46,7 @@ mod pending;
 use std::fmt;
 use std::time::Duration;
 
-use portcullis_core::{Carrier, Credential, Scheme, VerifyError};
+use portcullis_core::{Carrier, Credential, Identity, Scheme, VerifyError};
 
 pub use self::ddp::Ddp;
 pub use self::fhir::Fhir;
@@ -54,7 +54,7 @@ pub use self::first_message::FirstMessage;
 pub use self::graphql_ws::GraphqlWs;
 pub use self::in_band_renewal::InBandRenewal;
 pub(crate) use self::pending::{Pending, PendingPermit, PendingRefused};
-use crate::session::{CloseCodes, CloseFrame, RenewError, SessionId};
+use crate::session::{CloseCodes, CloseFrame, RenewError, Session, SessionId};
 
 /// How credentials are spoken in the messages of a socket.
 ///
@@ -93,6 +93,53 @@ use crate::session::{CloseCodes, CloseFrame, RenewError, SessionId};
 /// }
 /// # let _ = portcullis::AuthLayer::new(portcullis::StaticTokens::new([("a", "b")])?).dialect(Lines);
 /// # Ok::<_, portcullis::verify::StaticTokenError>(())
+/// ```
+///
+/// A test of it needs no socket and no verifier either:
+///
+/// ```
+/// use std::time::Duration;
+/// use portcullis::VerifyError;
+/// use portcullis::dialect::{Accepted, Denied, Dialect, Heard, Next};
+/// use portcullis::session::SessionId;
+/// # use portcullis::dialect::{Conversation, Reaction};
+/// # #[derive(Debug)]
+/// # struct Lines;
+/// # struct Line;
+/// # impl Dialect for Lines {
+/// #     fn begin(&self, _admitted: bool) -> Box<dyn Conversation> {
+/// #         Box::new(Line)
+/// #     }
+/// # }
+/// # impl Conversation for Line {
+/// #     fn hear(&mut self, message: Heard<'_>) -> Reaction {
+/// #         use portcullis::{Carrier, Credential, Scheme};
+/// #         let Heard::Text(text) = message else { return Next::Pass.into() };
+/// #         match text.strip_prefix("AUTH ") {
+/// #             Some(token) => Next::Verify(Credential::new(Carrier::Message, Scheme::Bearer, token)).into(),
+/// #             None => Next::Pass.into(),
+/// #         }
+/// #     }
+/// #     fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
+/// #         let reply = if judgement.is_ok() { "OK" } else { "ERR" };
+/// #         Reaction::from(Next::Wait).reply(reply)
+/// #     }
+/// # }
+///
+/// let mut line = Lines.begin(false);
+///
+/// let reaction = line.hear(Heard::Text("AUTH t0k"));
+/// assert!(matches!(reaction.next(), Next::Verify(it) if it.expose_secret() == "t0k"));
+///
+/// let bad = Denied::Unverified(VerifyError::Invalid);
+/// assert_eq!(line.judged(Err(&bad)).replies(), ["ERR"]);
+///
+/// let session: SessionId = "AAAAAAAAAAAAAAAAAAAAAA".parse()?;
+/// let good = Accepted::new("alice", session, Duration::from_secs(60));
+/// let reaction = line.judged(Ok(&good));
+/// assert_eq!(reaction.replies(), ["OK"]);
+/// assert!(matches!(reaction.next(), Next::Wait));
+/// # Ok::<_, portcullis::session::InvalidSessionId>(())
 /// ```
 pub trait Dialect: fmt::Debug + Send + Sync + 'static {
     /// Begins with one socket. It is `admitted` if the handshake bore a credential.
@@ -198,6 +245,16 @@ impl Reaction {
         self.replies.push(reply.into());
         self
     }
+
+    /// What the client hears, in this order.
+    pub fn replies(&self) -> &[String] {
+        &self.replies
+    }
+
+    /// What becomes of the message.
+    pub fn next(&self) -> &Next {
+        &self.next
+    }
 }
 
 /// A reply may say a token back to the client, so nothing of it is printed.
@@ -221,7 +278,7 @@ impl From<Next> for Reaction {
 
 /// The credential that a client spoke is good.
 #[non_exhaustive]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Accepted {
     /// Whose it is.
     pub subject: Box<str>,
@@ -241,6 +298,28 @@ pub struct Accepted {
     /// Whether it ends later than the one before it. If not, it is good, and the session goes on
     /// with the one before.
     pub later: bool,
+}
+
+impl Accepted {
+    /// The first credential of a pending socket, without a name of its own. A test of a dialect sets
+    /// the fields that it is about.
+    pub fn new(subject: impl Into<Box<str>>, session: SessionId, expires_in: Duration) -> Self {
+        Self {
+            subject: subject.into(),
+            token_id: None,
+            session,
+            expires_in,
+            first: true,
+            later: true,
+        }
+    }
+
+    pub(crate) fn by<C>(identity: &Identity<C>, session: &Session<C>) -> Self {
+        Self {
+            token_id: identity.token_id().map(Into::into),
+            ..Self::new(identity.subject(), session.id(), session.expires_in())
+        }
+    }
 }
 
 /// The credential that a client spoke is not good.

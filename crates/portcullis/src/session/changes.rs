@@ -96,6 +96,17 @@ impl<C> Stream for Changes<C> {
     }
 }
 
+// Written out, since a derive would ask for `C: Clone`.
+impl<C> Clone for Change<C> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Renewed(identity) => Self::Renewed(identity.clone()),
+            Self::Expiring(left) => Self::Expiring(*left),
+            Self::Ended(cause) => Self::Ended(cause.clone()),
+        }
+    }
+}
+
 /// Nobody is woken any more who does not wait.
 impl<C> Drop for Changes<C> {
     fn drop(&mut self) {
@@ -108,5 +119,27 @@ impl<C> fmt::Debug for Changes<C> {
         f.debug_struct("Changes")
             .field("session", &self.entry)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_to_several() {
+        /// Claims that cannot be cloned.
+        #[derive(Debug)]
+        struct Claims;
+
+        let alice = Identity::builder("alice").claims(Claims).build();
+        let changes = [
+            Change::Renewed(alice),
+            Change::Expiring(Duration::from_secs(60)),
+            Change::Ended(CloseCause::Revoked),
+        ];
+        for change in &changes {
+            assert_eq!(format!("{:?}", change.clone()), format!("{change:?}"));
+        }
     }
 }

@@ -26,10 +26,36 @@ impl CloseFrame {
     /// If no frame may bear the code: below 1000, above 4999, or one of 1004, 1005, 1006 and 1015
     /// (RFC 6455 §7.4.2).
     pub fn new(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
-        assert!(
-            is_sendable(code),
-            "a close frame cannot bear the code {code}"
-        );
+        match Self::try_new(code, reason) {
+            Ok(frame) => frame,
+            Err(invalid) => panic!("{invalid}"),
+        }
+    }
+
+    /// The same for a code that the program does not know, such as one of a configuration or of a
+    /// request.
+    ///
+    /// ```
+    /// use portcullis::CloseFrame;
+    /// use portcullis::session::InvalidCloseCode;
+    ///
+    /// fn farewell(code: u16) -> Result<CloseFrame, InvalidCloseCode> {
+    ///     CloseFrame::try_new(code, "the room is closed")
+    /// }
+    ///
+    /// assert_eq!(farewell(4000)?.code(), 4000);
+    /// assert!(farewell(1006).is_err());
+    /// # Ok::<_, InvalidCloseCode>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If no frame may bear the code; see [`new`](Self::new).
+    pub fn try_new(
+        code: u16,
+        reason: impl Into<Cow<'static, str>>,
+    ) -> Result<Self, InvalidCloseCode> {
+        check(code)?;
         let mut reason = reason.into();
         if reason.len() > LONGEST_REASON {
             let mut end = LONGEST_REASON;
@@ -38,7 +64,7 @@ impl CloseFrame {
             }
             reason = Cow::Owned(reason[..end].to_owned());
         }
-        Self { code, reason }
+        Ok(Self { code, reason })
     }
 
     /// The code.
@@ -55,6 +81,20 @@ impl CloseFrame {
         self.reason
     }
 }
+
+/// No close frame may bear the code; see [`CloseFrame::new`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct InvalidCloseCode {
+    code: u16,
+}
+
+impl fmt::Display for InvalidCloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a close frame cannot bear the code {}", self.code)
+    }
+}
+
+impl std::error::Error for InvalidCloseCode {}
 
 /// Why a session ended.
 #[non_exhaustive]
@@ -246,10 +286,9 @@ impl CloseCodes {
             unresponsive,
             shutdown,
         ] {
-            assert!(
-                is_sendable(code),
-                "a close frame cannot bear the code {code}"
-            );
+            if let Err(invalid) = check(code) {
+                panic!("{invalid}");
+            }
         }
     }
 
@@ -277,8 +316,12 @@ impl Default for CloseCodes {
 }
 
 /// Whether a close frame may bear it (RFC 6455 §7.4).
-fn is_sendable(code: u16) -> bool {
-    (1000..5000).contains(&code) && !matches!(code, 1004..=1006 | 1015)
+fn check(code: u16) -> Result<(), InvalidCloseCode> {
+    match code {
+        1004..=1006 | 1015 => Err(InvalidCloseCode { code }),
+        1000..5000 => Ok(()),
+        _ => Err(InvalidCloseCode { code }),
+    }
 }
 
 /// A control frame holds 125 bytes, and the code takes two.
@@ -336,13 +379,16 @@ mod tests {
     #[test]
     fn codes_that_no_frame_bears() {
         for code in [0, 999, 1004, 1005, 1006, 1015, 5000] {
-            assert!(
-                std::panic::catch_unwind(|| CloseFrame::new(code, "")).is_err(),
-                "{code}"
-            );
+            let invalid = CloseFrame::try_new(code, "").unwrap_err();
+            let text = format!("a close frame cannot bear the code {code}");
+            assert_eq!(invalid.to_string(), text);
+            let panic = std::panic::catch_unwind(|| CloseFrame::new(code, "")).unwrap_err();
+            assert_eq!(panic.downcast_ref::<String>(), Some(&text));
         }
         for code in [1000, 1001, 1014, 3000, 4999] {
             assert_eq!(CloseFrame::new(code, "").code(), code);
+            let frame = CloseFrame::try_new(code, "why");
+            assert_eq!(frame, Ok(CloseFrame::new(code, "why")));
         }
     }
 }

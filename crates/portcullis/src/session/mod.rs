@@ -59,7 +59,7 @@ mod sync;
 
 pub use self::builder::SessionsBuilder;
 pub use self::changes::{Change, Changes};
-pub use self::close::{CloseCause, CloseCodes, CloseFrame};
+pub use self::close::{CloseCause, CloseCodes, CloseFrame, InvalidCloseCode};
 pub use self::entry::RenewError;
 pub use self::event::{SessionEvent, SessionInfo};
 pub use self::frames::{Frames, Sign};

@@ -4,7 +4,8 @@ use portcullis_core::{Credential, Identity, Verify, VerifyError};
 ///
 /// Takes a tuple of one to eight verifiers with the same claims, or a `Vec` of verifiers of one type,
 /// such as one for each issuer of a configuration. [`map`](super::VerifyExt::map) gives them the same
-/// claims if they have different ones. An empty `Vec` accepts nobody.
+/// claims if they have different ones, and [`boxed`](super::VerifyExt::boxed) the same type. An empty
+/// `Vec` accepts nobody.
 ///
 /// ```
 /// use portcullis::{AuthLayer, Credential, Identity, StaticTokens, VerifyError, any_of};

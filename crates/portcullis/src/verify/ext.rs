@@ -1,6 +1,6 @@
 use portcullis_core::{Identity, Verify, VerifyError};
 
-use super::{AndThen, CacheConfig, Cached, Map};
+use super::{AndThen, BoxVerifier, CacheConfig, Cached, Map};
 
 /// Ways to make a verifier of another one. Every [`Verify`] has them.
 ///
@@ -76,6 +76,37 @@ pub trait VerifyExt: Verify + Sized {
     /// time; see [`Cached`].
     fn cached(self, config: CacheConfig) -> Cached<Self> {
         Cached::new(self, config)
+    }
+
+    /// Hides its type, where only a running program knows which verifier it is: a configuration
+    /// names one, or a list has several in it.
+    ///
+    /// ```
+    /// use portcullis::verify::{BoxVerifier, StaticTokenError, VerifyExt};
+    /// use portcullis::{AuthLayer, Credential, Identity, StaticTokens, VerifyError};
+    ///
+    /// # async fn introspect(_: &str) -> Option<String> { None }
+    /// fn verifier(token: Option<String>) -> Result<BoxVerifier, StaticTokenError> {
+    ///     if let Some(token) = token {
+    ///         return Ok(StaticTokens::new([("developer", &*token)])?.boxed());
+    ///     }
+    ///     let users = async |credential: Credential| {
+    ///         match introspect(credential.expose_secret()).await {
+    ///             Some(user) => Ok(Identity::new(user)),
+    ///             None => Err(VerifyError::Invalid),
+    ///         }
+    ///     };
+    ///     Ok(users.boxed())
+    /// }
+    ///
+    /// let auth = AuthLayer::new(verifier(std::env::var("DEVELOPER_TOKEN").ok())?);
+    /// # Ok::<_, StaticTokenError>(())
+    /// ```
+    ///
+    /// What is answered at once still is, and costs a call through a pointer. What has to be waited
+    /// for costs an allocation, for its future.
+    fn boxed(self) -> BoxVerifier<Self::Claims> {
+        BoxVerifier::new(self)
     }
 }
 
