@@ -56,12 +56,16 @@ impl<C: Send + Sync + 'static> Shared<C> {
 
     /// Closes sockets in tasks of a few hundred: one after the other takes seconds for thousands,
     /// and a task for each is as much memory as the sockets.
-    fn close(self: &Arc<Self>, mut closing: Vec<Closing<C>>, cause: &CloseCause) {
+    fn close(&self, mut closing: Vec<Closing<C>>, cause: &CloseCause) {
+        let Some(runtime) = self.runtime() else {
+            // Nobody can wait for their clients. They are let go.
+            return;
+        };
         let grace = self.grace(cause);
         while !closing.is_empty() {
             let rest = closing.split_off(closing.len().min(AT_ONCE));
             let some = std::mem::replace(&mut closing, rest);
-            tokio::spawn(close_some(Arc::clone(self), some, grace));
+            runtime.spawn(close_some(some, grace));
         }
     }
 
@@ -75,55 +79,50 @@ impl<C: Send + Sync + 'static> Shared<C> {
     }
 }
 
-impl<C> Shared<C> {
-    /// The close frame was answered, or the time for it is over.
-    fn finished(&self, entry: &Entry<C>) {
-        if let Some(cause) = entry.finish() {
-            self.forget(entry, &cause);
-        }
-    }
-}
-
-/// A socket that was taken out, on its way to its close.
+/// A socket that was taken out, on its way to its close. Dropped, it is closed.
+///
+/// The socket goes first, so that a session that is not counted any more has none.
 struct Closing<C> {
-    entry: Arc<Entry<C>>,
     closing: Pin<Box<dyn Future<Output = ()> + Send>>,
+    _place: Place<C>,
 }
 
 impl<C> Closing<C> {
     /// Takes the socket of a session out.
     fn of(entry: Arc<Entry<C>>, socket: &dyn Evict, cause: &CloseCause) -> Self {
         let frame = entry.policy.codes.frame(cause);
+        let place = Place(entry);
         // Only the client's and the handler's own ends have none.
         let closing = socket.evict(frame.unwrap_or_else(|| CloseFrame::new(1000, "")));
-        Self { entry, closing }
+        Self {
+            closing,
+            _place: place,
+        }
+    }
+
+    async fn close(mut self) {
+        // The socket is not ours. One that panics takes no other one with it.
+        let _ = AssertUnwindSafe(self.closing.as_mut()).catch_unwind().await;
+    }
+}
+
+/// The place of a session that is closing. It is free when this is dropped: the close frame was
+/// answered, or the time for it is over, or the runtime.
+struct Place<C>(Arc<Entry<C>>);
+
+impl<C> Drop for Place<C> {
+    fn drop(&mut self) {
+        if let Some(cause) = self.0.finish() {
+            self.0.shared().forget(&self.0, &cause);
+        }
     }
 }
 
 /// Who has not answered after `grace` is dropped.
-async fn close_some<C>(shared: Arc<Shared<C>>, some: Vec<Closing<C>>, grace: Duration) {
-    let entries: Vec<_> = some.iter().map(|one| Arc::clone(&one.entry)).collect();
-    let mut closing: FuturesUnordered<_> = some
-        .into_iter()
-        .map(async |Closing { entry, closing }| {
-            // The socket is not ours. One that panics takes no other one with it.
-            let _ = AssertUnwindSafe(closing).catch_unwind().await;
-            entry
-        })
-        .collect();
-    let all = async {
-        while let Some(entry) = closing.next().await {
-            shared.finished(&entry);
-        }
-    };
-    let in_time = tokio::time::timeout(grace, all).await.is_ok();
-    // The sockets go first, so that a session that is not counted any more has none.
-    drop(closing);
-    if !in_time {
-        for entry in entries {
-            shared.finished(&entry);
-        }
-    }
+async fn close_some<C>(some: Vec<Closing<C>>, grace: Duration) {
+    let mut closing: FuturesUnordered<_> = some.into_iter().map(Closing::close).collect();
+    let all = async { while closing.next().await.is_some() {} };
+    let _ = tokio::time::timeout(grace, all).await;
 }
 
 /// How long a client may take to answer a close frame.
@@ -131,3 +130,78 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// How many sockets one task closes.
 const AT_ONCE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use portcullis_core::Identity;
+    use tokio::runtime::Runtime;
+
+    use super::super::evict::{Idle, Pulse};
+    use super::super::{Session, Sessions, policy};
+    use super::*;
+
+    fn open(sessions: &Sessions, socket: impl Evict + 'static) -> Session {
+        let policy = policy::of(sessions);
+        let admitted = sessions.admit(&policy, Identity::new("alice"), None, None);
+        let session = admitted.unwrap();
+        let entry = sessions.shared.registry.find(session.id()).unwrap();
+        entry.open(Arc::new(socket)).unwrap();
+        session
+    }
+
+    fn bye() -> CloseFrame {
+        CloseFrame::new(4000, "bye")
+    }
+
+    /// Wherever it is said, and whether or not there is a runtime to wait in: its place is free.
+    #[test]
+    fn a_session_is_closed_outside_of_a_runtime() {
+        let nowhere = Sessions::default();
+        let session = open(&nowhere, Idle);
+        assert!(nowhere.close(session.id(), bye()));
+        assert_eq!(nowhere.len(), 0);
+
+        let kept = Sessions::default();
+        let runtime = Runtime::new().unwrap();
+        let session = runtime.block_on(async { open(&kept, Idle) });
+        session.close(bye());
+        let limit = Duration::from_secs(60);
+        assert_eq!(runtime.block_on(kept.shutdown(limit)), 0);
+
+        let outlives = Sessions::default();
+        let session = runtime.block_on(async { open(&outlives, Idle) });
+        drop(runtime);
+        session.close(bye());
+        assert_eq!(outlives.len(), 0);
+        assert_eq!(session.ended(), Some(CloseCause::Application(bye())));
+    }
+
+    /// A runtime that ends amid a close takes the socket with it, and not the place.
+    #[test]
+    fn a_close_that_is_given_up_is_done() {
+        /// Its client never answers.
+        #[derive(Debug)]
+        struct Mute;
+
+        impl Evict for Mute {
+            fn evict(&self, _: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+                Box::pin(std::future::pending())
+            }
+
+            fn look(&self) -> Pulse {
+                Pulse::Fine
+            }
+
+            fn flush(&self) -> bool {
+                true
+            }
+        }
+
+        let sessions = Sessions::default();
+        let runtime = Runtime::new().unwrap();
+        runtime.block_on(async { open(&sessions, Mute).close(bye()) });
+        assert_eq!(sessions.len(), 1);
+        drop(runtime);
+        assert_eq!(sessions.len(), 0);
+    }
+}

@@ -4,11 +4,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::entry::Entry;
 use super::lifetime::in_milliseconds;
 use super::shared::Shared;
+use super::sync::lock;
 use super::{CloseCause, SessionEvent, pings, recheck};
 
 impl<C: Send + Sync + 'static> Shared<C> {
@@ -18,12 +20,13 @@ impl<C: Send + Sync + 'static> Shared<C> {
         if self.is_kept.load(Ordering::Acquire) {
             return;
         }
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        let Ok(runtime) = Handle::try_current() else {
             return;
         };
         if self.is_kept.swap(true, Ordering::AcqRel) {
             return;
         }
+        *lock(&self.runtime) = Some(runtime.clone());
         let shared = Arc::downgrade(self);
         let mut others = JoinSet::new();
         if let Some(every) = self.settings.ping {
@@ -79,6 +82,12 @@ impl<C: Send + Sync + 'static> Shared<C> {
 }
 
 impl<C> Shared<C> {
+    /// The runtime of the keeper, for who is in none. If there is no keeper, that of the caller.
+    pub(super) fn runtime(&self) -> Option<Handle> {
+        let runtime = lock(&self.runtime).clone();
+        runtime.or_else(|| Handle::try_current().ok())
+    }
+
     /// Sees to it that the keeper attends to a session when something is to be done for it.
     pub(super) fn schedule(&self, entry: &Entry<C>) {
         let warning = self.settings.warning_in_milliseconds();
@@ -124,7 +133,9 @@ struct Kept<C> {
 impl<C> Drop for Kept<C> {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
+            let runtime = lock(&shared.runtime).take();
             shared.is_kept.store(false, Ordering::Release);
+            drop(runtime);
         }
     }
 }

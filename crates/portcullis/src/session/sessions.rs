@@ -38,7 +38,7 @@ use super::{
 /// ```
 ///
 /// A clone is the same handle. It needs a tokio runtime: one task keeps the deadlines of all
-/// sessions, however many there are.
+/// sessions, however many there are. What is not `async` may be called outside of it, too.
 pub struct Sessions<C = ()> {
     pub(super) shared: Arc<Shared<C>>,
 }

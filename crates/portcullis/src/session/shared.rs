@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::SystemTime;
 
 use portcullis_core::{Credential, Identity};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast, watch};
 
 use super::entry::Entry;
@@ -16,6 +17,7 @@ use super::registry::{Limits, NotRegistered, Registry};
 use super::revocations::Revocations;
 use super::schedule::Schedule;
 use super::settings::Settings;
+use super::sync::Mutex;
 use super::{CloseCause, Policy, SessionEvent};
 
 pub(super) struct Shared<C> {
@@ -23,6 +25,8 @@ pub(super) struct Shared<C> {
     pub(super) registry: Registry<C>,
     pub(super) schedule: Schedule,
     pub(super) is_kept: AtomicBool,
+    /// Where the keeper is.
+    pub(super) runtime: Mutex<Option<Handle>>,
     pub(super) store: Option<Followed<C>>,
     pub(super) events: broadcast::Sender<SessionEvent<C>>,
     pub(super) shutdown: watch::Sender<bool>,
@@ -43,6 +47,7 @@ impl<C> Shared<C> {
             registry: Registry::new(limits, Arc::new(Revocations::default())),
             schedule: Schedule::default(),
             is_kept: AtomicBool::new(false),
+            runtime: Mutex::default(),
             store: store.map(Followed::new),
             events: broadcast::Sender::new(EVENTS),
             shutdown: watch::Sender::new(false),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use portcullis::session::{CloseFrame, SessionEvent};
+use portcullis::session::{CloseFrame, RenewError, SessionEvent};
 use portcullis::{Credential, Revocation};
 
 use crate::live::{HANDLERS, Live, end_of, settle};
@@ -28,7 +28,9 @@ async fn causes() {
             "expired",
             "revoked",
             "application",
+            "application, on a thread of its own",
             "other subject",
+            "other subject, on a thread of its own",
             "shutdown",
         ];
         for end in ends {
@@ -77,6 +79,20 @@ async fn causes() {
                     assert!(!live.sessions.close(id(), CloseFrame::new(4001, "again")));
                     ("application", Some(("4000 bye", socket)))
                 }
+                "application, on a thread of its own" => {
+                    let bye = CloseFrame::new(4000, "bye");
+                    assert!(elsewhere(|| live.sessions.close(id(), bye)));
+                    ("application", Some(("4000 bye", socket)))
+                }
+                "other subject, on a thread of its own" => {
+                    let bob = live.identity("bob", HOUR);
+                    let renewed = elsewhere(|| live.sessions.renew_with(id(), bob));
+                    assert_eq!(renewed, Err(RenewError::OtherSubject));
+                    (
+                        "other-subject",
+                        Some(("3003 credential of another subject", socket)),
+                    )
+                }
                 "other subject" => {
                     let _ = live.sessions.renew(id(), Credential::bearer("b0b")).await;
                     (
@@ -116,6 +132,11 @@ async fn causes() {
         }
     }
     table.finish();
+}
+
+/// Does it where there is no runtime.
+fn elsewhere<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join().unwrap())
 }
 
 /// Sessions whose socket never comes give their place back.

@@ -19,6 +19,7 @@ mod codes;
 mod conflicts;
 mod cookie;
 mod dialects;
+mod early_close;
 mod ecosystem;
 mod expiry;
 mod faults;

@@ -8,11 +8,10 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 use futures_sink::Sink;
-use futures_util::task::noop_waker;
 
 use super::CloseFrame;
 use super::evict::{Evict, Pulse};
-use super::frames::Frames;
+use super::frames::{Frames, Sign};
 use super::sync::{Mutex, MutexGuard, lock};
 
 /// Where the socket of a session is: in here, or taken out for good.
@@ -51,11 +50,18 @@ where
 {
     /// A slot with `socket`, which is looked at once: what hyper has buffered of the handshake is
     /// freed by the first read and not before, also under a handler that only writes.
+    ///
+    /// What the socket has to answer to that, such as a close, is sent here, too. A handler that
+    /// writes first finds the socket closed, and may let go of it without a look.
     pub(super) fn new(mut socket: S, frames: Frames<S, M>) -> Self {
-        let waker = noop_waker();
-        let first = Pin::new(&mut socket).poll_next(&mut Context::from_waker(&waker));
-        let (early, ended_by_client) = match first {
-            Poll::Ready(Some(item)) => (Some(Box::new(item)), false),
+        let mut context = Context::from_waker(Waker::noop());
+        let (early, ended_by_client) = match Pin::new(&mut socket).poll_next(&mut context) {
+            Poll::Ready(Some(item)) => {
+                // An error is for the reader, or for the next one who writes.
+                let _ = Pin::new(&mut socket).poll_flush(&mut context);
+                let sign = frames.pings.as_ref().map(|pings| (pings.sign)(&item));
+                (Some(Box::new(item)), sign == Some(Sign::End))
+            }
             Poll::Ready(None) => (None, true),
             Poll::Pending => (None, false),
         };
