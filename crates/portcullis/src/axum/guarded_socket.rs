@@ -165,9 +165,14 @@ fn poll_talking<C: Send + Sync + 'static>(
         if let Some(message) = ready!(talk.poll_before(guarded, context)) {
             return Poll::Ready(Some(Ok(message)));
         }
-        let message = match ready!(poll_guarded(guarded, context)) {
-            Some(Ok(message)) => message,
-            end => return Poll::Ready(end),
+        let message = match poll_guarded(guarded, context) {
+            Poll::Ready(Some(Ok(message))) => message,
+            Poll::Ready(end) => return Poll::Ready(end),
+            Poll::Pending => {
+                // The end of the session wakes who reads the socket, too.
+                let _ = talk.poll_end(guarded, context);
+                return Poll::Pending;
+            }
         };
         if let Some(heard) = talk.hear(guarded, context, message) {
             return Poll::Ready(Some(Ok(heard)));

@@ -53,28 +53,36 @@ impl<C: Send + Sync + 'static> Talk<C> {
         socket: &Socket<C>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Message>> {
-        // Parked here or in the verifier, the reader hears of the warning and of the end.
-        while let Poll::Ready(change) = self.changes.poll_change(context) {
-            match change {
-                Some(Change::Renewed(_)) => {}
-                Some(Change::Expiring(left)) => {
-                    if let Some(text) = self.conversation.expiring(left) {
-                        socket.send_beside(context, Message::Text(text.into()));
-                    }
-                }
-                Some(Change::Ended(_)) | None => return Poll::Ready(None),
-            }
-        }
         if let Some(message) = self.deliver.take() {
             return Poll::Ready(Some(message));
         }
         let Some(verifying) = &mut self.verifying else {
             return Poll::Ready(None);
         };
-        let judgement = std::task::ready!(verifying.as_mut().poll(context));
+        let Poll::Ready(judgement) = verifying.as_mut().poll(context) else {
+            // Nobody waits for the verifier of a session that has ended.
+            return self.poll_end(socket, context).map(|()| None);
+        };
         self.verifying = None;
         let reaction = self.conversation.judged(judgement.as_ref());
         Poll::Ready(self.react(socket, context, reaction, None))
+    }
+
+    /// Parked at the socket or at the verifier, the reader hears of the warning and of the end. Only
+    /// then: most messages come without a change.
+    pub(super) fn poll_end(&mut self, socket: &Socket<C>, context: &mut Context<'_>) -> Poll<()> {
+        while let Some(change) = std::task::ready!(self.changes.poll_change(context)) {
+            match change {
+                Change::Renewed(_) => {}
+                Change::Expiring(left) => {
+                    if let Some(text) = self.conversation.expiring(left) {
+                        socket.send_beside(context, Message::Text(text.into()));
+                    }
+                }
+                Change::Ended(_) => break,
+            }
+        }
+        Poll::Ready(())
     }
 
     /// What the application gets of a message; `None` if it was for the dialect.
