@@ -17,6 +17,7 @@ mod link;
 mod live;
 mod notebook;
 mod pair;
+mod people;
 mod secrets;
 mod sessions;
 mod shutdown;
