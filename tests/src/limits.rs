@@ -106,6 +106,7 @@ const ROWS: &[Row] = &[
     ("how often a machine asks whether it missed a revocation", "1 s", REDIS_REVOCATIONS, "check_every: Duration::from_secs(1),"),
     ("how often it reads all of them", "10 s", REDIS_REVOCATIONS, "read_every: Duration::from_secs(10),"),
     ("replicas that have a revocation before it is acknowledged", "0", REDIS_REVOCATIONS, "replicas: 0,"),
+    ("replicas that know of a redemption before the ticket counts", "0", "portcullis-redis/src/tickets.rs", "replicas: 0,"),
     ("how long a revocation is kept beyond its end", "1 hour", REDIS_REVOCATIONS, "MARGIN: Duration = Duration::from_secs(3_600);"),
     ("how long a verification result is kept", "10 s, and not beyond its expiry", REDIS_VERIFICATIONS, "time_to_live: Duration::from_secs(10),"),
     ("time for looking one up", "100 ms", REDIS_VERIFICATIONS, "lookup_limit: Duration::from_millis(100),"),
