@@ -9,6 +9,7 @@ mod browser;
 mod clients;
 mod compose;
 mod dialects;
+mod examples;
 mod faults;
 mod fhir;
 mod guarded;

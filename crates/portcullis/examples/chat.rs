@@ -7,10 +7,11 @@
 //! Open the page in two tabs, with the tokens `s3cret` and `hunter2`. Or use a shell:
 //!
 //! ```sh
-//! ws='-H Connection:Upgrade -H Upgrade:websocket -H Sec-WebSocket-Version:13'
-//! ws="$ws -H Sec-WebSocket-Key:dGhlIHNhbXBsZSBub25jZQ== http://127.0.0.1:3000/ws"
-//! curl -si -m 1 $ws                                        # 401
-//! curl -si -m 1 $ws -H 'Authorization: Bearer s3cret'      # 101
+//! handshake() { curl -si -m 1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
+//!   -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' \
+//!   http://127.0.0.1:3000/ws "$@" | head -1; }
+//! handshake                                       # HTTP/1.1 401 Unauthorized
+//! handshake -H 'Authorization: Bearer s3cret'     # HTTP/1.1 101 Switching Protocols
 //! ```
 
 use std::error::Error;

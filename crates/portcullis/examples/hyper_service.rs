@@ -8,7 +8,6 @@
 //!   -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' http://127.0.0.1:3000/
 //! ```
 
-use std::convert::Infallible;
 use std::error::Error;
 
 use bytes::Bytes;
@@ -49,43 +48,39 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Runs for admitted requests only.
-async fn serve(mut request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn serve(mut request: Request<Incoming>) -> http::Result<Response<Full<Bytes>>> {
     let key = request.headers().get(header::SEC_WEBSOCKET_KEY);
     let Some(accept) = key.map(|key| derive_accept_key(key.as_bytes())) else {
         return Ok(Response::new(Full::from("Hello!")));
     };
-    let session = match Session::open(request.extensions_mut()) {
-        Ok(session) => session,
+    let Ok(session) = Session::open(request.extensions_mut()) else {
         // Too many sessions, or the credential was revoked a moment ago.
-        Err(_) => {
-            let mut response = Response::new(Full::default());
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            return Ok(response);
-        }
+        return Response::builder().status(503).body(Full::default());
     };
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         if let Ok(io) = upgrade.await {
             let io = TokioIo::new(io);
-            echo(session, WebSocketStream::from_raw_socket(io, Role::Server, None).await).await;
+            let socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
+            echo(session, socket).await;
         }
     });
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, header::HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
-    if let Ok(accept) = accept.parse() {
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    }
-    Ok(response)
+    Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, accept)
+        .body(Full::default())
 }
 
 async fn echo(session: Session, socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>) {
     // The session closes the socket at its end, with a frame that this closure makes.
     let mut socket = session.guard(socket, |frame| {
         let reason = frame.reason().to_owned().into();
-        Message::Close(Some(CloseFrame { code: frame.code().into(), reason }))
+        Message::Close(Some(CloseFrame {
+            code: frame.code().into(),
+            reason,
+        }))
     });
     while let Some(Ok(message)) = socket.next().await {
         if message.is_text() && socket.send(message).await.is_err() {

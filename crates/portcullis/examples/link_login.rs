@@ -10,16 +10,14 @@
 
 use std::error::Error;
 
-use axum::Router;
+use axum::extract::Request;
 use axum::response::{AppendHeaders, Html, IntoResponse, Response};
 use axum::routing::{any, get, post};
+use axum::{Router, ServiceExt};
 use portcullis::carrier::QueryCarrier;
 use portcullis::seal::{CookieKey, CookieKeys, SealedCookie};
-use portcullis::{
-    AuthLayer, GuardedUpgrade, Identity, PersistTokenLayer, Profile, StaticTokens,
-};
+use portcullis::{AuthLayer, GuardedUpgrade, Identity, PersistTokenLayer, Profile, StaticTokens};
 use tower::Layer;
-use tower::make::Shared;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -43,7 +41,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .route("/logout", post(log_out))
         .route_layer(auth);
     // Around the whole router.
-    axum::serve(listener, Shared::new(links.layer(app))).await?;
+    let app = ServiceExt::<Request>::into_make_service(links.layer(app));
+    axum::serve(listener, app).await?;
     Ok(())
 }
 

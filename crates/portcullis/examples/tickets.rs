@@ -20,9 +20,10 @@ use axum::Router;
 use axum::response::Response;
 use axum::routing::{any, post};
 use portcullis::carrier::QueryCarrier;
-use portcullis::ticket::mint_handler;
-use portcullis::{AuthLayer, Claims, GuardedUpgrade, Identity, Profile, StaticTokens, Tickets};
-use portcullis::{VerifyExt, ticket::MemoryTickets};
+use portcullis::ws::mint_handler;
+use portcullis::{
+    AuthLayer, Claims, GuardedUpgrade, Identity, Profile, StaticTokens, Tickets, VerifyExt,
+};
 use serde::{Deserialize, Serialize};
 
 /// Claims that a ticket carries from the request that mints it to the socket.
@@ -39,8 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let users = StaticTokens::new([("alice", "s3cret")])?
         .map(|identity: Identity| identity.to_builder().claims(Member { tenant: 7 }).build());
-    let tickets: Arc<Tickets<MemoryTickets>> =
-        Arc::new(Tickets::in_memory(["/ws"]).with_claims::<Member>());
+    let tickets = Arc::new(Tickets::in_memory(["/ws"]).with_claims::<Member>());
 
     // The API accepts tokens. The socket accepts tickets and nothing else.
     let api = Router::new()

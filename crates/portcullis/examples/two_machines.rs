@@ -28,9 +28,11 @@ use axum::response::Response;
 use axum::routing::{any, post};
 use portcullis::carrier::QueryCarrier;
 use portcullis::session::Revocation;
-use portcullis::ticket::mint_handler;
-use portcullis::{AuthLayer, GuardedUpgrade, Identity, Profile, Sessions, StaticTokens, Tickets};
-use portcullis::{VerifyExt, any_of};
+use portcullis::ws::mint_handler;
+use portcullis::{
+    AuthLayer, GuardedUpgrade, Identity, Profile, Sessions, StaticTokens, Tickets, VerifyExt,
+    any_of,
+};
 use portcullis_redis::{Redis, RedisRevocations, RedisTickets};
 
 #[tokio::main]

@@ -4,7 +4,7 @@
 //! cargo run -p portcullis --example your_own_dialect
 //! ```
 //!
-//! Connect with a WebSocket client and send lines within ten seconds:
+//! Lines that start with `>` are sent by a WebSocket client:
 //!
 //! ```text
 //! > AUTH wrong
@@ -16,7 +16,6 @@
 //! ```
 
 use std::error::Error;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ws::Message;
@@ -36,10 +35,6 @@ impl Dialect for Lines {
     fn begin(&self, _admitted: bool) -> Box<dyn Conversation> {
         Box::new(Line)
     }
-
-    fn time_limit(&self) -> Duration {
-        Duration::from_secs(10)
-    }
 }
 
 /// The conversation with one client. This one needs no state.
@@ -47,11 +42,10 @@ struct Line;
 
 impl Conversation for Line {
     fn on_message(&mut self, message: Incoming<'_>) -> Reaction<MessageAction> {
-        let token = match message {
-            Incoming::Text(text) => text.strip_prefix("AUTH "),
-            _ => None,
+        let Incoming::Text(text) = message else {
+            return MessageAction::Forward.into();
         };
-        match token {
+        match text.strip_prefix("AUTH ") {
             Some(token) => {
                 let credential = Credential::new(Carrier::Message, Scheme::Bearer, token);
                 MessageAction::Verify(credential).into()
