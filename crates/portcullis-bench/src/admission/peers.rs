@@ -106,7 +106,8 @@ pub(crate) fn typed_header() -> Router {
 pub(crate) fn from_fn_jsonwebtoken() -> Router {
     // Other crates of a build may enable the other backend; then there is no default.
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-    let key = Arc::new(DecodingKey::from_secret(SECRET));
+    let key = DecodingKey::from_secret(SECRET).expect("a secret that is not empty");
+    let key = Arc::new(key);
     let rules = Arc::new(validation(Algorithm::HS256));
     route().route_layer(from_fn(move |request: Request, next: Next| {
         let (key, rules) = (Arc::clone(&key), Arc::clone(&rules));
