@@ -109,7 +109,7 @@ impl<C, const ISSUER: bool, const AUDIENCE: bool> JwtBuilder<C, ISSUER, AUDIENCE
 
     /// Limits the lifetime of an identity, counted from the verification: 365 days by default.
     ///
-    /// A token whose `exp` is later is accepted, but its identity expires after this time.
+    /// A token with a later `exp` is accepted, but its identity expires after this time.
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.validation.max_lifetime = lifetime;
         self
@@ -124,7 +124,7 @@ impl<C, const ISSUER: bool, const AUDIENCE: bool> JwtBuilder<C, ISSUER, AUDIENCE
     /// Deserializes the payload as `D`, for [`Identity::claims`](portcullis_core::Identity::claims).
     ///
     /// `D` sees the whole payload, registered claims included, after all other checks but expiry
-    /// have passed. A token whose payload does not deserialize is refused.
+    /// have passed. The token is refused if its payload does not deserialize.
     pub fn claims<D>(self) -> JwtBuilder<D, ISSUER, AUDIENCE>
     where
         D: DeserializeOwned + Send + Sync + 'static,
@@ -162,7 +162,7 @@ impl<C, const ISSUER: bool, const AUDIENCE: bool> JwtBuilder<C, ISSUER, AUDIENCE
         }
         if validation.kind.as_deref().is_some_and(is_empty) {
             return Err(ConfigError::new(
-                "the kind is empty: omit `kind` to accept tokens whose `typ` is missing or `JWT`",
+                "the kind is empty: omit `kind` to accept tokens with the `typ` `JWT` or without `typ`",
             ));
         }
         if validation.leeway > MAX_LEEWAY {
@@ -208,7 +208,7 @@ impl<C, const ISSUER: bool, const AUDIENCE: bool> fmt::Debug for JwtBuilder<C, I
     }
 }
 
-/// A [`JwtBuilder`] whose issuer has been set.
+/// A [`JwtBuilder`] with an issuer.
 #[diagnostic::on_unimplemented(
     message = "this `JwtBuilder` has no issuer",
     label = "the issuer of the tokens is not set",
@@ -217,7 +217,7 @@ impl<C, const ISSUER: bool, const AUDIENCE: bool> fmt::Debug for JwtBuilder<C, I
 )]
 pub trait HasIssuer: sealed::Sealed {}
 
-/// A [`JwtBuilder`] whose audience has been set.
+/// A [`JwtBuilder`] with an audience.
 #[diagnostic::on_unimplemented(
     message = "this `JwtBuilder` has no audience",
     label = "the audience of the tokens is not set",

@@ -100,7 +100,7 @@ fn fnv1a(name: &str) -> u64 {
     })
 }
 
-/// Any JSON value whose objects have unique names at every depth. The value itself is dropped.
+/// Any JSON value with unique names in every object, at every depth. The value itself is dropped.
 #[derive(Debug)]
 pub(crate) struct Unique;
 

@@ -45,7 +45,7 @@ pub(crate) fn parse_set(json: &str) -> Result<Vec<Key>, ConfigError> {
     Ok(keys)
 }
 
-/// Returns `None` for a key that is not for signatures or whose algorithm is not supported.
+/// Returns `None` for a key that is not for signatures or has an unsupported algorithm.
 fn parse_if_usable(json: &str) -> Result<Option<Key>, ConfigError> {
     /// The member of private keys, which jsonwebtoken ignores.
     #[derive(Deserialize)]

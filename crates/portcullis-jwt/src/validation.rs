@@ -76,7 +76,7 @@ impl<C> Validation<C> {
         }
     }
 
-    /// Checks claims whose signature is valid, and builds the identity.
+    /// Checks the claims of a token with a valid signature, and builds the identity.
     ///
     /// Expiry is checked last, so that [`JwtError::Expired`] means that everything else is valid.
     pub(crate) fn identify(

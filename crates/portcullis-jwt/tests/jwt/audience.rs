@@ -55,8 +55,8 @@ fn identity_names_the_audience_if_several_are_configured() {
         (r#""mail""#, FOREIGN, Ok(Some("mail")), NONE),
         (r#"["mail"]"#, FOREIGN, Ok(Some("mail")), NONE),
         (r#"["other","mail"]"#, FOREIGN, Ok(Some("mail")), NONE),
-        // For both: the order of the verifier decides, so that a renewal whose token lists them in
-        // another order has the same audience.
+        // For both: the order of the verifier decides, so that a renewal with a token that lists
+        // them in another order has the same audience.
         (r#"["chat","mail"]"#, NONE, Ok(Some("chat")), NONE),
         (r#"["mail","chat"]"#, NONE, Ok(Some("chat")), NONE),
         // The comparison is exact.

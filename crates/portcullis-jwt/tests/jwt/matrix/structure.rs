@@ -15,7 +15,7 @@ fn malformed_tokens_are_refused() {
     };
     assert_eq!(outcome(&jwt, &good), ACCEPTED);
 
-    // A token whose payload and signature contain the symbols that differ in the standard alphabet.
+    // A token with symbols that differ in the standard alphabet, in its payload and signature.
     let in_both = |token: &String| {
         token
             .split('.')
