@@ -1,4 +1,4 @@
-// Who is connected, and which links are shared; and how one takes both back.
+// The dialogs with the open connections and the share links.
 
 import * as api from "./api.js";
 import { carrierName } from "./panels.js";
@@ -7,55 +7,58 @@ const REFRESH = 2000;
 
 const byId = (id) => document.getElementById(id);
 
-/** Shows who is connected, and keeps that true while it is open. */
-export async function showPeople() {
+/** Shows the open connections, and refreshes them until the dialog is closed. */
+export async function showConnections() {
   const dialog = byId("people-dialog");
-  await listPeople();
+  await listConnections();
   if (!dialog.open) dialog.showModal();
   byId("people-close").focus();
-  const timer = setInterval(() => listPeople().catch(() => {}), REFRESH);
+  const timer = setInterval(() => listConnections().catch(() => {}), REFRESH);
   dialog.addEventListener("close", () => clearInterval(timer), { once: true });
 }
 
-/** Shows the links that are shared. */
+/** Lists the share links. */
 export async function listLinks() {
   const { links } = await api.links();
   byId("links-title").hidden = !links.length;
   const rows = links.map((link) => {
-    const until = `until ${moment(link.expires_at)}`;
-    const sockets = link.sockets === 1 ? "1 socket" : `${link.sockets} sockets`;
-    const takeBack = button("Take back", async () => {
-      await api.takeBack(link.id);
+    const sockets = link.sockets === 1 ? "1 open socket" : `${link.sockets} open sockets`;
+    const revokeLink = button("Revoke", async () => {
+      await api.revokeLink(link.id);
       await listLinks();
     });
-    return row(link.guest, [`${sockets}, ${until}`], [takeBack]);
+    return row(link.guest, [`${sockets}, expires ${dateTime(link.expires_at)}`], [revokeLink]);
   });
   fill("links", rows, (element, index) => (element.dataset.guest = links[index].guest));
 }
 
-async function listPeople() {
+async function listConnections() {
   const { sessions } = await api.sessions();
-  const rows = sessions.map((one) => {
-    const what = one.kernel ? "With a kernel" : "With the events";
-    const buttons = [button("Disconnect", () => revoke({ session: one.session }), `Close this socket of ${one.subject}, whose credential stays good`)];
-    if (one.link) buttons.push(button("Take back", () => revoke({ subject: one.subject }), `Take back the link of ${one.subject}: it lets nobody in any more, and all its sockets close`));
+  const rows = sessions.map((session) => {
+    const { subject } = session;
+    const disconnect = button("Disconnect", () => revoke({ session: session.session }), `Close this socket of ${subject}. The credential stays valid.`);
+    const revokeLink = button("Revoke", () => revoke({ subject }), `Revoke the link of ${subject} and close all its sockets.`);
     const lines = [
-      `${what}, by ${carrierName(one.carrier)}, from ${one.peer ?? "somewhere"}`,
-      `since ${moment(one.since)}, until ${moment(one.until)}`,
-      ...(one.link ? [] : ["let in by the server's own token, which only a restart takes back"]),
+      `${session.kernel ? "Kernel" : "Events"}, from ${session.peer ?? "an unknown address"}`,
+      `authenticated by ${carrierName(session.carrier)}`,
+      `since ${dateTime(session.since)}, until ${dateTime(session.until)}`,
     ];
-    return row(one.subject, lines, buttons);
+    if (!session.link) lines.push("uses the server's own token, which only a restart can revoke");
+    return row(subject, lines, session.link ? [disconnect, revokeLink] : [disconnect]);
   });
   byId("people-count").textContent = rows.length === 1 ? "One socket is open on this server." : `${rows.length} sockets are open on this server.`;
-  fill("people", rows, (element, index) => Object.assign(element.dataset, { session: sessions[index].session, subject: sessions[index].subject }));
+  fill("people", rows, (element, index) => {
+    const { session, subject } = sessions[index];
+    Object.assign(element.dataset, { session, subject });
+  });
 }
 
 async function revoke(what) {
   await api.revoke(what);
-  await listPeople();
+  await listConnections();
 }
 
-// A list that is built anew would take the focus away from who goes through it.
+// Replaces the rows only if they have changed, so that a refresh does not move the focus.
 function fill(id, rows, mark) {
   const list = byId(id);
   rows.forEach(mark);
@@ -74,14 +77,14 @@ function row(name, lines, buttons) {
   return item;
 }
 
-function button(label, act, meaning = label) {
-  const element = Object.assign(document.createElement("button"), { type: "button", textContent: label, title: meaning });
-  element.setAttribute("aria-label", meaning);
-  element.addEventListener("click", () => act().catch((error) => (element.textContent = error.message)));
+function button(label, action, description = label) {
+  const element = Object.assign(document.createElement("button"), { type: "button", textContent: label, title: description });
+  element.setAttribute("aria-label", description);
+  element.addEventListener("click", () => action().catch((error) => (element.textContent = error.message)));
   return element;
 }
 
-function moment(text) {
+function dateTime(text) {
   const time = new Date(text);
   const today = time.toDateString() === new Date().toDateString();
   return time.toLocaleString([], today ? { timeStyle: "medium" } : { dateStyle: "medium", timeStyle: "short" });

@@ -1,42 +1,43 @@
-// How long the kernel's socket has left: the countdown, and the renewal that the socket never notices.
+// Renews the session of the kernel's socket before it expires.
 
 import * as api from "./api.js";
 
-/** A countdown of more than this (in seconds) tells nobody anything. */
+/** The countdown is shown in the last hour, in seconds. */
 const SHOWN = 3600;
 
 /**
- * Renews by an ordinary request: the cookie is the credential, the name of the session says which socket is meant.
+ * Renews the session with `POST /api/portcullis/renew`. The cookie is the credential.
  *
- * Events: `tick` (something about `left` or `renewals` has changed), `refused` (`detail`: why it cannot be renewed).
+ * Events: `tick` when `left` or `renewals` may have changed, `refused` (`detail`: the error) when
+ * the server refuses a renewal.
  */
-export class Sitting extends EventTarget {
-  /** How many seconds the socket has left; null when nobody knows. */
+export class Renewal extends EventTarget {
+  /** The seconds until the session expires, or null if unknown. */
   left = null;
   renewals = 0;
 
   #session = null;
-  #whole = 0;
-  #end = 0;
-  #next = 0;
+  #lifetime = 0;
+  #expiresAt = 0;
+  #renewAt = 0;
   #timer = 0;
 
-  /** Is there little enough time left to be worth a look? */
+  /** Whether the countdown is shown. */
   get isShown() {
     return this.left !== null && this.left < SHOWN;
   }
 
-  /** Begins with the socket that `kernel` has just opened. */
-  async begin(kernel) {
+  /** Starts for the socket that `kernel` has just opened. */
+  async start(kernel) {
     this.stop();
-    const mine = (this.#timer = setInterval(() => this.#tick(), 1000));
+    const timer = (this.#timer = setInterval(() => this.#tick(), 1000));
     const { session, expires_in } = await api.ownSession(kernel.id, kernel.session).catch(() => ({}));
-    if (this.#timer !== mine || !session) return;
+    if (this.#timer !== timer || !session) return;
     this.#session = session;
-    this.#lasts(expires_in);
+    this.#setLifetime(expires_in);
   }
 
-  /** The socket is closed. */
+  /** Stops when the socket is closed. */
   stop() {
     clearInterval(this.#timer);
     this.#timer = 0;
@@ -44,38 +45,38 @@ export class Sitting extends EventTarget {
     this.dispatchEvent(new Event("tick"));
   }
 
-  /** Renews it now. */
+  /** Renews the session now. */
   async renew() {
     const session = this.#session;
     if (!session) return;
-    // Who gets no answer tries again, and not every second.
-    this.#next = performance.now() + Math.max(1000, this.#whole * 100);
+    // If the server cannot be reached, the next attempt follows after a tenth of the lifetime.
+    this.#renewAt = performance.now() + Math.max(1000, this.#lifetime * 100);
     try {
       const { expires_in } = await api.renew(session);
       if (this.#session !== session) return;
       this.renewals += 1;
-      this.#lasts(expires_in);
+      this.#setLifetime(expires_in);
     } catch (error) {
       if (this.#session !== session || !error.status) return;
-      this.#next = Infinity;
-      // What does not end later is a link that is about to end: nothing is wrong.
+      this.#renewAt = Infinity;
+      // 409: the credential expires with the session, as that of a share link does. Not an error.
       if (error.status !== 409) this.dispatchEvent(new CustomEvent("refused", { detail: error }));
     }
   }
 
-  #lasts(seconds) {
+  #setLifetime(seconds) {
     const now = performance.now();
-    this.#whole = seconds;
-    this.#end = now + seconds * 1000;
-    this.#next = now + (seconds * 2000) / 3;
+    this.#lifetime = seconds;
+    this.#expiresAt = now + seconds * 1000;
+    this.#renewAt = now + (seconds * 2000) / 3;
     this.#tick();
   }
 
   #tick() {
     if (!this.#session) return;
     const now = performance.now();
-    this.left = Math.max(0, Math.round((this.#end - now) / 1000));
+    this.left = Math.max(0, Math.round((this.#expiresAt - now) / 1000));
     this.dispatchEvent(new Event("tick"));
-    if (now >= this.#next) this.renew();
+    if (now >= this.#renewAt) this.renew();
   }
 }
