@@ -14,7 +14,7 @@ use tracing::Span;
 /// use tower_http::trace::TraceLayer;
 ///
 /// let app: Router = Router::new()
-///     .layer(TraceLayer::new_for_http().make_span_with(portcullis::redacting_span));
+///     .layer(TraceLayer::new_for_http().make_span_with(portcullis::trace::redacting_span));
 /// ```
 ///
 /// It protects this span and no other: a layer of somebody else that logs addresses or headers

@@ -4,8 +4,11 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::first_message::is_credential;
-use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, spoken};
-use crate::session::CloseFrame;
+use super::{
+    Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MessageAction, Reaction,
+    message_credential,
+};
+use crate::close::CloseFrame;
 
 /// Meteor's DDP: `connect`, then the method `login` with `{"resume":"<token>"}`.
 ///
@@ -49,10 +52,10 @@ struct Login {
 }
 
 impl Conversation for Meteor {
-    fn hear(&mut self, message: Heard<'_>) -> Reaction {
+    fn on_message(&mut self, message: Incoming<'_>) -> Reaction<MessageAction> {
         let parsed = match message {
-            Heard::Text(text) => serde_json::from_str(text).ok(),
-            Heard::Binary(_) => None,
+            Incoming::Text(text) => serde_json::from_str(text).ok(),
+            Incoming::Binary(_) => None,
         };
         let Some(Value::Object(message)) = parsed else {
             return error("Parse error");
@@ -68,7 +71,7 @@ impl Conversation for Meteor {
                 }
                 reply(&pong)
             }
-            (Some("pong"), _) => Next::Wait.into(),
+            (Some("pong"), _) => MessageAction::Consume.into(),
             (Some(_), false) => error("Must connect first"),
             (Some("method"), true) if text("method") == Some("login") => {
                 let id = message.get("id").cloned().unwrap_or_default();
@@ -79,31 +82,36 @@ impl Conversation for Meteor {
                             id,
                             token: Zeroizing::new(token.to_owned()),
                         });
-                        Next::Verify(spoken(token)).into()
+                        MessageAction::Verify(message_credential(token)).into()
                     }
-                    _ => failed(&id, 400, "Unrecognized options for login request"),
+                    _ => failed(
+                        MessageAction::Consume,
+                        &id,
+                        400,
+                        "Unrecognized options for login request",
+                    ),
                 }
             }
-            (Some(_), true) if self.is_known => Next::Pass.into(),
+            (Some(_), true) if self.is_known => MessageAction::Forward.into(),
             (Some("method"), true) => {
                 let id = message.get("id").cloned().unwrap_or_default();
-                failed(&id, 403, "Log in first")
+                failed(MessageAction::Consume, &id, 403, "Log in first")
             }
             (Some("sub"), true) => {
                 let id = message.get("id").cloned().unwrap_or_default();
                 let why = meteor_error(403, "Log in first");
                 reply(&json!({ "msg": "nosub", "id": id, "error": why }))
             }
-            (Some("unsub"), true) => Next::Wait.into(),
+            (Some("unsub"), true) => MessageAction::Consume.into(),
             _ => error("Bad request"),
         }
     }
 
-    fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
+    fn on_verified(&mut self, outcome: Result<&Accepted, &Denied>) -> Reaction<AuthAction> {
         let Some(Login { id, token }) = self.login.take() else {
-            return Next::Wait.into();
+            return AuthAction::Continue.into();
         };
-        match judgement {
+        match outcome {
             Ok(accepted) => {
                 self.is_known = true;
                 let end = SystemTime::now() + accepted.expires_in.min(CENTURY);
@@ -120,9 +128,12 @@ impl Conversation for Meteor {
                         "type": "resume",
                     },
                 });
-                reply(&result).reply(json!({ "msg": "updated", "methods": [id] }).to_string())
+                Reaction::from(AuthAction::Continue)
+                    .reply(result.to_string())
+                    .reply(json!({ "msg": "updated", "methods": [id] }).to_string())
             }
             Err(_) => failed(
+                AuthAction::Retry,
                 &id,
                 403,
                 "You've been logged out by the server. Please log in again.",
@@ -132,11 +143,11 @@ impl Conversation for Meteor {
 }
 
 impl Meteor {
-    fn connect(&mut self, version: Option<&str>) -> Reaction {
+    fn connect(&mut self, version: Option<&str>) -> Reaction<MessageAction> {
         if !version.is_some_and(|version| VERSIONS.contains(&version)) {
             // The client comes again with the version that it is told, or not at all.
             let failed = json!({ "msg": "failed", "version": VERSIONS[0] });
-            let close = Next::Close(CloseFrame::new(1000, "version not supported"));
+            let close = MessageAction::Close(CloseFrame::new(1000, "version not supported"));
             return Reaction::from(close).reply(failed.to_string());
         }
         self.is_connected = true;
@@ -148,18 +159,19 @@ impl Meteor {
     }
 }
 
-fn reply(message: &Value) -> Reaction {
-    Reaction::from(Next::Wait).reply(message.to_string())
+fn reply(message: &Value) -> Reaction<MessageAction> {
+    Reaction::from(MessageAction::Consume).reply(message.to_string())
 }
 
-fn error(reason: &str) -> Reaction {
+fn error(reason: &str) -> Reaction<MessageAction> {
     reply(&json!({ "msg": "error", "reason": reason }))
 }
 
 /// Meteor answers a method with its result, and then says that its writes are done.
-fn failed(id: &Value, code: u16, reason: &str) -> Reaction {
+fn failed<A>(action: A, id: &Value, code: u16, reason: &str) -> Reaction<A> {
     let result = json!({ "msg": "result", "id": id, "error": meteor_error(code, reason) });
-    reply(&result).reply(json!({ "msg": "updated", "methods": [id] }).to_string())
+    let reaction = Reaction::from(action).reply(result.to_string());
+    reaction.reply(json!({ "msg": "updated", "methods": [id] }).to_string())
 }
 
 fn meteor_error(code: u16, reason: &str) -> Value {
@@ -183,12 +195,14 @@ mod tests {
     use super::*;
 
     fn said(conversation: &mut dyn Conversation, text: &str) -> String {
-        let reaction = conversation.hear(Heard::Text(text));
-        match reaction.next {
-            Next::Verify(credential) => format!("verify {}", credential.expose_secret()),
-            Next::Pass => "pass".into(),
-            Next::Wait => reaction.replies.join(" "),
-            Next::Close(frame) => format!("{} {}", reaction.replies.join(" "), frame.code()),
+        let reaction = conversation.on_message(Incoming::Text(text));
+        match reaction.action {
+            MessageAction::Verify(credential) => format!("verify {}", credential.expose_secret()),
+            MessageAction::Forward => "forward".into(),
+            MessageAction::Consume => reaction.replies.join(" "),
+            MessageAction::Close(frame) => {
+                format!("{} {}", reaction.replies.join(" "), frame.code())
+            }
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -222,10 +236,10 @@ mod tests {
             assert!(answer.contains(expected), "{text}: {answer}");
         }
         let denied = Denied::Unverified(portcullis_core::VerifyError::Invalid);
-        let reaction = conversation.judged(Err(&denied));
+        let reaction = conversation.on_verified(Err(&denied));
         assert!(reaction.replies[0].contains("You've been logged out by the server"));
         assert!(reaction.replies[0].contains(r#""id":"1""#));
-        assert!(matches!(reaction.next, Next::Wait));
+        assert!(matches!(reaction.action, AuthAction::Retry));
     }
 
     /// By the token of the result the clients log in again after a lost connection.
@@ -237,7 +251,7 @@ mod tests {
         said(&mut *conversation, login);
         let session = "AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap();
         let accepted = Accepted::new("alice", session, Duration::from_secs(60));
-        let reaction = conversation.judged(Ok(&accepted));
+        let reaction = conversation.on_verified(Ok(&accepted));
         let [result, updated] = &reaction.replies[..] else {
             panic!("{reaction:?}");
         };
@@ -251,6 +265,6 @@ mod tests {
             json!({ "msg": "updated", "methods": ["1"] }).to_string()
         );
         assert!(!format!("{reaction:?}").contains("alice"));
-        assert_eq!(said(&mut *conversation, r#"{"msg":"sub"}"#), "pass");
+        assert_eq!(said(&mut *conversation, r#"{"msg":"sub"}"#), "forward");
     }
 }

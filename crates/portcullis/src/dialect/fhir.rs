@@ -1,8 +1,11 @@
 use serde_json::{Value, json};
 
 use super::first_message::is_credential;
-use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, spoken};
-use crate::session::{CloseCodes, CloseFrame};
+use super::{
+    Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MessageAction, Reaction,
+    message_credential,
+};
+use crate::close::{CloseCodes, CloseFrame};
 
 /// FHIR's WebSocket channel of subscriptions.
 ///
@@ -48,38 +51,49 @@ struct Binding {
 }
 
 impl Conversation for Binding {
-    fn hear(&mut self, message: Heard<'_>) -> Reaction {
-        let Heard::Text(text) = message else {
+    fn on_message(&mut self, message: Incoming<'_>) -> Reaction<MessageAction> {
+        let Incoming::Text(text) = message else {
             return match self.is_bound {
-                true => Next::Pass.into(),
-                false => refuse("Invalid bind request - Not a text message"),
+                true => MessageAction::Forward.into(),
+                false => close("Invalid bind request - Not a text message"),
             };
         };
         match (bound_token(text), self.is_bound) {
-            (Some(token), _) if is_credential(&token) => Next::Verify(spoken(token)).into(),
-            (Some(_), true) => outcome("The binding has no token."),
-            (Some(_), false) => refuse("Invalid bind request - No token included"),
-            (None, true) => Next::Pass.into(),
-            (None, false) if text.trim_start().starts_with("bind") => {
-                refuse("Invalid bind request - This socket needs bind-with-token")
+            (Some(token), _) if is_credential(&token) => {
+                MessageAction::Verify(message_credential(token)).into()
             }
-            (None, false) => refuse("Unexpected client message"),
+            (Some(_), true) => {
+                operation_outcome(MessageAction::Consume, "The binding has no token.")
+            }
+            (Some(_), false) => close("Invalid bind request - No token included"),
+            (None, true) => MessageAction::Forward.into(),
+            (None, false) if text.trim_start().starts_with("bind") => {
+                close("Invalid bind request - This socket needs bind-with-token")
+            }
+            (None, false) => close("Unexpected client message"),
         }
     }
 
-    fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
-        match judgement {
+    fn on_verified(&mut self, outcome: Result<&Accepted, &Denied>) -> Reaction<AuthAction> {
+        match outcome {
             Ok(accepted) => {
                 self.is_bound = true;
                 let name = accepted.token_id.as_ref().unwrap_or(&accepted.subject);
-                Next::Deliver(format!("bind-with-token {name}")).into()
+                AuthAction::Deliver(format!("bind-with-token {name}")).into()
             }
-            Err(_) if self.is_bound => outcome("Token failed to validate. Check token expiry."),
+            Err(_) if self.is_bound => operation_outcome(
+                AuthAction::Retry,
+                "Token failed to validate. Check token expiry.",
+            ),
             Err(denied) => match denied.frame(&CloseCodes::fhir()) {
                 frame if frame.code() == CloseCodes::fhir().unavailable => {
-                    Next::Close(frame).into()
+                    AuthAction::Close(frame).into()
                 }
-                _ => refuse("Invalid bind request - The token is not accepted"),
+                _ => {
+                    let reason = "Invalid bind request - The token is not accepted";
+                    let code = CloseCodes::fhir().unauthorized;
+                    AuthAction::Close(CloseFrame::new(code, reason)).into()
+                }
             },
         }
     }
@@ -105,16 +119,16 @@ fn bound_token(text: &str) -> Option<String> {
     Some(token.unwrap_or_default().to_owned())
 }
 
-fn refuse(reason: &'static str) -> Reaction {
-    Next::Close(CloseFrame::new(CloseCodes::fhir().unauthorized, reason)).into()
+fn close(reason: &'static str) -> Reaction<MessageAction> {
+    MessageAction::Close(CloseFrame::new(CloseCodes::fhir().unauthorized, reason)).into()
 }
 
-fn outcome(text: &str) -> Reaction {
+fn operation_outcome<A>(action: A, text: &str) -> Reaction<A> {
     let outcome = json!({
         "resourceType": "OperationOutcome",
         "issue": [{ "severity": "error", "code": "login", "details": { "text": text } }],
     });
-    Reaction::from(Next::Wait).reply(outcome.to_string())
+    Reaction::from(action).reply(outcome.to_string())
 }
 
 #[cfg(test)]
@@ -148,9 +162,13 @@ mod tests {
 
     #[test]
     fn an_id_is_no_credential() {
-        let alone = Fhir::new().begin(false).hear(Heard::Text("bind 123"));
-        assert!(matches!(alone.next, Next::Close(frame) if frame.code() == 1002));
-        let admitted = Fhir::new().begin(true).hear(Heard::Text("bind 123"));
-        assert!(matches!(admitted.next, Next::Pass));
+        let alone = Fhir::new()
+            .begin(false)
+            .on_message(Incoming::Text("bind 123"));
+        assert!(matches!(alone.action, MessageAction::Close(frame) if frame.code() == 1002));
+        let admitted = Fhir::new()
+            .begin(true)
+            .on_message(Incoming::Text("bind 123"));
+        assert!(matches!(admitted.action, MessageAction::Forward));
     }
 }

@@ -1,7 +1,10 @@
 use serde_json::Value;
 
+use crate::carrier::MAX_CREDENTIAL;
+
 use super::{
-    Accepted, Conversation, Denied, Dialect, Heard, LONGEST_CREDENTIAL, Next, Reaction, spoken,
+    Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MessageAction, Reaction,
+    message_credential,
 };
 
 /// The first message is the credential: as it is, or in a field of a JSON object.
@@ -54,30 +57,28 @@ struct First {
 }
 
 impl Conversation for First {
-    fn hear(&mut self, message: Heard<'_>) -> Reaction {
+    fn on_message(&mut self, message: Incoming<'_>) -> Reaction<MessageAction> {
         if self.is_over {
-            return Next::Pass.into();
+            return MessageAction::Forward.into();
         }
         let token = match (message, &self.field) {
-            (Heard::Text(text), None) => Some(text.to_owned()),
-            (Heard::Text(text), Some(field)) => field_of(text, field),
-            (Heard::Binary(_), _) => None,
+            (Incoming::Text(text), None) => Some(text.to_owned()),
+            (Incoming::Text(text), Some(field)) => field_of(text, field),
+            (Incoming::Binary(_), _) => None,
         };
         match token.filter(|token| is_credential(token)) {
-            Some(token) => Next::Verify(spoken(token)).into(),
-            // It is no credential, which closes the socket.
-            None => Next::Pass.into(),
+            Some(token) => MessageAction::Verify(message_credential(token)).into(),
+            None => MessageAction::Refuse.into(),
         }
     }
 
-    fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
-        match judgement {
+    fn on_verified(&mut self, outcome: Result<&Accepted, &Denied>) -> Reaction<AuthAction> {
+        match outcome {
             Ok(_) => {
                 self.is_over = true;
-                Next::Wait.into()
+                AuthAction::Continue.into()
             }
-            // There is no second try; the profile says by which code.
-            Err(_) => Next::Pass.into(),
+            Err(_) => AuthAction::Refuse.into(),
         }
     }
 }
@@ -94,7 +95,7 @@ fn field_of(text: &str, field: &str) -> Option<String> {
 
 /// Whether it is worth a question.
 pub(super) fn is_credential(token: &str) -> bool {
-    !token.is_empty() && token.len() <= LONGEST_CREDENTIAL
+    !token.is_empty() && token.len() <= MAX_CREDENTIAL
 }
 
 #[cfg(test)]
@@ -103,40 +104,46 @@ mod tests {
 
     #[test]
     fn what_is_taken_for_a_credential() {
-        let long = "a".repeat(LONGEST_CREDENTIAL + 1);
-        let rows: [(FirstMessage, Heard<'_>, Option<&str>); 9] = [
-            (FirstMessage::token(), Heard::Text("t"), Some("t")),
-            (FirstMessage::token(), Heard::Text(""), None),
-            (FirstMessage::token(), Heard::Text(&long), None),
-            (FirstMessage::token(), Heard::Binary(b"t"), None),
+        let long = "a".repeat(MAX_CREDENTIAL + 1);
+        let rows: [(FirstMessage, Incoming<'_>, Option<&str>); 9] = [
+            (FirstMessage::token(), Incoming::Text("t"), Some("t")),
+            (FirstMessage::token(), Incoming::Text(""), None),
+            (FirstMessage::token(), Incoming::Text(&long), None),
+            (FirstMessage::token(), Incoming::Binary(b"t"), None),
             (
                 FirstMessage::field("token"),
-                Heard::Text(r#"{"token":"t","x":1}"#),
+                Incoming::Text(r#"{"token":"t","x":1}"#),
                 Some("t"),
             ),
             (
                 FirstMessage::field("token"),
-                Heard::Text(r#"{"token":7}"#),
+                Incoming::Text(r#"{"token":7}"#),
                 None,
             ),
-            (FirstMessage::field("token"), Heard::Text(r#"["t"]"#), None),
-            (FirstMessage::field("token"), Heard::Text("t"), None),
+            (
+                FirstMessage::field("token"),
+                Incoming::Text(r#"["t"]"#),
+                None,
+            ),
+            (FirstMessage::field("token"), Incoming::Text("t"), None),
             (
                 FirstMessage::field("a"),
-                Heard::Text(r#"{"token":"t"}"#),
+                Incoming::Text(r#"{"token":"t"}"#),
                 None,
             ),
         ];
         for (dialect, message, token) in rows {
-            match (dialect.begin(false).hear(message).next, token) {
-                (Next::Verify(credential), Some(token)) => {
+            match (dialect.begin(false).on_message(message).action, token) {
+                (MessageAction::Verify(credential), Some(token)) => {
                     assert_eq!(credential.expose_secret(), token);
                 }
-                (Next::Pass, None) => {}
+                (MessageAction::Refuse, None) => {}
                 (next, token) => panic!("{dialect:?} {message:?}: {next:?}, not {token:?}"),
             }
         }
-        let admitted = FirstMessage::token().begin(true).hear(Heard::Text("hello"));
-        assert!(matches!(admitted.next, Next::Pass));
+        let admitted = FirstMessage::token()
+            .begin(true)
+            .on_message(Incoming::Text("hello"));
+        assert!(matches!(admitted.action, MessageAction::Forward));
     }
 }

@@ -4,8 +4,11 @@ use portcullis_core::VerifyError;
 use serde_json::{Map, Value, json};
 
 use super::first_message::is_credential;
-use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, may_say, spoken};
-use crate::session::{CloseCodes, CloseFrame};
+use super::{
+    Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MessageAction, Reaction,
+    may_contain, message_credential,
+};
+use crate::close::{CloseCodes, CloseFrame};
 
 /// GraphQL over WebSocket, `graphql-transport-ws`: the credential is in the payload of
 /// `connection_init`.
@@ -77,17 +80,17 @@ struct Graphql {
 }
 
 impl Conversation for Graphql {
-    fn hear(&mut self, message: Heard<'_>) -> Reaction {
-        let Heard::Text(text) = message else {
+    fn on_message(&mut self, message: Incoming<'_>) -> Reaction<MessageAction> {
+        let Incoming::Text(text) = message else {
             return close(4400, "Invalid message");
         };
         if self.initialized {
             // Only one message matters by now, and it has this word.
-            let is_init = may_say(text, "connection_init")
+            let is_init = may_contain(text, "connection_init")
                 && kind_of(text).is_some_and(|(kind, _)| kind == "connection_init");
             return match is_init {
                 true => close(4429, "Too many initialisation requests"),
-                false => Next::Pass.into(),
+                false => MessageAction::Forward.into(),
             };
         }
         let Some((kind, payload)) = kind_of(text) else {
@@ -95,31 +98,34 @@ impl Conversation for Graphql {
         };
         match &*kind {
             "connection_init" => self.initialize(payload),
-            "ping" => Reaction::from(Next::Wait).reply(r#"{"type":"pong"}"#),
-            "pong" => Next::Wait.into(),
+            "ping" => Reaction::from(MessageAction::Consume).reply(r#"{"type":"pong"}"#),
+            "pong" => MessageAction::Consume.into(),
             "subscribe" | "complete" => close(4401, "Unauthorized"),
             _ => close(4400, "Invalid message"),
         }
     }
 
-    fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
-        match judgement {
-            Ok(_) => self.acknowledge(),
+    fn on_verified(&mut self, outcome: Result<&Accepted, &Denied>) -> Reaction<AuthAction> {
+        match outcome {
+            Ok(_) => match self.acknowledgement() {
+                Acknowledgement::Sent(reply) => Reaction::from(AuthAction::Continue).reply(reply),
+                Acknowledgement::Delegated(init) => AuthAction::Deliver(init).into(),
+            },
             Err(denied) => {
                 let frame = denied.frame(&CloseCodes::graphql());
                 let reason = match denied.verify_error() {
                     VerifyError::Expired | VerifyError::Forbidden => "Forbidden",
                     VerifyError::Invalid => "Unauthorized",
-                    _ => return Next::Close(frame).into(),
+                    _ => return AuthAction::Close(frame).into(),
                 };
-                close(frame.code(), reason)
+                AuthAction::Close(CloseFrame::new(frame.code(), reason)).into()
             }
         }
     }
 }
 
 impl Graphql {
-    fn initialize(&mut self, payload: Option<Value>) -> Reaction {
+    fn initialize(&mut self, payload: Option<Value>) -> Reaction<MessageAction> {
         self.initialized = true;
         let mut payload = match payload {
             Some(Value::Object(payload)) => payload,
@@ -133,23 +139,35 @@ impl Graphql {
             return close(4400, "Invalid message");
         }
         match token {
-            Some(token) if is_credential(&token) => Next::Verify(spoken(token)).into(),
-            // The handshake has said who it is.
-            None if self.admitted => self.acknowledge(),
+            Some(token) if is_credential(&token) => {
+                MessageAction::Verify(message_credential(token)).into()
+            }
+            // The handshake has authenticated the client.
+            None if self.admitted => match self.acknowledgement() {
+                Acknowledgement::Sent(reply) => Reaction::from(MessageAction::Consume).reply(reply),
+                Acknowledgement::Delegated(init) => MessageAction::Replace(init).into(),
+            },
             _ => close(4401, "Unauthorized"),
         }
     }
 
-    fn acknowledge(&mut self) -> Reaction {
+    fn acknowledgement(&mut self) -> Acknowledgement {
         let payload = self.payload.take().unwrap_or_default();
         match self.acknowledges {
-            true => Reaction::from(Next::Wait).reply(r#"{"type":"connection_ack"}"#),
+            true => Acknowledgement::Sent(r#"{"type":"connection_ack"}"#),
             false => {
                 let init = json!({ "type": "connection_init", "payload": payload });
-                Next::Deliver(init.to_string()).into()
+                Acknowledgement::Delegated(init.to_string())
             }
         }
     }
+}
+
+enum Acknowledgement {
+    /// The dialect replies with this.
+    Sent(&'static str),
+    /// The application gets this `connection_init`, and replies.
+    Delegated(String),
 }
 
 /// The type of a message, and its payload.
@@ -197,8 +215,8 @@ fn without_scheme(token: String) -> String {
     }
 }
 
-fn close(code: u16, reason: &'static str) -> Reaction {
-    Next::Close(CloseFrame::new(code, reason)).into()
+fn close(code: u16, reason: &'static str) -> Reaction<MessageAction> {
+    MessageAction::Close(CloseFrame::new(code, reason)).into()
 }
 
 #[cfg(test)]
@@ -210,14 +228,17 @@ mod tests {
         let mut conversation = GraphqlWs::new().begin(false);
         let mut said = Vec::new();
         for message in messages {
-            let reaction = conversation.hear(Heard::Text(message));
+            let reaction = conversation.on_message(Incoming::Text(message));
             said.extend(reaction.replies);
-            said.push(match reaction.next {
-                Next::Verify(credential) => format!("verify {}", credential.expose_secret()),
-                Next::Close(frame) => frame.code().to_string(),
-                Next::Wait => "wait".into(),
-                Next::Pass => "pass".into(),
-                Next::Deliver(text) => text,
+            said.push(match reaction.action {
+                MessageAction::Verify(credential) => {
+                    format!("verify {}", credential.expose_secret())
+                }
+                MessageAction::Close(frame) => frame.code().to_string(),
+                MessageAction::Consume => "consume".into(),
+                MessageAction::Forward => "forward".into(),
+                MessageAction::Replace(text) => text,
+                MessageAction::Refuse => "refuse".into(),
             });
         }
         said.join(" ")
@@ -266,9 +287,12 @@ mod tests {
             ),
             (
                 &[r#"{"type":"ping"}"#, init],
-                r#"{"type":"pong"} wait verify t"#,
+                r#"{"type":"pong"} consume verify t"#,
             ),
-            (&[init, r#"{"type":"subscribe","id":"1"}"#], "verify t pass"),
+            (
+                &[init, r#"{"type":"subscribe","id":"1"}"#],
+                "verify t forward",
+            ),
         ];
         for (messages, expected) in rows {
             assert_eq!(converse(messages), expected, "{messages:?}");
@@ -279,8 +303,8 @@ mod tests {
     fn the_application_gets_the_payload_without_the_credential() {
         let mut conversation = GraphqlWs::new().begin(true);
         let init = r#"{"type":"connection_init","payload":{"room":7,"headers":{"a":"b"}}}"#;
-        match conversation.hear(Heard::Text(init)).next {
-            Next::Deliver(text) => {
+        match conversation.on_message(Incoming::Text(init)).action {
+            MessageAction::Replace(text) => {
                 assert!(
                     text.contains(r#""room":7"#) && text.contains(r#""a":"b""#),
                     "{text}"
