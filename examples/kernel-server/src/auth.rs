@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{Response, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect};
 use axum::routing::post;
-use chores::Shelf;
+use example_support::TicketBackend as Shelf;
 use portcullis::carrier::Query;
 use portcullis::persist::PersistToken;
 use portcullis::seal::{CookieKey, CookieKeys, SealedCookie};

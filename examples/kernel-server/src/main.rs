@@ -10,7 +10,7 @@
 //!                         └▶ events    what happens to kernels
 //! ```
 //!
-//! What has nothing to do with any of this is in the crate `chores`.
+//! The crate `example-support` contains what the examples share.
 
 mod api;
 mod app;
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    chores::log()?;
+    example_support::init_tracing()?;
     let audit = match &options.audit_log {
         Some(path) => AuditLog::open(path).map_err(|error| format!("--audit-log: {error}"))?,
         None => AuditLog::default(),
@@ -84,7 +84,7 @@ async fn serve(options: &Options, audit: AuditLog) -> Result<(), Box<dyn Error>>
     live.ready().await?;
     let app = App::new(specs, live);
     let stopping = app.stopping.clone();
-    let stop = chores::stopping()?;
+    let stop = example_support::shutdown_signal()?;
     let address = listener.local_addr()?;
     let service = app::service(&app, options, &token.secret, address)?;
 

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::routing::get;
-use chores::file;
+use example_support::static_file as file;
 use rust_embed::RustEmbed;
 
 /// Nothing but our own files, and no page of somebody else around ours. What kernels show as HTML

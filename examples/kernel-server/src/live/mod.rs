@@ -8,7 +8,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chores::Shelf;
+use example_support::TicketBackend as Shelf;
 use portcullis::session::SessionId;
 use portcullis::{Sessions, Tickets};
 use portcullis_redis::{Redis, RedisRevocations};
