@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::http::{Method, header};
-use portcullis::persist::PersistToken;
+use portcullis::RequireScopeLayer;
+use portcullis::links::PersistToken;
+use portcullis::trace::redacting_span;
 use portcullis::verify::BoxVerifier;
-use portcullis::{RequireScopeLayer, redacting_span};
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 use tower_http::cors::CorsLayer;

@@ -13,8 +13,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::SystemTime;
 
-use portcullis::session::{SessionEvent, SessionInfo};
-use portcullis::{Identity, Revocation, Revoked};
+use portcullis::Identity;
+use portcullis::session::{Revocation, Revoked, SessionEvent, SessionInfo};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -105,7 +105,7 @@ impl AuditLog {
             by: by.subject(),
             what: match revocation.revoked() {
                 Revoked::Token(id) => json!({ "token_id": id }),
-                Revoked::Subject(subject) => json!({ "subject": subject }),
+                Revoked::Subject { subject, .. } => json!({ "subject": subject }),
                 Revoked::Session(id) => json!({ "session": id }),
                 _ => json!({ "all": true }),
             },

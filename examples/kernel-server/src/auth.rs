@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use portcullis::carrier::Query;
+use portcullis::carrier::QueryCarrier;
 use portcullis::seal::{CookieKey, CookieKeys, SealedCookie};
-use portcullis::verify::{BoxVerifier, VerifyExt};
-use portcullis::{AuthLayer, Identity, PersistTokenLayer, StaticToken, StaticTokens, any_of};
+use portcullis::verify::{BoxVerifier, StaticToken};
+use portcullis::{AuthLayer, Identity, PersistTokenLayer, StaticTokens, VerifyExt, any_of};
 
 use crate::connections::Connections;
 use crate::options::{Options, Profile};
@@ -54,21 +54,21 @@ impl Auth {
 
         let mut profile = portcullis::Profile::jupyter()
             .carrier(cookie.clone())
-            .carrier(Query::named("ticket"));
+            .carrier(QueryCarrier::named("ticket"));
         if options.profile == Profile::Compat {
             profile = profile.compat();
         }
         let mut layer = AuthLayer::new(verifier)
             .profile(profile)
             .sessions(&connections.sessions)
-            .origins(options.origins()?)?
+            .allow_origins(options.origins()?)?
             .respond(refusal::respond as Responder);
         if address.ip().is_loopback() {
-            layer = layer.hosts(["localhost", "127.0.0.1", "[::1]"]);
+            layer = layer.hosts(["localhost", "127.0.0.1", "[::1]"])?;
         }
-        let mut links = PersistTokenLayer::beside(&layer, cookie.clone());
+        let mut links = PersistTokenLayer::for_auth(&layer, cookie.clone());
         if options.profile == Profile::Compat {
-            links = links.also_on_api_replies();
+            links = links.set_cookie_on_api_responses();
         }
         Ok(Self {
             layer,

@@ -10,7 +10,8 @@
 //!                         └▶ events             starts, restarts and shutdowns of kernels
 //! ```
 //!
-//! `auth` shows how portcullis is set up. The crate `chores` contains what all examples share.
+//! `auth` shows how portcullis is set up. The crate `example-support` contains the code that the
+//! examples share.
 
 mod api;
 mod app;
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    chores::log()?;
+    example_support::init_tracing()?;
     let audit = match &options.audit_log {
         Some(path) => AuditLog::open(path).map_err(|error| format!("--audit-log: {error}"))?,
         None => AuditLog::default(),
@@ -85,7 +86,7 @@ async fn serve(options: &Options, audit: AuditLog) -> Result<(), Box<dyn Error>>
     connections.ready().await?;
     let app = App::new(specs, connections);
     let stopping = app.stopping.clone();
-    let stop = chores::stopping()?;
+    let stop = example_support::shutdown_signal()?;
     let address = listener.local_addr()?;
     let service = app::service(&app, options, &token.secret, address)?;
 

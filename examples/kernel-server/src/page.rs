@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{AppendHeaders, IntoResponse, Redirect};
 use axum::routing::{get, post};
-use chores::file;
+use example_support::static_file;
 use portcullis::seal::SealedCookie;
 use rust_embed::RustEmbed;
 
@@ -30,14 +30,15 @@ pub(crate) fn security_headers() -> [(HeaderName, HeaderValue); 4] {
 }
 
 pub(crate) fn index() -> Router {
-    let serve = get(|| async { file::<Web>("index.html", CONTENT_SECURITY_POLICY) });
+    let serve = get(|| async { static_file::<Web>("index.html", CONTENT_SECURITY_POLICY) });
     Router::new().route("/", serve)
 }
 
 /// The scripts, styles and icons of the page. They contain no user data.
 pub(crate) fn files() -> Router {
-    let serve =
-        get(|Path(path): Path<String>| async move { file::<Web>(&path, CONTENT_SECURITY_POLICY) });
+    let serve = get(|Path(path): Path<String>| async move {
+        static_file::<Web>(&path, CONTENT_SECURITY_POLICY)
+    });
     Router::new().route("/static/{*path}", serve)
 }
 

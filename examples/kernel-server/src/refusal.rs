@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Response, header};
-use portcullis::Refusal;
+use portcullis::refusal::Refusal;
 use serde_json::json;
 
 pub(crate) type Responder = fn(&Refusal, &Parts) -> Response<Body>;
@@ -20,7 +20,7 @@ pub(crate) fn respond(refusal: &Refusal, request: &Parts) -> Response<Body> {
     let (content_type, body) = if request.uri.path() == "/" {
         ("text/html; charset=utf-8", PAGE.to_owned())
     } else {
-        let body = json!({ "message": refusal.explain(), "reason": refusal.kind().as_str() });
+        let body = json!({ "message": refusal.detail(), "reason": refusal.kind().as_str() });
         ("application/json", body.to_string())
     };
     let mut response = Response::new(Body::from(body));

@@ -8,7 +8,8 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{delete, post};
 use axum::{Json, Router};
-use portcullis::{Credential, Identity, Revocation, Verify, VerifyError};
+use portcullis::session::Revocation;
+use portcullis::{Credential, Identity, Verify, VerifyError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -80,8 +81,6 @@ impl ShareLinks {
 }
 
 impl Verify for ShareLinks {
-    type Claims = ();
-
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         self.verify_now(credential)
             .unwrap_or(Err(VerifyError::Invalid))

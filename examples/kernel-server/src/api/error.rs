@@ -1,8 +1,8 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use portcullis::GuardedUpgradeRejection;
 use portcullis::session::RevokeError;
+use portcullis::ws::GuardedUpgradeRejection;
 use serde_json::json;
 
 use crate::kernel::KernelError;

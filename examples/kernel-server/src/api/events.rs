@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, close_code};
 use axum::response::Response;
-use portcullis::{GuardedSocket, GuardedUpgrade, GuardedUpgradeRejection};
+use portcullis::ws::GuardedUpgradeRejection;
+use portcullis::{GuardedSocket, GuardedUpgrade};
 use tokio::sync::broadcast;
 
 use super::ApiError;

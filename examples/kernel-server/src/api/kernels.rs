@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use portcullis::{GuardedUpgrade, GuardedUpgradeRejection, Identity, Session};
+use portcullis::ws::GuardedUpgradeRejection;
+use portcullis::{GuardedUpgrade, Identity, Session};
 use serde::Deserialize;
 use uuid::Uuid;
 

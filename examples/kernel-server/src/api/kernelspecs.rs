@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::IntoResponse;
-use chores::content_type;
+use example_support::content_type;
 use serde_json::{Map, Value, json};
 
 use super::ApiError;

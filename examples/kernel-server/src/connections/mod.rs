@@ -10,7 +10,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chores::Shelf;
+use example_support::TicketBackend;
 use portcullis::session::{SessionId, SessionInfo};
 use portcullis::{Sessions, Tickets};
 use portcullis_redis::{Redis, RedisRevocations};
@@ -33,7 +33,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub(crate) struct Connections {
     pub(crate) sessions: Sessions,
-    pub(crate) tickets: Arc<Tickets<(), Shelf>>,
+    pub(crate) tickets: Arc<Tickets<TicketBackend>>,
     pub(crate) audit: AuditLog,
     kernel_clients: Arc<Mutex<HashMap<SessionId, KernelClient>>>,
 }
@@ -52,7 +52,7 @@ impl Connections {
         audit: AuditLog,
     ) -> Result<Self, portcullis_redis::ConfigError> {
         let redis = url.map(Redis::open).transpose()?;
-        let ticket_store = Shelf::new(redis.as_ref());
+        let ticket_store = TicketBackend::new(redis.as_ref());
         let observer = audit.clone();
         let mut sessions = Sessions::builder()
             .ping_every(PING_INTERVAL)

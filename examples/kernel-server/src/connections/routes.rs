@@ -3,8 +3,9 @@ use std::time::SystemTime;
 use axum::extract::{Query, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use portcullis::session::SessionInfo;
-use portcullis::{Identity, Revocation, mint_handler, renewal_handler};
+use portcullis::Identity;
+use portcullis::session::{Revocation, SessionInfo};
+use portcullis::ws::{mint_handler, renewal_handler};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -103,7 +104,7 @@ impl RevokeRequest {
     fn revocation(self) -> Option<Revocation> {
         match (self.session, self.subject, self.all) {
             (Some(id), None, false) => Some(Revocation::session(id)),
-            (None, Some(subject), false) => Some(Revocation::subject(subject)),
+            (None, Some(subject), false) => Some(Revocation::subject(None, subject)),
             (None, None, true) => Some(Revocation::everything()),
             _ => None,
         }
