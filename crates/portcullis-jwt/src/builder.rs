@@ -5,7 +5,7 @@ use portcullis_core::{Clock, SystemClock};
 use serde::de::DeserializeOwned;
 
 use crate::header::media_type;
-use crate::validation::Validation;
+use crate::validation::{ApplicationClaims, Validation};
 use crate::{ConfigError, Jwt, KeySet};
 
 /// The largest leeway: 60 seconds.
@@ -29,12 +29,12 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// # }
 /// ```
 #[must_use = "nothing is built before `build`"]
-pub struct JwtBuilder<C = (), const ISSUER: bool = true, const AUDIENCE: bool = true> {
+pub struct JwtBuilder<const ISSUER: bool = true, const AUDIENCE: bool = true> {
     keys: KeySet,
-    validation: Validation<C>,
+    validation: Validation,
 }
 
-impl JwtBuilder<(), false, false> {
+impl JwtBuilder<false, false> {
     pub(crate) fn new(keys: KeySet) -> Self {
         Self {
             keys,
@@ -45,18 +45,18 @@ impl JwtBuilder<(), false, false> {
                 leeway: DEFAULT_LEEWAY,
                 max_lifetime: YEAR,
                 clock: Box::new(SystemClock),
-                deserialize: |_| Ok(()),
+                claims: None,
             },
         }
     }
 }
 
-impl<C, const ISSUER: bool, const AUDIENCE: bool> JwtBuilder<C, ISSUER, AUDIENCE> {
+impl<const ISSUER: bool, const AUDIENCE: bool> JwtBuilder<ISSUER, AUDIENCE> {
     /// Accepts tokens of this issuer only: `iss` has to equal it exactly (RFC 8725 §3.8).
     ///
     /// A verifier has one issuer, since the keys belong to one issuer. To accept several issuers,
     /// build a verifier for each of them and combine them with `any_of` of portcullis.
-    pub fn issuer(mut self, issuer: impl Into<Box<str>>) -> JwtBuilder<C, true, AUDIENCE> {
+    pub fn issuer(mut self, issuer: impl Into<Box<str>>) -> JwtBuilder<true, AUDIENCE> {
         self.validation.issuer = Some(issuer.into());
         self.into_state()
     }
@@ -65,7 +65,7 @@ impl<C, const ISSUER: bool, const AUDIENCE: bool> JwtBuilder<C, ISSUER, AUDIENCE
     ///
     /// This is insecure if several issuers use the same key, since each of them can then issue
     /// tokens in the name of the others.
-    pub fn insecure_any_issuer(mut self) -> JwtBuilder<C, true, AUDIENCE> {
+    pub fn insecure_any_issuer(mut self) -> JwtBuilder<true, AUDIENCE> {
         self.validation.issuer = None;
         self.into_state()
     }
@@ -75,7 +75,7 @@ impl<C, const ISSUER: bool, const AUDIENCE: bool> JwtBuilder<C, ISSUER, AUDIENCE
     ///
     /// Replaces the audiences that were set before. To accept several, add the others with
     /// [`or_audience`](JwtBuilder::or_audience).
-    pub fn audience(mut self, audience: impl Into<Box<str>>) -> JwtBuilder<C, ISSUER, true> {
+    pub fn audience(mut self, audience: impl Into<Box<str>>) -> JwtBuilder<ISSUER, true> {
         self.validation.audiences = Some(vec![audience.into()]);
         self.into_state()
     }
@@ -84,7 +84,7 @@ impl<C, const ISSUER: bool, const AUDIENCE: bool> JwtBuilder<C, ISSUER, AUDIENCE
     ///
     /// This is insecure if the issuer serves several applications, since a token for one of them
     /// is then valid here, too.
-    pub fn insecure_any_audience(mut self) -> JwtBuilder<C, ISSUER, true> {
+    pub fn insecure_any_audience(mut self) -> JwtBuilder<ISSUER, true> {
         self.validation.audiences = None;
         self.into_state()
     }
@@ -121,20 +121,18 @@ impl<C, const ISSUER: bool, const AUDIENCE: bool> JwtBuilder<C, ISSUER, AUDIENCE
         self
     }
 
-    /// Deserializes the payload as `D`, for [`Identity::claims`](portcullis_core::Identity::claims).
+    /// Deserializes the payload as `T` and attaches it to the identity, for
+    /// [`Identity::claims`](portcullis_core::Identity::claims). By default, identities have no
+    /// claims.
     ///
-    /// `D` sees the whole payload, registered claims included, after all other checks but expiry
+    /// `T` sees the whole payload, registered claims included, after all other checks but expiry
     /// have passed. The token is refused if its payload does not deserialize.
-    pub fn claims<D>(self) -> JwtBuilder<D, ISSUER, AUDIENCE>
+    pub fn claims<T>(mut self) -> Self
     where
-        D: DeserializeOwned + Send + Sync + 'static,
+        T: DeserializeOwned + Send + Sync + 'static,
     {
-        JwtBuilder {
-            keys: self.keys,
-            validation: self
-                .validation
-                .with_claims(|payload| serde_json::from_str(payload)),
-        }
+        self.validation.claims = Some(ApplicationClaims::of::<T>());
+        self
     }
 
     /// Builds the verifier.
@@ -143,7 +141,7 @@ impl<C, const ISSUER: bool, const AUDIENCE: bool> JwtBuilder<C, ISSUER, AUDIENCE
     ///
     /// Returns an error if issuer, audience or kind is empty, if the leeway exceeds
     /// [`MAX_LEEWAY`], or if the maximum lifetime is zero or exceeds 100 years.
-    pub fn build(self) -> Result<Jwt<C>, ConfigError>
+    pub fn build(self) -> Result<Jwt, ConfigError>
     where
         Self: HasIssuer + HasAudience,
     {
@@ -178,7 +176,7 @@ impl<C, const ISSUER: bool, const AUDIENCE: bool> JwtBuilder<C, ISSUER, AUDIENCE
         Ok(Jwt::new(self.keys, validation))
     }
 
-    fn into_state<const I: bool, const A: bool>(self) -> JwtBuilder<C, I, A> {
+    fn into_state<const I: bool, const A: bool>(self) -> JwtBuilder<I, A> {
         JwtBuilder {
             keys: self.keys,
             validation: self.validation,
@@ -186,7 +184,7 @@ impl<C, const ISSUER: bool, const AUDIENCE: bool> JwtBuilder<C, ISSUER, AUDIENCE
     }
 }
 
-impl<C, const ISSUER: bool> JwtBuilder<C, ISSUER, true> {
+impl<const ISSUER: bool> JwtBuilder<ISSUER, true> {
     /// Accepts another audience, next to the one that was set before.
     ///
     /// [`Identity::audience`](portcullis_core::Identity::audience) then tells which of them a token
@@ -199,7 +197,7 @@ impl<C, const ISSUER: bool> JwtBuilder<C, ISSUER, true> {
     }
 }
 
-impl<C, const ISSUER: bool, const AUDIENCE: bool> fmt::Debug for JwtBuilder<C, ISSUER, AUDIENCE> {
+impl<const ISSUER: bool, const AUDIENCE: bool> fmt::Debug for JwtBuilder<ISSUER, AUDIENCE> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwtBuilder")
             .field("keys", &self.keys)
@@ -226,12 +224,12 @@ pub trait HasIssuer: sealed::Sealed {}
 )]
 pub trait HasAudience: sealed::Sealed {}
 
-impl<C, const AUDIENCE: bool> HasIssuer for JwtBuilder<C, true, AUDIENCE> {}
+impl<const AUDIENCE: bool> HasIssuer for JwtBuilder<true, AUDIENCE> {}
 
-impl<C, const ISSUER: bool> HasAudience for JwtBuilder<C, ISSUER, true> {}
+impl<const ISSUER: bool> HasAudience for JwtBuilder<ISSUER, true> {}
 
 mod sealed {
     pub trait Sealed {}
 
-    impl<C, const I: bool, const A: bool> Sealed for super::JwtBuilder<C, I, A> {}
+    impl<const I: bool, const A: bool> Sealed for super::JwtBuilder<I, A> {}
 }

@@ -19,8 +19,8 @@
 //! ```
 //!
 //! The identity contains the registered claims: subject (`sub`), issuer (`iss`), token id (`jti`),
-//! issue time (`iat`), expiry (`exp`), and scopes (`scope`, else `scp`). To read further claims, set
-//! a type for them:
+//! issue time (`iat`), expiry (`exp`), and scopes (`scope`, else `scp`). To read further claims,
+//! register a type for them, and take [`Claims<Member>`](portcullis_core::Claims) in the handler:
 //!
 //! ```
 //! # use portcullis_jwt::{ConfigError, Jwt, KeySet};
@@ -37,7 +37,7 @@
 //!     .kind("at+jwt") // accept only access tokens (RFC 9068)
 //!     .claims::<Member>()
 //!     .build()?;
-//! # let _: Jwt<Member> = jwt;
+//! # let _ = jwt;
 //! # Ok(())
 //! # }
 //! ```

@@ -1,7 +1,8 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portcullis_core::{Clock, Identity};
+use portcullis_core::{Clock, Identity, IdentityBuilder};
+use serde::de::DeserializeOwned;
 
 use crate::claims::{Claims, NumericDate, Texts};
 use crate::header::{Header, media_type};
@@ -12,7 +13,7 @@ use crate::{JwtError, Key, KeySet};
 pub const MAX_NAME_LENGTH: usize = 1024;
 
 /// The settings that a token is validated against, except for the keys.
-pub(crate) struct Validation<C> {
+pub(crate) struct Validation {
     /// `None` accepts every issuer.
     pub(crate) issuer: Option<Box<str>>,
     /// `None` accepts every audience.
@@ -22,26 +23,25 @@ pub(crate) struct Validation<C> {
     pub(crate) leeway: Duration,
     pub(crate) max_lifetime: Duration,
     pub(crate) clock: Box<dyn Clock>,
-    /// Deserializes the claims of the application from the payload.
-    pub(crate) deserialize: fn(&str) -> serde_json::Result<C>,
+    pub(crate) claims: Option<ApplicationClaims>,
 }
 
-impl<C> Validation<C> {
-    pub(crate) fn with_claims<D>(
-        self,
-        deserialize: fn(&str) -> serde_json::Result<D>,
-    ) -> Validation<D> {
-        Validation {
-            issuer: self.issuer,
-            audiences: self.audiences,
-            kind: self.kind,
-            leeway: self.leeway,
-            max_lifetime: self.max_lifetime,
-            clock: self.clock,
-            deserialize,
+/// The type that the payload is deserialized as, for the claims of the identity.
+pub(crate) struct ApplicationClaims {
+    type_name: &'static str,
+    attach: fn(IdentityBuilder, &str) -> serde_json::Result<IdentityBuilder>,
+}
+
+impl ApplicationClaims {
+    pub(crate) fn of<T: DeserializeOwned + Send + Sync + 'static>() -> Self {
+        Self {
+            type_name: std::any::type_name::<T>(),
+            attach: |identity, payload| Ok(identity.claims(serde_json::from_str::<T>(payload)?)),
         }
     }
+}
 
+impl Validation {
     /// Checks a header and selects the key for it.
     pub(crate) fn select_key<'k>(
         &self,
@@ -84,7 +84,7 @@ impl<C> Validation<C> {
         claims: &Claims<'_>,
         username: Option<&str>,
         payload: &str,
-    ) -> Result<Identity<C>, Rejection> {
+    ) -> Result<Identity, Rejection> {
         self.check_issuer(claims)?;
         let audience = self.check_audience(claims)?;
         let subject = check_subject(claims, username)?;
@@ -111,20 +111,12 @@ impl<C> Validation<C> {
             }
         }
         let NumericDate(end) = claims.expires.ok_or(JwtError::NoExpiry)?;
-        let application_claims = (self.deserialize)(payload).map_err(|error| {
-            Rejection::of_json(JwtError::Application, &error).expected(std::any::type_name::<C>())
-        })?;
-        if end.saturating_add(self.leeway) <= now {
-            return Err(Rejection::from(JwtError::Expired)
-                .expected(format_args!("after {}", Now(now, self.leeway)))
-                .found(end.as_secs()));
-        }
 
-        let end = end.min(now.saturating_add(self.max_lifetime));
         let issued = claims.issued.map(|NumericDate(time)| wall_time(time));
+        let lifetime_ends = end.min(now.saturating_add(self.max_lifetime));
         let mut identity = Identity::builder(subject)
             .scopes(claims.scopes())
-            .expires_at(wall_time(end)?)
+            .expires_at(wall_time(lifetime_ends)?)
             .issued_at(issued.transpose()?);
         if let Some(issuer) = claims.issuer.as_deref() {
             identity = identity.issuer(issuer);
@@ -135,7 +127,17 @@ impl<C> Validation<C> {
         if let Some(id) = token_id {
             identity = identity.token_id(id);
         }
-        Ok(identity.claims(application_claims).build())
+        if let Some(claims) = &self.claims {
+            identity = (claims.attach)(identity, payload).map_err(|error| {
+                Rejection::of_json(JwtError::Application, &error).expected(claims.type_name)
+            })?;
+        }
+        if end.saturating_add(self.leeway) <= now {
+            return Err(Rejection::from(JwtError::Expired)
+                .expected(format_args!("after {}", Now(now, self.leeway)))
+                .found(end.as_secs()));
+        }
+        Ok(identity.build())
     }
 
     fn check_issuer(&self, claims: &Claims<'_>) -> Result<(), Rejection> {
@@ -202,7 +204,7 @@ impl fmt::Display for Now {
     }
 }
 
-impl<C> fmt::Debug for Validation<C> {
+impl fmt::Debug for Validation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Validation")
             .field("issuer", &self.issuer)

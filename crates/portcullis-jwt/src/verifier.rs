@@ -28,13 +28,14 @@ use crate::{JwtBuilder, JwtError, KeySet};
 /// | `reason` | the [`JwtError`] |
 /// | `expected` | the configured value, if the check compares one |
 /// | `found` | the value of the token |
-pub struct Jwt<C = ()> {
-    shared: Arc<Shared<C>>,
+#[derive(Clone)]
+pub struct Jwt {
+    shared: Arc<Shared>,
 }
 
-struct Shared<C> {
+struct Shared {
     keys: RwLock<Arc<ActiveKeys>>,
-    validation: Validation<C>,
+    validation: Validation,
 }
 
 impl Jwt {
@@ -42,13 +43,11 @@ impl Jwt {
     ///
     /// [`issuer`](JwtBuilder::issuer) and [`audience`](JwtBuilder::audience) have to be set before
     /// [`build`](JwtBuilder::build); everything else has a default.
-    pub fn builder(keys: impl Into<KeySet>) -> JwtBuilder<(), false, false> {
+    pub fn builder(keys: impl Into<KeySet>) -> JwtBuilder<false, false> {
         JwtBuilder::new(keys.into())
     }
-}
 
-impl<C> Jwt<C> {
-    pub(crate) fn new(keys: KeySet, validation: Validation<C>) -> Self {
+    pub(crate) fn new(keys: KeySet, validation: Validation) -> Self {
         Self {
             shared: Arc::new(Shared {
                 keys: RwLock::new(Arc::new(ActiveKeys::new(keys))),
@@ -87,17 +86,17 @@ impl<C> Jwt<C> {
     ///
     /// Returns the first check that failed. [`JwtError::Expired`] is the last one: everything else
     /// about the token is valid.
-    pub fn check(&self, token: &str) -> Result<Identity<C>, JwtError> {
+    pub fn check(&self, token: &str) -> Result<Identity, JwtError> {
         self.verify_token(token, None).map_err(Rejection::log)
     }
 
-    fn check_credential(&self, credential: &Credential) -> Result<Identity<C>, VerifyError> {
+    fn check_credential(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         let identity = self.verify_token(credential.expose_secret(), credential.username());
         Ok(identity.map_err(Rejection::log)?)
     }
 
     /// Verifies a token. `username` is the user name that the client sent with it.
-    fn verify_token(&self, token: &str, username: Option<&str>) -> Result<Identity<C>, Rejection> {
+    fn verify_token(&self, token: &str, username: Option<&str>) -> Result<Identity, Rejection> {
         let validation = &self.shared.validation;
         let token = Token::split(token)?;
         let mut buffer = Buffer::new();
@@ -128,28 +127,17 @@ impl<C> Jwt<C> {
     }
 }
 
-impl<C: Send + Sync + 'static> Verify for Jwt<C> {
-    type Claims = C;
-
-    async fn verify(&self, credential: &Credential) -> Result<Identity<C>, VerifyError> {
+impl Verify for Jwt {
+    async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         self.check_credential(credential)
     }
 
-    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity<C>, VerifyError>> {
+    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         Some(self.check_credential(credential))
     }
 }
 
-// A derived impl would require `C: Clone`.
-impl<C> Clone for Jwt<C> {
-    fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-        }
-    }
-}
-
-impl<C> fmt::Debug for Jwt<C> {
+impl fmt::Debug for Jwt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Jwt")
             .field("keys", &self.keys())

@@ -98,7 +98,7 @@ fn identity_contains_the_claims_of_the_token() {
     assert_eq!(identity.token_id(), Some("t-1"));
     assert_eq!(identity.issued_at(), Some(issued));
     assert_eq!(
-        *identity.claims(),
+        *identity.claims::<Member>().unwrap(),
         Member {
             tenant: "räum".to_owned(),
             admin: None

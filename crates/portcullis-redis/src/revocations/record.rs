@@ -11,7 +11,7 @@ struct Record<R> {
     revocation: R,
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Encodes a revocation. Returns `None` if it ended before 1970 and is without effect.
 pub(super) fn encode(revocation: &Revocation) -> Option<String> {
@@ -74,10 +74,12 @@ mod tests {
     fn revocations_survive_encoding() {
         let revocations = [
             Revocation::token("t\"1\\").until(at(9)),
-            Revocation::subject("älice")
+            Revocation::subject("https://idp.example", "älice")
                 .issued_before(at(3))
                 .issuer("i")
                 .until(at(9)),
+            Revocation::subject(None, "alice").until(at(9)),
+            Revocation::subject_at_any_issuer("alice").until(at(9)),
             Revocation::session("").until(at(u64::from(u32::MAX) * 1_000)),
             Revocation::everything()
                 .issued_before(SystemTime::UNIX_EPOCH + Duration::from_nanos(1)),
@@ -92,7 +94,7 @@ mod tests {
     fn times_before_1970_are_handled() {
         let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
         assert_eq!(encode(&Revocation::token("t").until(before)), None);
-        let old = Revocation::subject("alice").issued_before(before);
+        let old = Revocation::subject(None, "alice").issued_before(before);
         let decoded = decode(encode(&old).unwrap().as_bytes()).unwrap();
         assert_eq!(decoded.covers_issued_before(), Some(SystemTime::UNIX_EPOCH));
         assert_eq!(score(before), 0);
@@ -103,7 +105,7 @@ mod tests {
         let known = encode(&Revocation::token("t").until(at(9))).unwrap();
         assert!(decode(known.as_bytes()).is_some());
         for record in [
-            known.replace("\"version\":1", "\"version\":2"),
+            known.replace("\"version\":2", "\"version\":3"),
             known.replace("Token", "Device"),
             known.replace(
                 "\"secs_since_epoch\":9",

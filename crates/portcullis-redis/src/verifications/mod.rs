@@ -2,10 +2,13 @@ mod key;
 mod record;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::{Clock, Credential, Identity, SystemClock, Verify, VerifyError};
+use portcullis_core::{
+    ClaimsCodec, ClaimsError, Clock, Credential, Identity, SystemClock, Verify, VerifyError,
+};
 use redis::{Cmd, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -63,17 +66,20 @@ use crate::Redis;
 ///
 /// The namespace names the verifier and everything that changes its results, such as issuer,
 /// audience or realm. Verifiers that can return different results need different namespaces. If the
-/// claims type of the application changes, stored results do not deserialize, and the verifier is
-/// called; if only the meaning of the claims changes, change the namespace, too.
+/// [claims type](Self::with_claims) changes, stored results do not deserialize, and the verifier is
+/// called. If only the meaning of the claims changes, change the namespace, too.
 pub struct RedisVerifications<V> {
     redis: Redis,
     verifier: V,
     keys: Keys,
+    claims: ClaimsCodec,
     time_to_live: Duration,
     lookup_limit: Duration,
     clock: Arc<dyn Clock>,
     /// Until when no command is sent, after one has failed.
     paused_until: Mutex<Option<Instant>>,
+    /// Whether unregistered claims have been logged.
+    has_logged_claims: AtomicBool,
 }
 
 impl<V> RedisVerifications<V> {
@@ -83,11 +89,41 @@ impl<V> RedisVerifications<V> {
             redis: redis.clone(),
             verifier,
             keys: Keys::new(key, namespace),
+            claims: ClaimsCodec::none(),
             time_to_live: Duration::from_secs(10),
             lookup_limit: Duration::from_millis(100),
             clock: Arc::new(SystemClock),
             paused_until: Mutex::new(None),
+            has_logged_claims: AtomicBool::new(false),
         }
+    }
+
+    /// Registers the type of the claims that `verifier` attaches to identities.
+    ///
+    /// Results are stored as JSON, so their claims need a type that serde knows. Identities with
+    /// claims of another type are not shared: the verifier is called on each machine, and the first
+    /// such identity is an ERROR in the log.
+    ///
+    /// ```
+    /// # use portcullis_core::Verify;
+    /// # use portcullis_redis::{Redis, RedisVerifications, VerificationKey};
+    /// #[derive(serde::Deserialize, serde::Serialize)]
+    /// struct Member {
+    ///     tenant: u32,
+    /// }
+    ///
+    /// # fn build<V: Verify>(redis: &Redis, verifier: V, key: &VerificationKey) {
+    /// let verifier = RedisVerifications::new(redis, verifier, key, "idp.example.com chat")
+    ///     .with_claims::<Member>();
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_claims<T>(mut self) -> Self
+    where
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        self.claims = ClaimsCodec::of::<T>();
+        self
     }
 
     /// Sets how long an identity is stored, counted from the call of the verifier: ten seconds by
@@ -119,22 +155,19 @@ impl<V> RedisVerifications<V> {
         self.redis.key(&format!("verification:{}", name.to_hex()))
     }
 
-    async fn look_up<C: DeserializeOwned>(&self, name: &blake3::Hash) -> Option<Identity<C>> {
+    async fn look_up(&self, name: &blake3::Hash) -> Option<Identity> {
         let key = self.key(name);
         let mut command = redis::cmd("GET");
         command.arg(&key);
         match self.send(&key, command).await? {
-            Value::BulkString(bytes) => record::decode(&self.keys, name, &bytes, self.clock.now()),
+            Value::BulkString(bytes) => {
+                record::decode(&self.keys, self.claims, name, &bytes, self.clock.now())
+            }
             _ => None,
         }
     }
 
-    async fn store<C: Serialize>(
-        &self,
-        name: &blake3::Hash,
-        identity: &Identity<C>,
-        called_at: SystemTime,
-    ) {
+    async fn store(&self, name: &blake3::Hash, identity: &Identity, called_at: SystemTime) {
         if identity.is_single_use() {
             return;
         }
@@ -148,13 +181,21 @@ impl<V> RedisVerifications<V> {
         if left == 0 {
             return;
         }
-        let Some(bytes) = record::encode(&self.keys, name, identity, until) else {
-            return;
+        let bytes = match record::encode(&self.keys, self.claims, name, identity, until) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return,
+            Err(error) => return self.log_claims(&error),
         };
         let key = self.key(name);
         let mut command = redis::cmd("SET");
         command.arg(&key).arg(bytes).arg("PX").arg(left);
         self.send(&key, command).await;
+    }
+
+    fn log_claims(&self, error: &ClaimsError) {
+        if !self.has_logged_claims.swap(true, Ordering::Relaxed) {
+            tracing::error!(target: "portcullis", "verification results are not shared: {error}");
+        }
     }
 
     /// Returns the response, or `None` if there is none or commands are paused.
@@ -180,14 +221,8 @@ impl<V> RedisVerifications<V> {
     }
 }
 
-impl<V> Verify for RedisVerifications<V>
-where
-    V: Verify,
-    V::Claims: Serialize + DeserializeOwned,
-{
-    type Claims = V::Claims;
-
-    async fn verify(&self, credential: &Credential) -> Result<Identity<V::Claims>, VerifyError> {
+impl<V: Verify> Verify for RedisVerifications<V> {
+    async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         if self.verifier.needs_handshake() {
             return self.verifier.verify(credential).await;
         }
@@ -201,10 +236,7 @@ where
         Ok(identity)
     }
 
-    fn verify_now(
-        &self,
-        credential: &Credential,
-    ) -> Option<Result<Identity<V::Claims>, VerifyError>> {
+    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         self.verifier.verify_now(credential)
     }
 

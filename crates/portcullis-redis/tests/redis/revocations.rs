@@ -95,12 +95,12 @@ async fn unknown_versions_and_foreign_messages_are_skipped() {
         "ZADD",
         SET,
         "+inf",
-        r#"{"version":2,"revocation":{"device":"d"}}"#,
+        r#"{"version":3,"revocation":{"device":"d"}}"#,
     ]);
     server.command(&[
         "PUBLISH",
         SET,
-        r#"1 {"version":2,"revocation":{"device":"d"}}"#,
+        r#"1 {"version":3,"revocation":{"device":"d"}}"#,
     ]);
     let known = revocation("t");
     store.revoke(&known).await.unwrap();

@@ -23,7 +23,7 @@ impl Backend {
         self.calls.load(Ordering::SeqCst)
     }
 
-    fn result_of(credential: &Credential) -> Result<Identity<String>, VerifyError> {
+    fn result_of(credential: &Credential) -> Result<Identity, VerifyError> {
         let name = credential
             .username()
             .unwrap_or(credential.carrier().as_str());
@@ -40,14 +40,12 @@ impl Backend {
 }
 
 impl Verify for Backend {
-    type Claims = String;
-
-    async fn verify(&self, credential: &Credential) -> Result<Identity<String>, VerifyError> {
+    async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         self.calls.fetch_add(1, Ordering::SeqCst);
         Self::result_of(credential)
     }
 
-    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity<String>, VerifyError>> {
+    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         self.is_immediate.then(|| Self::result_of(credential))
     }
 
@@ -89,6 +87,7 @@ fn machines(redis: &Redis, backend: Backend) -> Machines {
     let machine = || {
         RedisVerifications::new(redis, backend.clone(), &key, "test")
             .lookup_limit(Duration::from_secs(20))
+            .with_claims::<String>()
             .time_to_live(Duration::from_secs(60))
             .clock(clock.clone())
     };
@@ -109,7 +108,7 @@ async fn results_are_shared_between_machines() {
     let shared = machines.other.verify(&good).await.unwrap();
     assert_eq!(machines.backend.calls(), 1);
     assert_eq!(shared.subject(), verified.subject());
-    assert_eq!(shared.claims(), verified.claims());
+    assert_eq!(shared.claims::<String>(), verified.claims::<String>());
     assert_eq!(shared.scopes(), verified.scopes());
     assert!(shared.proof().is_none());
 
@@ -119,7 +118,7 @@ async fn results_are_shared_between_machines() {
         .verify(&Credential::basic("bob", "good"))
         .await
         .unwrap();
-    assert_eq!(named.claims(), "bob");
+    assert_eq!(named.claims::<String>().unwrap(), "bob");
     assert_eq!(machines.backend.calls(), 2);
 
     machines.clock.set(59);
@@ -170,6 +169,58 @@ async fn refusals_and_single_use_identities_are_not_stored() {
     machines.clock.set(5);
     machines.other.verify(&short).await.unwrap();
     assert_eq!(machines.backend.calls(), 7);
+}
+
+#[tokio::test]
+async fn identities_with_unregistered_claims_are_not_shared() {
+    let server = RedisServer::start();
+    let backend = Backend::default();
+    let key = VerificationKey::new([7; 32]);
+    let redis = with_long_deadline(&server.url());
+    let verifier = RedisVerifications::new(&redis, backend.clone(), &key, "test")
+        .lookup_limit(Duration::from_secs(20));
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
+    // With a single subscriber, a test on another thread, which has none, could disable the event
+    // for all threads.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let guard = tracing::subscriber::set_default(subscriber);
+    for calls in 1..3 {
+        let identity = verifier.verify(&Credential::bearer("good")).await.unwrap();
+        assert_eq!(identity.claims::<String>().unwrap(), "authorization");
+        assert_eq!(backend.calls(), calls);
+    }
+    drop(guard);
+    assert_eq!(server.command(&["DBSIZE"]), "0");
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(log.matches("ERROR").count(), 1, "{log}");
+    assert!(
+        log.contains("with_claims::<alloc::string::String>()"),
+        "{log}"
+    );
+}
+
+/// Collects what a subscriber writes.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> tracing_subscriber::fmt::MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
 }
 
 #[tokio::test]
@@ -224,7 +275,7 @@ async fn redis_receives_no_credential_and_cannot_forge_identities() {
     let other_key = keys.lines().find(|line| *line != key).unwrap();
     server.command(&["COPY", &key, other_key, "REPLACE"]);
     let identity = machines.other.verify(&other).await.unwrap();
-    assert_eq!(identity.claims(), "alice");
+    assert_eq!(identity.claims::<String>().unwrap(), "alice");
     assert_eq!(machines.backend.calls(), 3, "the copy is not accepted");
 
     // An attacker stores a forged result, or extends one.
@@ -243,7 +294,8 @@ async fn redis_receives_no_credential_and_cannot_forge_identities() {
     // With another key or namespace, the result is not found.
     for (key, namespace) in [([7; 32], "other"), ([8; 32], "test")] {
         let key = VerificationKey::new(key);
-        let other = RedisVerifications::new(&redis, Backend::default(), &key, namespace);
+        let other = RedisVerifications::new(&redis, Backend::default(), &key, namespace)
+            .with_claims::<String>();
         other.verify(&good).await.unwrap();
     }
     assert_eq!(server.command(&["DBSIZE"]), "4");
@@ -257,7 +309,7 @@ async fn the_verifier_is_called_if_redis_is_unavailable() {
     let backend = Backend::default();
     let machine = || {
         let key = VerificationKey::new([7; 32]);
-        RedisVerifications::new(&redis, backend.clone(), &key, "test")
+        RedisVerifications::new(&redis, backend.clone(), &key, "test").with_claims::<String>()
     };
     let good = Credential::bearer("good");
     machine().verify(&good).await.unwrap();
@@ -295,6 +347,7 @@ async fn the_verifier_is_called_if_redis_is_unavailable() {
     let with_long_limit = || {
         let key = VerificationKey::new([7; 32]);
         RedisVerifications::new(&redis, backend.clone(), &key, "test")
+            .with_claims::<String>()
             .lookup_limit(Duration::from_secs(20))
     };
     let before = backend.calls();

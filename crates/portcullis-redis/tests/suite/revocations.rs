@@ -88,7 +88,9 @@ pub(crate) fn one_of_each() -> Vec<Revocation> {
     let revocations = [
         Revocation::token("t\"1"),
         Revocation::token("t2").issuer("https://idp.example.com"),
-        Revocation::subject("älice").issued_before(now),
+        Revocation::subject(None, "älice").issued_before(now),
+        Revocation::subject("https://idp.example.com", "älice").issued_before(now),
+        Revocation::subject_at_any_issuer("bob").issued_before(now),
         Revocation::session("s\n1"),
         Revocation::everything().issued_before(now),
     ];
