@@ -1,23 +1,22 @@
-//! `refuse_in_band`: a refusal that a page can read, and which of them stay in HTTP.
+//! `refuse_in_band`: a page can read the code of a close frame, but not the status of a refusal.
+//! Some refusals stay HTTP responses.
 
 use std::future::Ready;
-use std::time::Duration;
 
 use portcullis::dialect::GraphqlWs;
 use portcullis::session::SessionsBuilder;
 use portcullis::testing::{TestClient, TestRequest};
 use portcullis::{AuthLayer, Credential, Identity, Profile, VerifyError};
 
-use crate::live::{Live, end_of, handlers};
-use crate::secrets::Emitted;
-use crate::site::{Over, every_carrier};
-use crate::table::Table;
+use crate::support::{
+    CapturedLog, HttpVersion, MINUTE, Table, TestServer, every_carrier, handlers, wait_for_close,
+};
 
-/// What is sent, and what a client is told by the registered codes and by those of graphql-ws; an
-/// `HTTP` row is a status.
-type Send = fn(&TestClient) -> TestRequest;
+type Build = fn(&TestClient) -> TestRequest;
 
-const ROWS: &[(&str, Send, &str, &str)] = &[
+/// A name, the request, and its close code in the default profile and in the graphql-ws dialect. A
+/// code below 1000 is the status of an HTTP response. `pending` is a socket that opens.
+const ROWS: &[(&str, Build, &str, &str)] = &[
     (
         "missing",
         |client| client.websocket("/echo"),
@@ -32,7 +31,7 @@ const ROWS: &[(&str, Send, &str, &str)] = &[
     ),
     (
         "expired",
-        |client| client.websocket("/echo").bearer("past"),
+        |client| client.websocket("/echo").bearer("expired"),
         "3000",
         "4403",
     ),
@@ -44,7 +43,7 @@ const ROWS: &[(&str, Send, &str, &str)] = &[
     ),
     (
         "unavailable",
-        |client| client.websocket("/echo").bearer("down"),
+        |client| client.websocket("/echo").bearer("unavailable"),
         "1013",
         "1013",
     ),
@@ -77,7 +76,7 @@ const ROWS: &[(&str, Send, &str, &str)] = &[
         "431",
     ),
     (
-        "foreign page",
+        "foreign origin",
         |client| {
             client
                 .websocket("/echo")
@@ -108,11 +107,11 @@ const ROWS: &[(&str, Send, &str, &str)] = &[
 ];
 
 #[tokio::test(start_paused = true)]
-async fn codes() {
+async fn refusal_closes_the_socket_with_a_code() {
     let mut table = Table::new();
-    for over in Over::BOTH {
+    for version in HttpVersion::ALL {
         for graphql in [false, true] {
-            let live = Live::with(
+            let server = TestServer::with_layer(
                 |it| it,
                 |auth| {
                     let auth = auth.profile(every_carrier()).refuse_in_band();
@@ -122,73 +121,77 @@ async fn codes() {
                     }
                 },
             );
-            live.grant("good", "alice", Duration::from_secs(60));
-            live.tokens.set("past", Err(VerifyError::Expired));
-            live.tokens.set("forbidden", Err(VerifyError::Forbidden));
-            live.tokens.set("down", Err(VerifyError::unavailable()));
-            for (name, send, registered, of_graphql) in ROWS {
-                let expected = if graphql { of_graphql } else { registered };
+            server.accept("good", "alice", MINUTE);
+            for (token, error) in [
+                ("expired", VerifyError::Expired),
+                ("forbidden", VerifyError::Forbidden),
+                ("unavailable", VerifyError::unavailable()),
+            ] {
+                server.tokens.set(token, Err(error));
+            }
+            for (name, build, by_default, by_graphql) in ROWS {
+                let expected = if graphql { by_graphql } else { by_default };
                 if *expected == "pending" {
                     continue;
                 }
                 for offers in [false, true] {
                     let request = || {
-                        let request = send(&live.client(over));
+                        let request = build(&server.client(version));
                         match offers {
                             true => request.protocols(["chat.v9", "other"]),
                             false => request,
                         }
                     };
-                    let row = (over, graphql, name, offers);
-                    let told = match request().connect().await {
+                    let row = (version, graphql, name, offers);
+                    let actual = match request().connect().await {
                         Ok(mut socket) => {
-                            // A browser fails the connection unless one of its own is echoed.
+                            // A browser fails the connection unless an offered one is echoed.
                             let echo = socket.protocol().map(str::to_owned);
                             let expected = offers.then(|| "chat.v9".to_owned());
                             table.row((row, "echo"), format!("{expected:?}"), format!("{echo:?}"));
-                            code_of(&end_of(&mut socket).await)
+                            code_of(&wait_for_close(&mut socket).await)
                         }
                         Err(response) => response.status().as_u16().to_string(),
                     };
-                    table.row(row, expected, told);
+                    table.row(row, expected, actual);
                 }
             }
-            assert_eq!(live.ledger.all(), [""; 0], "the handler was called");
-            assert!(live.sessions.is_empty());
+            assert_eq!(server.events.all(), [""; 0], "a session was opened");
+            assert!(server.sessions.is_empty());
         }
     }
     table.finish();
 }
 
-/// There is no room, which shows behind the layer: when the handler takes its socket. The code,
-/// and the status without the setting.
+/// `GuardedUpgrade` checks the session limits, after the layer. Each row has the status without
+/// `refuse_in_band`.
 #[tokio::test(start_paused = true)]
-async fn no_room() {
+async fn session_limit_closes_the_socket_with_a_code() {
     type Limit = fn(SessionsBuilder) -> SessionsBuilder;
     const LIMITS: &[(&str, Limit, &str)] = &[
-        ("in all", |sessions| sessions.max_sessions(1), "503"),
-        ("of a subject", |it| it.max_sessions_per_subject(1), "429"),
+        ("in total", |sessions| sessions.max_sessions(1), "503"),
+        ("per subject", |it| it.max_sessions_per_subject(1), "429"),
     ];
     let mut table = Table::new();
-    for over in Over::BOTH {
+    for version in HttpVersion::ALL {
         for (name, limit, status) in LIMITS {
             for (in_band, expected) in [(true, "1013"), (false, *status)] {
-                let live = Live::with(limit, |auth| match in_band {
+                let server = TestServer::with_layer(limit, |auth| match in_band {
                     true => auth.refuse_in_band(),
                     false => auth,
                 });
-                live.grant("good", "alice", Duration::from_secs(60));
-                let first = live.open(over, "/echo", "good").await;
-                let second = live.client(over).websocket("/echo").bearer("good");
-                let told = match second.protocols(["chat"]).connect().await {
+                server.accept("good", "alice", MINUTE);
+                let first = server.open(version, "/echo", "good").await;
+                let second = server.client(version).websocket("/echo").bearer("good");
+                let actual = match second.protocols(["chat"]).connect().await {
                     Ok(mut socket) => {
                         assert_eq!(socket.protocol(), Some("chat"));
-                        code_of(&end_of(&mut socket).await)
+                        code_of(&wait_for_close(&mut socket).await)
                     }
                     Err(response) => response.status().as_u16().to_string(),
                 };
-                table.row((over, name, in_band), expected, told);
-                assert_eq!(live.sessions.len(), 1);
+                table.row((version, name, in_band), expected, actual);
+                assert_eq!(server.sessions.len(), 1);
                 drop(first);
             }
         }
@@ -196,72 +199,76 @@ async fn no_room() {
     table.finish();
 }
 
-/// Whoever is refused is in the log once, by whichever way: in HTTP and in band, by the layer and
-/// behind it.
+/// The layer and `GuardedUpgrade` log each refusal, in HTTP and in band.
 #[tokio::test(start_paused = true)]
-async fn refusals_are_told() {
+async fn each_refusal_is_logged_once() {
     for in_band in [false, true] {
-        let log = Emitted::default();
-        let live = Live::with(
+        let log = CapturedLog::default();
+        let server = TestServer::with_layer(
             |sessions| sessions.max_sessions(0),
             |auth| match in_band {
                 true => auth.refuse_in_band(),
                 false => auth,
             },
         );
-        live.grant("good", "alice", Duration::from_secs(60));
-        let _capturing = log.capture();
+        server.accept("good", "alice", MINUTE);
+        let _guard = log.capture();
         for token in ["wrong", "good"] {
-            let request = live.client(Over::Http1).websocket("/echo").bearer(token);
+            let request = server
+                .client(HttpVersion::Http1)
+                .websocket("/echo")
+                .bearer(token);
             drop(request.connect().await);
         }
-        let written = log.text();
-        let told: Vec<_> = written.lines().filter(|it| it.contains("kind=")).collect();
-        assert_eq!(told.len(), 2, "{written}");
-        assert!(
-            told[0].contains(r#"kind="invalid-credential""#),
-            "{written}"
-        );
-        assert!(told[0].contains("profile="), "{written}");
-        assert!(told[1].contains(r#"kind="server-full""#), "{written}");
+        let text = log.text();
+        let refusals: Vec<_> = text.lines().filter(|it| it.contains("kind=")).collect();
+        assert_eq!(refusals.len(), 2, "{text}");
+        let kinds = [r#"kind="invalid-credential""#, r#"kind="server-full""#];
+        for (refusal, kind) in refusals.iter().zip(kinds) {
+            assert!(refusal.contains(kind), "{text}");
+        }
+        assert!(refusals[0].contains("profile="), "{text}");
     }
 }
 
-/// A verifier that panics is none that can tell, as one is that has no answer.
+/// The close code is that of an unavailable verifier.
 #[tokio::test(start_paused = true)]
-async fn panicking_verifier() {
-    for over in Over::BOTH {
+async fn panicking_verifier_closes_the_socket_with_1013() {
+    for version in HttpVersion::ALL {
         let verifier = |_: Credential| -> Ready<Result<Identity, VerifyError>> { panic!("broken") };
         let auth = AuthLayer::new(verifier).refuse_in_band();
         let app = handlers().route_layer(auth);
-        let refused = over.client(app).websocket("/echo").bearer("good");
+        let refused = version.client(app).websocket("/echo").bearer("good");
         let mut socket = refused.connect().await.unwrap();
-        assert_eq!(code_of(&end_of(&mut socket).await), "1013", "{over:?}");
+        assert_eq!(
+            code_of(&wait_for_close(&mut socket).await),
+            "1013",
+            "{version:?}"
+        );
     }
 }
 
-fn code_of(end: &str) -> String {
-    end.split(' ').next().unwrap_or_default().to_owned()
+fn code_of(close: &str) -> String {
+    close.split(' ').next().unwrap_or_default().to_owned()
 }
 
-/// The codes of a profile, and what stays as it is without the setting.
 #[tokio::test(start_paused = true)]
-async fn by_profile() {
-    for over in Over::BOTH {
-        let phoenix = Live::with(
+async fn in_band_refusal_follows_the_profile_and_is_off_by_default() {
+    for version in HttpVersion::ALL {
+        let phoenix = TestServer::with_layer(
             |it| it,
             |auth| auth.profile(Profile::phoenix()).refuse_in_band(),
         );
         let refused = phoenix
-            .client(over)
+            .client(version)
             .websocket("/echo")
             .protocols(["phoenix"]);
         let mut socket = refused.connect().await.unwrap();
         assert_eq!(socket.protocol(), Some("phoenix"));
-        assert!(end_of(&mut socket).await.starts_with("3000 "));
+        assert!(wait_for_close(&mut socket).await.starts_with("3000 "));
 
-        let plain = Live::new(|it| it);
-        let refused = plain.client(over).websocket("/echo").connect().await;
+        let plain = TestServer::new(|it| it);
+        let refused = plain.client(version).websocket("/echo").connect().await;
         assert_eq!(refused.unwrap_err().status(), 401);
     }
 }

@@ -1,9 +1,9 @@
-//! Verifiers that fail. "Cannot tell" is not "no": it is a 503, it is not remembered, and nobody
-//! gets in meanwhile.
+//! Verifiers that fail. An unavailable verifier is a 503, which differs from a refused credential.
+//! A failure is not cached and admits no request.
 
 use std::future::pending;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,76 +13,82 @@ use portcullis::{AuthLayer, Clock, Credential, Identity, Verify, VerifyError};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::site::Over;
-use crate::table::Table;
+use crate::support::{HOUR, HttpVersion, MINUTE, SECOND, Table, deferred};
 
-/// What a verifier does, and the status and the `Retry-After` that come of it.
+/// Each row has the behaviour of the verifier, the status and the `Retry-After`.
 #[tokio::test(start_paused = true)]
-async fn table() {
+async fn failing_verifier_is_a_503_and_panicking_verifier_is_a_500() {
     let mut table = Table::new();
     let mut row = |name, expected, actual: [String; 2]| {
-        for (over, actual) in Over::BOTH.into_iter().zip(actual) {
-            table.row((name, over), expected, actual);
+        for (version, actual) in HttpVersion::ALL.into_iter().zip(actual) {
+            table.row((name, version), expected, actual);
         }
     };
-    let down = VerifyError::unavailable();
+    let unavailable = VerifyError::unavailable();
     let wait = |seconds| VerifyError::Unavailable {
         retry_after: Some(Duration::from_secs(seconds)),
     };
     row(
-        "is down",
+        "unavailable",
         "503, retry after 5",
-        ask(Refusing::because(down)).await,
+        status_with(Refusing::because(unavailable)).await,
     );
     row(
-        "is down for a minute",
+        "unavailable for a minute",
         "503, retry after 60",
-        ask(Refusing::because(wait(60))).await,
+        status_with(Refusing::because(wait(60))).await,
     );
     row(
-        "is down for no time",
+        "unavailable for zero seconds",
         "503, retry after 1",
-        ask(Refusing::because(wait(0))).await,
+        status_with(Refusing::because(wait(0))).await,
     );
     row(
-        "is down, later",
+        "unavailable, deferred",
         "503, retry after 5",
-        ask(later(Refusing::because(down))).await,
-    );
-    row("does not answer", "503, retry after 5", ask(Silent).await);
-    row("panics at once", "500", ask(Panics::AtOnce).await);
-    row(
-        "panics before it waits",
-        "500",
-        ask(Panics::BeforeItWaits).await,
+        status_with(deferred(Refusing::because(unavailable))).await,
     );
     row(
-        "panics while it waits",
-        "500",
-        ask(Panics::WhileItWaits).await,
+        "does not answer",
+        "503, retry after 5",
+        status_with(Silent).await,
     );
     row(
-        "panics in a closure",
+        "panics in `verify_now`",
         "500",
-        ask(panics as fn(Credential) -> Never).await,
+        status_with(Panics::InVerifyNow).await,
     );
-    // The control: they are as good as any other.
+    row(
+        "panics in the first poll",
+        "500",
+        status_with(Panics::InFirstPoll).await,
+    );
+    row(
+        "panics in a later poll",
+        "500",
+        status_with(Panics::InLaterPoll).await,
+    );
+    row(
+        "panics in a function that returns a future",
+        "500",
+        status_with(panics as fn(Credential) -> Never).await,
+    );
+    // The control.
     row(
         "accepts",
         "200",
-        ask(Accepting::everything(Identity::new("alice"))).await,
+        status_with(Accepting::everything(Identity::new("alice"))).await,
     );
     row(
-        "accepts, later",
+        "accepts, deferred",
         "200",
-        ask(later(Accepting::everything(Identity::new("alice")))).await,
+        status_with(deferred(Accepting::everything(Identity::new("alice")))).await,
     );
     table.finish();
 }
 
-/// The answer of the same layer to a request after one that failed.
 #[tokio::test]
-async fn a_failure_is_not_remembered() {
+async fn verifier_failure_does_not_affect_the_next_request() {
     for failure in [VerifyError::unavailable(), VerifyError::Invalid] {
         let calls = Arc::new(AtomicUsize::new(0));
         let verifier = move |_: Credential| {
@@ -98,8 +104,8 @@ async fn a_failure_is_not_remembered() {
         let app = Router::new()
             .route("/", any(|| async {}))
             .layer(AuthLayer::new(verifier));
-        for over in Over::BOTH {
-            let client = over.client(app.clone());
+        for version in HttpVersion::ALL {
+            let client = version.client(app.clone());
             let mut statuses = Vec::new();
             for _ in 0..3 {
                 statuses.push(client.get("/").bearer("t0k").send().await.status().as_u16());
@@ -114,26 +120,22 @@ async fn a_failure_is_not_remembered() {
     }
 }
 
-/// The limit is the one that was set, and the ten seconds of the documentation unless one was.
+/// The default of `verify_timeout` is ten seconds.
 #[tokio::test(start_paused = true)]
-async fn admission_gives_up_in_time() {
-    let limits = [
-        None,
-        Some(Duration::from_millis(1)),
-        Some(Duration::from_secs(60)),
-    ];
+async fn admission_ends_at_the_verify_timeout() {
+    let limits = [None, Some(Duration::from_millis(1)), Some(MINUTE)];
     for limit in limits {
         let auth = match limit {
             Some(limit) => AuthLayer::new(Silent).verify_timeout(limit),
             None => AuthLayer::new(Silent),
         };
         let app = Router::new().route("/ws", any(|| async {})).layer(auth);
-        for over in Over::BOTH {
-            // Tokio's clock stands still while anything else can happen.
+        for version in HttpVersion::ALL {
+            // Tokio's paused clock only advances when every task waits.
             let start = Instant::now();
-            let handshake = over.client(app.clone()).websocket("/ws").bearer("t0k");
+            let handshake = version.client(app.clone()).websocket("/ws").bearer("t0k");
             assert_eq!(handshake.connect().await.unwrap_err().status(), 503);
-            let limit = limit.unwrap_or(Duration::from_secs(10));
+            let limit = limit.unwrap_or(10 * SECOND);
             let granularity = Duration::from_millis(1);
             assert!(
                 (limit..=limit + granularity).contains(&start.elapsed()),
@@ -143,10 +145,10 @@ async fn admission_gives_up_in_time() {
     }
 }
 
-/// A verifier that accepts what has ended long ago is overruled. It may have a leeway of its own, so
-/// admission has the longest that is usual: a minute.
+/// Admission checks the expiry even if the verifier accepts the credential. Its leeway is a minute,
+/// the longest that verifiers commonly use.
 #[tokio::test]
-async fn an_identity_ends() {
+async fn identity_that_has_expired_is_refused() {
     let clock = FakeClock::new();
     let end = clock.now();
     let alice = Identity::builder("alice").expires_at(end).build();
@@ -154,19 +156,18 @@ async fn an_identity_ends() {
     let router = || Router::new().route("/", any(|| async {}));
     let apps = [
         router().layer(AuthLayer::new(verifier.clone()).clock(clock.clone())),
-        router().layer(AuthLayer::new(later(verifier)).clock(clock.clone())),
+        router().layer(AuthLayer::new(deferred(verifier)).clock(clock.clone())),
     ];
-    let minute = Duration::from_secs(60);
-    let moment = Duration::from_nanos(1);
+    let nanosecond = Duration::from_nanos(1);
     let rows = [
-        (end - minute, 200),
-        (end + minute - moment, 200),
-        (end + minute, 401),
-        (end + 60 * minute, 401),
+        (end - MINUTE, 200),
+        (end + MINUTE - nanosecond, 200),
+        (end + MINUTE, 401),
+        (end + HOUR, 401),
     ];
     for app in apps {
-        for over in Over::BOTH {
-            let client = over.client(app.clone());
+        for version in HttpVersion::ALL {
+            let client = version.client(app.clone());
             for (now, expected) in rows {
                 clock.set(now);
                 let response = client.get("/").bearer("t0k").send().await;
@@ -176,60 +177,59 @@ async fn an_identity_ends() {
     }
 }
 
-/// A client that leaves takes its question with it.
 #[tokio::test]
-async fn a_client_that_leaves_is_forgotten() {
-    for over in Over::BOTH {
-        let asked = Arc::new(Notify::new());
+async fn verification_is_dropped_when_the_client_disconnects() {
+    for version in HttpVersion::ALL {
+        let called = Arc::new(Notify::new());
         let (dropped, is_dropped) = oneshot::channel::<()>();
         let verifier = {
-            let (asked, dropped) = (Arc::clone(&asked), std::sync::Mutex::new(Some(dropped)));
+            let (called, dropped) = (Arc::clone(&called), Mutex::new(Some(dropped)));
             move |_: Credential| {
-                let (asked, guard) = (Arc::clone(&asked), dropped.lock().unwrap().take());
+                let (called, guard) = (Arc::clone(&called), dropped.lock().unwrap().take());
                 async move {
                     let _guard = guard;
-                    asked.notify_one();
+                    called.notify_one();
                     pending::<Result<Identity, VerifyError>>().await
                 }
             }
         };
-        async fn hit() {
-            unreachable!("nobody was admitted")
+        async fn unreachable() {
+            unreachable!("the request was not admitted")
         }
         let app = Router::new()
-            .route("/", any(hit))
+            .route("/", any(unreachable))
             .layer(AuthLayer::new(verifier));
-        let client = over.client(app);
+        let client = version.client(app);
         let request = tokio::spawn(async move { client.get("/").bearer("t0k").send().await });
-        asked.notified().await;
+        called.notified().await;
         request.abort();
         assert!(
             is_dropped.await.is_err(),
-            "the verification is dropped, over {over:?}"
+            "the verification goes on, over {version:?}"
         );
     }
 }
 
-/// The status, and when to try again, of an upgrade that this verifier decides about.
-async fn ask(verifier: impl Verify<Claims = ()>) -> [String; 2] {
-    let hits = Arc::new(AtomicUsize::new(0));
+/// The status and the `Retry-After` of a request that this verifier decides, for each HTTP version.
+async fn status_with(verifier: impl Verify<Claims = ()>) -> [String; 2] {
+    let calls = Arc::new(AtomicUsize::new(0));
     let handler = {
-        let hits = Arc::clone(&hits);
+        let calls = Arc::clone(&calls);
         move || async move {
-            hits.fetch_add(1, Ordering::SeqCst);
+            calls.fetch_add(1, Ordering::SeqCst);
         }
     };
     let app = Router::new()
         .route("/", any(handler))
         .layer(AuthLayer::new(verifier));
     let mut answers = Vec::new();
-    for over in Over::BOTH {
-        let client = over.client(app.clone());
-        // Twice, since the first one may have broken something.
+    for version in HttpVersion::ALL {
+        let client = version.client(app.clone());
+        // The second request shows that the first one has not broken the layer.
         client.get("/").bearer("t0k").send().await;
-        let before = hits.load(Ordering::SeqCst);
+        let before = calls.load(Ordering::SeqCst);
         let response = client.get("/").bearer("t0k").send().await;
-        let admitted = hits.load(Ordering::SeqCst) - before;
+        let admitted = calls.load(Ordering::SeqCst) - before;
         assert_eq!(admitted, usize::from(response.status() == 200));
         let status = response.status().as_u16();
         answers.push(match response.header("retry-after") {
@@ -240,31 +240,19 @@ async fn ask(verifier: impl Verify<Claims = ()>) -> [String; 2] {
     answers.try_into().unwrap()
 }
 
-/// The same verifier, but it has to be waited for.
-fn later<V: Verify>(verifier: V) -> impl Verify<Claims = V::Claims> {
-    let verifier = Arc::new(verifier);
-    move |credential: Credential| {
-        let verifier = Arc::clone(&verifier);
-        async move {
-            tokio::task::yield_now().await;
-            verifier.verify(&credential).await
-        }
-    }
-}
-
 /// A verifier that panics.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Panics {
-    AtOnce,
-    BeforeItWaits,
-    WhileItWaits,
+    InVerifyNow,
+    InFirstPoll,
+    InLaterPoll,
 }
 
 impl Verify for Panics {
     type Claims = ();
 
     async fn verify(&self, _: &Credential) -> Result<Identity, VerifyError> {
-        if *self == Self::WhileItWaits {
+        if *self == Self::InLaterPoll {
             tokio::task::yield_now().await;
         }
         panic!("the verifier is broken")
@@ -272,15 +260,15 @@ impl Verify for Panics {
 
     fn verify_now(&self, _: &Credential) -> Option<Result<Identity, VerifyError>> {
         match self {
-            Self::AtOnce => panic!("the verifier is broken"),
-            Self::BeforeItWaits | Self::WhileItWaits => None,
+            Self::InVerifyNow => panic!("the verifier is broken"),
+            Self::InFirstPoll | Self::InLaterPoll => None,
         }
     }
 }
 
 type Never = std::future::Pending<Result<Identity, VerifyError>>;
 
-/// Does not even get as far as a future.
+/// Panics before it returns a future.
 fn panics(_: Credential) -> Never {
     panic!("the verifier is broken")
 }

@@ -1,6 +1,4 @@
-//! A guarded socket knows when it has ended, for `select!` and `StreamExt::select_next_some`.
-
-use std::time::Duration;
+//! `GuardedSocket` as a `FusedStream`, for `select!` and `StreamExt::select_next_some`.
 
 use axum::Router;
 use axum::extract::ws::Message;
@@ -13,38 +11,38 @@ use portcullis::testing::Accepting;
 use portcullis::{AuthLayer, GuardedUpgrade, Identity, Revocation, Sessions};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::site::Over;
-use crate::table::Table;
+use crate::support::{HttpVersion, SECOND, Table};
 
-/// How a socket ends.
+/// How the socket ends.
 const ENDS: [&str; 3] = ["client", "revoked", "dropped"];
 
 #[tokio::test(start_paused = true)]
-async fn terminates_with_its_session() {
+async fn stream_terminates_with_its_session() {
     let mut table = Table::new();
-    for over in Over::BOTH {
+    for version in HttpVersion::ALL {
         for first_message in [false, true] {
             for end in ENDS {
-                let told = messages_until(over, first_message, end).await;
-                table.row((over, first_message, end), "0 1 2 terminated", told);
+                let row = (version, first_message, end);
+                let reported = reports_until(version, first_message, end).await;
+                table.row(row, "0 1 2 terminated", reported);
             }
         }
     }
     table.finish();
 }
 
-/// What a handler counts that looks before each message whether there can be one.
-async fn messages_until(over: Over, first_message: bool, end: &str) -> String {
+/// Everything that [`count`] reports until the socket has ended.
+async fn reports_until(version: HttpVersion, first_message: bool, end: &str) -> String {
     let sessions = Sessions::builder().build();
     let auth = AuthLayer::new(Accepting::token("t0k", Identity::new("alice"))).sessions(&sessions);
     let auth = match first_message {
         true => auth.dialect(FirstMessage::token()),
         false => auth,
     };
-    let (teller, mut told) = unbounded_channel();
-    let handler = move |upgrade| count(upgrade, teller);
+    let (sender, mut reports) = unbounded_channel();
+    let handler = move |upgrade| count(upgrade, sender);
     let app = Router::new().route("/ws", any(handler)).route_layer(auth);
-    let handshake = over.client(app).websocket("/ws");
+    let handshake = version.client(app).websocket("/ws");
     let mut socket = match first_message {
         true => {
             let mut socket = handshake.connect().await.unwrap();
@@ -53,10 +51,10 @@ async fn messages_until(over: Over, first_message: bool, end: &str) -> String {
         }
         false => handshake.bearer("t0k").connect().await.unwrap(),
     };
-    let mut story = vec![told.recv().await.unwrap()];
+    let mut reported = vec![reports.recv().await.unwrap()];
     for message in ["one", "two"] {
         socket.send(message).await.unwrap();
-        story.push(told.recv().await.unwrap());
+        reported.push(reports.recv().await.unwrap());
     }
     match end {
         "client" => socket.close().await,
@@ -65,16 +63,17 @@ async fn messages_until(over: Over, first_message: bool, end: &str) -> String {
         }
         _ => drop(socket),
     }
-    let last = tokio::time::timeout(Duration::from_secs(1), told.recv()).await;
-    story.push(last.unwrap().unwrap());
-    story.join(" ")
+    let last = tokio::time::timeout(SECOND, reports.recv()).await;
+    reported.push(last.unwrap().unwrap());
+    reported.join(" ")
 }
 
-async fn count(upgrade: GuardedUpgrade, teller: UnboundedSender<String>) -> Response {
+/// Reports the number of messages before each read, and the end of the stream.
+async fn count(upgrade: GuardedUpgrade, reports: UnboundedSender<String>) -> Response {
     upgrade.on_upgrade(async move |mut socket| {
         let mut texts = 0;
         while !socket.is_terminated() {
-            teller.send(texts.to_string()).unwrap();
+            reports.send(texts.to_string()).unwrap();
             loop {
                 match socket.next().await {
                     Some(Ok(Message::Text(_))) => break texts += 1,
@@ -83,6 +82,6 @@ async fn count(upgrade: GuardedUpgrade, teller: UnboundedSender<String>) -> Resp
                 }
             }
         }
-        teller.send("terminated".to_owned()).unwrap();
+        reports.send("terminated".to_owned()).unwrap();
     })
 }

@@ -1,4 +1,4 @@
-//! The application that the tables speak to.
+//! Sends one request in four ways that must have the same outcome.
 
 use std::mem;
 use std::sync::{Arc, Mutex};
@@ -21,34 +21,19 @@ use portcullis::{
 };
 use tokio::io::DuplexStream;
 
-use crate::outcome::{Fate, Outcome, Seen};
+use super::HttpVersion;
+use super::outcome::{ANONYMOUS, Outcome, Received, Upgrade};
 
-/// An application behind one `AuthLayer`: every path leads to the same handler, which opens a
-/// socket where it is asked to, and takes down what it sees.
-pub(crate) struct Site {
-    ways: Vec<Way>,
+/// An application behind one `AuthLayer`, over HTTP/1.1 and HTTP/2, with a verifier that answers
+/// immediately and with one that defers its answer.
+///
+/// Every path leads to one handler. It records the request and opens a socket for an upgrade.
+pub(crate) struct Matrix {
+    variants: Vec<Variant>,
 }
 
-/// A version of HTTP.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Over {
-    Http1,
-    Http2,
-}
-
-impl Over {
-    pub(crate) const BOTH: [Self; 2] = [Self::Http1, Self::Http2];
-
-    pub(crate) fn client(self, app: Router) -> TestClient {
-        match self {
-            Self::Http1 => TestClient::new(app),
-            Self::Http2 => TestClient::new(app).http2(),
-        }
-    }
-}
-
-impl Site {
-    /// Knows these subjects by their tokens, and is built as `settings` say.
+impl Matrix {
+    /// Accepts these tokens, given as `(subject, token)`, behind a layer with these settings.
     pub(crate) fn new(
         tokens: &[(&str, &str)],
         settings: impl Fn(AuthLayer<Verifier>) -> AuthLayer<Verifier>,
@@ -56,88 +41,90 @@ impl Site {
         Self::with_tickets(tokens, None, settings)
     }
 
-    /// Knows them by these tickets, too.
+    /// Accepts tickets as well.
     pub(crate) fn with_tickets(
         tokens: &[(&str, &str)],
         tickets: Option<&Arc<Tickets>>,
         settings: impl Fn(AuthLayer<Verifier>) -> AuthLayer<Verifier>,
     ) -> Self {
         let tokens = StaticTokens::new(tokens.iter().copied()).unwrap();
-        let pace = [Pace::AtOnce, Pace::Later];
-        let ways = pace.into_iter().flat_map(|pace| {
-            let verifier = Counting::new(Paced {
+        let answers = [Answers::Immediately, Answers::Deferred];
+        let variants = answers.into_iter().flat_map(|answers| {
+            let verifier = Counting::new(TimedVerifier {
                 tokens: tokens.clone(),
                 tickets: tickets.cloned(),
-                pace,
+                answers,
             });
             let auth = settings(AuthLayer::new(verifier.clone()));
-            let notes = Arc::<Mutex<Notes>>::default();
-            let app = app(auth, &notes);
-            Over::BOTH.map(|over| Way {
-                over,
-                pace,
-                client: over.client(app.clone()),
+            let record = Arc::<Mutex<Record>>::default();
+            let app = app(auth, &record);
+            HttpVersion::ALL.map(|version| Variant {
+                version,
+                answers,
+                client: version.client(app.clone()),
                 verifier: verifier.clone(),
-                notes: Arc::clone(&notes),
+                record: Arc::clone(&record),
             })
         });
         Self {
-            ways: ways.collect(),
+            variants: variants.collect(),
         }
     }
 
-    /// The same, for requests that only this version of HTTP has.
-    pub(crate) fn only(mut self, over: Over) -> Self {
-        self.ways.retain(|way| way.over == over);
+    /// Restricts the requests to one version of HTTP.
+    pub(crate) fn only(mut self, version: HttpVersion) -> Self {
+        self.variants.retain(|variant| variant.version == version);
         self
     }
 
-    /// Is asked for by this name.
+    /// Sends the requests to this authority.
     pub(crate) fn authority(mut self, authority: &str) -> Self {
-        for way in &mut self.ways {
-            way.client = way.client.clone().authority(authority);
+        for variant in &mut self.variants {
+            variant.client = variant.client.clone().authority(authority);
         }
         self
     }
 
-    /// A connection in every way, for bytes that no client sends.
+    /// Opens one connection for each variant, for bytes that no client sends.
     pub(crate) fn pipes(&self) -> impl Iterator<Item = DuplexStream> {
-        self.ways.iter().map(|way| way.client.pipe())
+        self.variants.iter().map(|variant| variant.client.pipe())
     }
 
-    /// Sends what `request` makes, in every way, and tells what came of it.
-    pub(crate) async fn ask(&self, request: impl Fn(&TestClient) -> TestRequest) -> Outcome {
-        self.ask_raw(|client| request(client).into_request()).await
+    /// Sends a request in every variant.
+    pub(crate) async fn send(&self, request: impl Fn(&TestClient) -> TestRequest) -> Outcome {
+        self.send_request(|client| request(client).into_request())
+            .await
     }
 
-    /// The same for requests that need more freedom.
-    pub(crate) async fn ask_raw(
+    /// Sends a request that [`TestRequest`] cannot express.
+    pub(crate) async fn send_request(
         &self,
         request: impl Fn(&TestClient) -> http::Request<Bytes>,
     ) -> Outcome {
-        self.converse(|client| (request(client), Vec::new())).await
+        self.send_with_messages(|client| (request(client), Vec::new()))
+            .await
     }
 
-    /// The same for clients that say something, too, once the socket is open.
-    pub(crate) async fn converse(
+    /// Sends a request, and messages once the socket is open.
+    pub(crate) async fn send_with_messages(
         &self,
         begin: impl Fn(&TestClient) -> (http::Request<Bytes>, Vec<String>),
     ) -> Outcome {
         let mut first: Option<Outcome> = None;
-        for way in &self.ways {
-            let (request, says) = begin(&way.client);
-            let outcome = way.ask(request, says).await;
+        for variant in &self.variants {
+            let (request, messages) = begin(&variant.client);
+            let outcome = variant.send(request, messages).await;
             match &mut first {
-                Some(first) => first.compare(&outcome, (way.over, way.pace)),
+                Some(first) => first.compare(&outcome, (variant.version, variant.answers)),
                 None => first = Some(outcome),
             }
         }
-        first.expect("there is a way")
+        first.expect("a matrix has variants")
     }
 }
 
-/// Every carrier there is: `Bearer` and `Basic`, `v1.bearer.` with its marker, `?token=`, and the
-/// cookie `s`.
+/// A profile with every carrier: `Bearer` and `Basic`, `v1.bearer.` with its marker, `?token=`, and
+/// the cookie `s`.
 pub(crate) fn every_carrier() -> Profile {
     let subprotocol = Subprotocol::prefixed("v1.bearer.", SubprotocolEncoding::Base64Url);
     Profile::new("every")
@@ -147,24 +134,25 @@ pub(crate) fn every_carrier() -> Profile {
         .carrier(Cookie::named("s"))
 }
 
-/// The verifier of every site.
-pub(crate) type Verifier = Counting<Paced>;
+/// The verifier of a [`Matrix`].
+pub(crate) type Verifier = Counting<TimedVerifier>;
 
-/// Static tokens that answer at once, or take their time; and then tickets, if there are any.
+/// Verifies static tokens, then tickets if there are any.
 #[derive(Debug)]
-pub(crate) struct Paced {
+pub(crate) struct TimedVerifier {
     tokens: StaticTokens,
     tickets: Option<Arc<Tickets>>,
-    pace: Pace,
+    answers: Answers,
 }
 
+/// When a verifier answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Pace {
-    AtOnce,
-    Later,
+enum Answers {
+    Immediately,
+    Deferred,
 }
 
-impl Verify for Paced {
+impl Verify for TimedVerifier {
     type Claims = ();
 
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
@@ -176,10 +164,12 @@ impl Verify for Paced {
     }
 
     fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
-        match (self.pace, &self.tickets) {
-            (Pace::AtOnce, None) => self.tokens.verify_now(credential),
-            (Pace::AtOnce, Some(_)) => self.tokens.verify_now(credential).filter(Result::is_ok),
-            (Pace::Later, _) => None,
+        match (self.answers, &self.tickets) {
+            (Answers::Immediately, None) => self.tokens.verify_now(credential),
+            (Answers::Immediately, Some(_)) => {
+                self.tokens.verify_now(credential).filter(Result::is_ok)
+            }
+            (Answers::Deferred, _) => None,
         }
     }
 
@@ -188,66 +178,69 @@ impl Verify for Paced {
     }
 }
 
-/// One of the ways in which a row is run.
-struct Way {
-    over: Over,
-    pace: Pace,
+/// One of the ways in which a request is sent.
+struct Variant {
+    version: HttpVersion,
+    answers: Answers,
     client: TestClient,
     verifier: Verifier,
-    notes: Arc<Mutex<Notes>>,
+    record: Arc<Mutex<Record>>,
 }
 
-impl Way {
-    async fn ask(&self, request: http::Request<Bytes>, says: Vec<String>) -> Outcome {
-        let upgrade =
+impl Variant {
+    async fn send(&self, request: http::Request<Bytes>, messages: Vec<String>) -> Outcome {
+        let is_upgrade =
             request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);
-        let asked_before = self.verifier.calls();
-        let (response, fate) = match self.client.connect(request).await {
+        let calls_before = self.verifier.calls();
+        let (response, upgrade) = match self.client.connect(request).await {
             Ok(mut socket) => {
-                for text in says {
-                    // Whoever is closed at the first word may not get to the second.
+                for text in messages {
+                    // A socket that is closed at the first message may not take the second one.
                     let _ = socket.send(text).await;
                 }
-                let fate = match socket.recv().await {
-                    Some(Ok(Message::Close(Some(frame)))) => Fate::Closed(frame.code.into()),
-                    Some(Ok(Message::Text(text))) if text == GREETING => Fate::Open,
+                let upgrade = match socket.recv().await {
+                    Some(Ok(Message::Close(Some(frame)))) => Upgrade::Closed(frame.code.into()),
+                    Some(Ok(Message::Text(text))) if text == GREETING => Upgrade::Opened,
                     other => panic!("expected a greeting, got {other:?}"),
                 };
                 let response = socket.response().clone();
                 socket.close().await;
-                (response, fate)
+                (response, upgrade)
             }
-            Err(response) => (response, Fate::Refused),
+            Err(response) => (response, Upgrade::Refused),
         };
-        let Notes { mut seen, refusal } = mem::take(&mut *self.notes.lock().unwrap());
-        assert!(seen.len() <= 1, "the handler was called more than once");
+        let Record {
+            mut received,
+            refusal,
+        } = mem::take(&mut *self.record.lock().unwrap());
+        assert!(received.len() <= 1, "the handler was called more than once");
         let outcome = Outcome {
             response,
-            fate,
+            upgrade,
             refusal,
-            seen: seen.pop(),
-            asked: self.verifier.calls() - asked_before,
+            received: received.pop(),
+            verifier_calls: self.verifier.calls() - calls_before,
             differing: Vec::new(),
         };
-        outcome.assert_contract(upgrade, self.over);
+        outcome.assert_contract(is_upgrade, self.version);
         outcome
     }
 }
 
-/// What was taken down while a request was answered.
+/// What the application records of one request.
 #[derive(Debug, Default)]
-struct Notes {
-    seen: Vec<Seen>,
+struct Record {
+    received: Vec<Received>,
     refusal: Option<Refusal>,
 }
 
-/// What every socket starts with, so that a row knows that it is one.
+/// The first message of every socket. It shows that the handler has the socket.
 const GREETING: &str = "hello";
 
-fn app(auth: AuthLayer<Verifier>, notes: &Arc<Mutex<Notes>>) -> Router {
-    let (inside, outside) = (Arc::clone(notes), Arc::clone(notes));
+fn app(auth: AuthLayer<Verifier>, record: &Arc<Mutex<Record>>) -> Router {
+    let (inside, outside) = (Arc::clone(record), Arc::clone(record));
     let handler = move |request: Request| handle(request, Arc::clone(&inside));
-    let note_refusal = move |response: Response| {
+    let record_refusal = move |response: Response| {
         let refusal = response.extensions().get::<Refusal>().cloned();
         outside.lock().unwrap().refusal = refusal;
         async { response }
@@ -255,34 +248,36 @@ fn app(auth: AuthLayer<Verifier>, notes: &Arc<Mutex<Notes>>) -> Router {
     Router::new()
         .route("/{*path}", any(handler))
         .route_layer(auth)
-        .layer(map_response(note_refusal))
+        .layer(map_response(record_refusal))
 }
 
-async fn handle(request: Request, notes: Arc<Mutex<Notes>>) -> Response {
+async fn handle(request: Request, record: Arc<Mutex<Record>>) -> Response {
     let (mut parts, _) = request.into_parts();
     let identity = parts.extensions.get::<Identity>().cloned();
     let original_uri = parts.extensions.get::<OriginalUri>();
-    notes.lock().unwrap().seen.push(Seen {
-        who: identity.as_ref().map_or("nobody".to_owned(), describe),
+    record.lock().unwrap().received.push(Received {
+        identity: identity
+            .as_ref()
+            .map_or_else(|| ANONYMOUS.to_owned(), describe),
         headers: parts.headers.clone(),
         uri: parts.uri.to_string(),
         original_uri: original_uri.map(|uri| uri.to_string()).unwrap_or_default(),
     });
 
-    let plain = parts.method != Method::CONNECT && !parts.headers.contains_key(UPGRADE);
-    if plain {
+    let is_upgrade = parts.method == Method::CONNECT || parts.headers.contains_key(UPGRADE);
+    if !is_upgrade {
         return StatusCode::OK.into_response();
     }
     const PROTOCOLS: [&str; 2] = ["chat.v2", "chat.v1"];
-    // What opens the socket of somebody who has yet to say who it is, is in no request.
+    // The layer removes `OnUpgrade` from a request whose client has not authenticated yet.
     let is_pending = parts.extensions.get::<OnUpgrade>().is_none();
     if identity.is_some() || is_pending {
         match GuardedUpgrade::<()>::from_request_parts(&mut parts, &()).await {
             Ok(upgrade) => upgrade
                 .protocols(PROTOCOLS)
                 .on_upgrade(async move |mut socket| {
-                    if let Some(seen) = notes.lock().unwrap().seen.last_mut() {
-                        seen.who = describe(&socket.identity());
+                    if let Some(received) = record.lock().unwrap().received.last_mut() {
+                        received.identity = describe(&socket.identity());
                     }
                     let _ = socket.send(GREETING.into()).await;
                     while let Some(Ok(_)) = socket.recv().await {}
@@ -304,7 +299,7 @@ fn describe(identity: &Identity) -> String {
     let subject = identity.subject();
     let Proof {
         carrier, scheme, ..
-    } = identity.proof().expect("admission proves who it is");
+    } = identity.proof().expect("an admitted identity has a proof");
     match scheme.as_str() {
         "bearer" => format!("{subject} by {carrier}"),
         scheme => format!("{subject} by {carrier} ({scheme})"),

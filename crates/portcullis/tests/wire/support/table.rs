@@ -1,8 +1,7 @@
-//! Compares the rows of a table, and shows all that differ at once.
+//! Compares the rows of a table and reports every difference at once.
 
 use std::fmt::{Debug, Display};
 
-/// The rows of a table so far.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     rows: usize,
@@ -14,7 +13,7 @@ impl Table {
         Self::default()
     }
 
-    /// Checks one row: what is sent, what has to come of it, and what does.
+    /// Compares the expected result of one row with the actual one.
     pub(crate) fn row(&mut self, sent: impl Debug, expected: impl Display, actual: impl Display) {
         self.rows += 1;
         let (expected, actual) = (expected.to_string(), actual.to_string());
@@ -26,10 +25,10 @@ impl Table {
         }
     }
 
-    /// Fails if a row differs, or if there is none.
+    /// Fails if a row differs, or if there are no rows.
     #[track_caller]
     pub(crate) fn finish(self) {
-        assert_ne!(self.rows, 0, "a table has rows");
+        assert_ne!(self.rows, 0, "the table has no rows");
         assert!(
             self.differing.is_empty(),
             "{} of {} rows differ:\n{}",

@@ -1,67 +1,46 @@
-//! A connection that can be lost without a word.
+//! A connection that can be lost without notice.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http::{Method, Request};
-use http_body_util::Full;
-use hyper::client::conn::{http1, http2};
 use hyper::upgrade::Upgraded;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use crate::live::{Live, settle};
-use crate::site::Over;
+use super::client::upgrade;
+use super::{HttpVersion, TestServer, settle};
 
 pub(crate) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Opens a socket over a network that can be cut.
-pub(crate) async fn connect(live: &Live, over: Over, path: &str) -> (Socket, Network) {
-    let client = live.client(over);
-    let request = client.websocket(path).bearer("t0k").into_request();
-    let is_connect = request.method() == Method::CONNECT;
+pub(crate) async fn connect(
+    server: &TestServer,
+    version: HttpVersion,
+    path: &str,
+) -> (Socket, Network) {
+    let client = server.client(version);
     let network = Network::default();
-    let io = TokioIo::new(Link {
+    let link = Link {
         pipe: client.pipe(),
         network: network.clone(),
-    });
-    let request: Request<Full<Bytes>> = request.map(Full::new);
-    let mut response = match over {
-        Over::Http1 => {
-            let (mut sender, connection) = http1::handshake(io).await.unwrap();
-            tokio::spawn(connection.with_upgrades());
-            sender.send_request(request).await.unwrap()
-        }
-        Over::Http2 => {
-            let executor = TokioExecutor::new();
-            let (mut sender, connection) = http2::handshake(executor, io).await.unwrap();
-            while !connection.is_extended_connect_protocol_enabled() {
-                tokio::task::yield_now().await;
-            }
-            tokio::spawn(connection);
-            sender.send_request(request).await.unwrap()
-        }
     };
-    let opens = if is_connect { 200 } else { 101 };
-    assert_eq!(response.status(), opens, "{path}");
-    let upgraded = hyper::upgrade::on(&mut response).await.unwrap();
-    let io = TokioIo::new(upgraded);
+    let request = client.websocket(path).bearer("t0k").into_request();
+    let io = upgrade(link, request).await;
     let socket = WebSocketStream::from_raw_socket(io, Role::Client, None).await;
     settle().await;
     (socket, network)
 }
 
-/// What is between a client and its server.
+/// The network between a client and its server.
 #[derive(Clone, Default)]
 pub(crate) struct Network(Arc<AtomicBool>);
 
 impl Network {
-    /// From now on every packet is lost, and nobody is told.
+    /// Loses every packet from now on. Neither side is notified.
     pub(crate) fn cut(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
