@@ -87,7 +87,9 @@ impl Credential {
         self.handshake.as_deref()
     }
 
-    /// The same credential, presented with `handshake`. Admission calls this.
+    /// Attaches the handshake that the credential came with. For `AuthLayer`, which is in another
+    /// crate.
+    #[doc(hidden)]
     #[must_use]
     pub fn presented_with(mut self, handshake: impl Into<Arc<Handshake>>) -> Self {
         self.handshake = Some(handshake.into());

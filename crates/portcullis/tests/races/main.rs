@@ -5,6 +5,14 @@
 //! priorities (PCT), and its assertions must hold in all of them. A registry with a deliberate
 //! defect runs the same scenarios, and one of them must fail.
 
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "a part of the library's own module"
+)]
+#[path = "../../src/close.rs"]
+mod close;
 mod scenarios;
 mod session;
 

@@ -7,8 +7,6 @@
     reason = "the included files are a part of the library's module"
 )]
 
-#[path = "../../src/session/close.rs"]
-mod close;
 #[path = "../../src/session/entry/mod.rs"]
 mod entry;
 #[path = "../../src/session/evict.rs"]
@@ -46,34 +44,35 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use portcullis::{Identity, Revocation};
+use portcullis::Identity;
+use portcullis::session::Revocation;
 
-use self::close::{CloseCause, CloseFrame};
 use self::entry::{Changed, Ended, Entry, Seen, State};
 use self::evict::Idle;
 pub(crate) use self::id::SessionId;
 use self::registry::{Limits, Registry};
 use self::revocations::Revocations;
+use crate::close::{CloseCause, CloseFrame};
 use crate::scenarios::Defect;
 
 /// The settings of the layer, which the registry does not read.
-pub(crate) struct Policy<C>(std::marker::PhantomData<C>);
+pub(crate) struct Policy;
 
 /// The registry and the steps of `sessions.rs`, without a runtime.
 pub(crate) struct Model {
-    registry: Registry<()>,
+    registry: Registry,
     revocations: Arc<Revocations>,
     defect: Defect,
 }
 
 /// An admitted request.
 pub(crate) struct Admitted {
-    entry: Arc<Entry<()>>,
+    entry: Arc<Entry>,
 }
 
 /// Receives every change of a session.
 pub(crate) struct Watcher {
-    entry: Arc<Entry<()>>,
+    entry: Arc<Entry>,
     seen: Seen,
     defect: Defect,
 }
@@ -100,7 +99,7 @@ impl Model {
     /// Admits alice with a credential that expires at `end`.
     pub(crate) fn admit(&self, end: u64) -> Option<Admitted> {
         let identity = identity(end);
-        let policy = Arc::new(Policy(std::marker::PhantomData));
+        let policy = Arc::new(Policy);
         let entry = Entry::new(policy, identity, None, at(0), end, None);
         let entry = Arc::new(entry);
         let checks_here = self.defect == Defect::ChecksBeforeRegistering;
@@ -134,7 +133,7 @@ impl Model {
 
     /// Revokes the credentials of alice.
     pub(crate) fn revoke(&self) {
-        let revocation = Revocation::subject("alice").until(at(1_000));
+        let revocation = Revocation::subject(None, "alice").until(at(1_000));
         if self.defect == Defect::ListsBeforeRecording {
             let all = self.registry.all();
             self.revocations.add(&revocation, at(0));
@@ -201,20 +200,20 @@ impl Model {
         self.end(&self.registry.all(), &CloseCause::Shutdown);
     }
 
-    fn end(&self, entries: &[Arc<Entry<()>>], cause: &CloseCause) {
+    fn end(&self, entries: &[Arc<Entry>], cause: &CloseCause) {
         for entry in entries {
             self.closed(entry, &entry.end(cause.clone()));
         }
     }
 
     /// Finishes the close of a socket. In the library a task does this.
-    fn closed(&self, entry: &Entry<()>, ended: &Ended) {
+    fn closed(&self, entry: &Entry, ended: &Ended) {
         if let Ended::With(_) = ended {
             self.finish(entry);
         }
     }
 
-    fn finish(&self, entry: &Entry<()>) {
+    fn finish(&self, entry: &Entry) {
         if entry.finish().is_some() {
             self.registry.release(entry);
         }

@@ -2,7 +2,7 @@
 
 use http::header::AUTHORIZATION;
 use portcullis::Profile;
-use portcullis::carrier::Authorization;
+use portcullis::carrier::AuthorizationCarrier;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{HttpVersion, Matrix, Table, with_lines};
@@ -101,7 +101,7 @@ const BASIC: &[(&[&str], &str)] = &[
 
 #[tokio::test]
 async fn basic_header_is_parsed_strictly() {
-    let carrier = || Authorization::bearer().and_basic();
+    let carrier = || AuthorizationCarrier::bearer().and_basic();
     let profile = || Profile::new("basic").carrier(carrier());
     let matrix = Matrix::new(BASIC_TOKENS, |auth| auth.profile(profile()));
     check(&matrix, BASIC).await;
@@ -109,7 +109,7 @@ async fn basic_header_is_parsed_strictly() {
 
 #[tokio::test]
 async fn profile_without_bearer_refuses_bearer() {
-    let profile = || Profile::new("basic").carrier(Authorization::basic());
+    let profile = || Profile::new("basic").carrier(AuthorizationCarrier::basic());
     let matrix = Matrix::new(BASIC_TOKENS, |auth| auth.profile(profile()));
     check(
         &matrix,

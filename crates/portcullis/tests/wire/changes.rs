@@ -7,7 +7,7 @@ use axum::response::Response;
 use axum::routing::any;
 use futures_util::FutureExt;
 use portcullis::session::{Change, Changes};
-use portcullis::{Clock, GuardedUpgrade, Identity, Revocation, Session};
+use portcullis::{GuardedUpgrade, Identity, Session, clock::Clock, session::Revocation};
 use tokio::sync::mpsc;
 
 use crate::support::{HttpVersion, SECOND, TestServer, settle};
@@ -39,7 +39,10 @@ async fn late_reader_receives_the_latest_changes() {
         assert_eq!(found(&mut late), ["renewed fifth"]);
 
         renew(&server, &session, "sixth", 70 * SECOND);
-        let revoked = server.sessions.revoke(Revocation::subject("alice")).await;
+        let revoked = server
+            .sessions
+            .revoke(Revocation::subject(None, "alice"))
+            .await;
         assert_eq!(revoked.unwrap(), 1);
         for changes in [&mut changes, &mut late] {
             assert_eq!(found(changes), ["renewed sixth", "revoked", "end"]);

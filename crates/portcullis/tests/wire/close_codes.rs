@@ -9,7 +9,9 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use portcullis::dialect::{Ddp, Fhir, FirstMessage, GraphqlWs, InBandRenewal};
 use portcullis::session::RenewError;
 use portcullis::testing::{TestRequest, TestSocket};
-use portcullis::{AuthLayer, CloseCodes, Credential, Profile, Revocation, VerifyError};
+use portcullis::{
+    AuthLayer, Credential, Profile, VerifyError, close::CloseCodes, session::Revocation,
+};
 
 use crate::support::{
     HttpVersion, SECOND, Table, TestServer, Tokens, bearer_entry, settle, wait_for_close,
@@ -40,7 +42,7 @@ enum Cause {
     OtherSubject,
     /// Re-checks fail until the grace period ends.
     RecheckUnavailable,
-    /// The server shuts down.
+    /// The server shutting down.
     Shutdown,
 }
 
@@ -177,7 +179,10 @@ impl Setup {
                 server.advance(2 * SECOND).await;
             }
             Revoked => {
-                let revoked = server.sessions.revoke(Revocation::subject("alice")).await;
+                let revoked = server
+                    .sessions
+                    .revoke(Revocation::subject(None, "alice"))
+                    .await;
                 assert_eq!(revoked.unwrap(), 1);
             }
             OtherSubject => {
@@ -311,7 +316,7 @@ fn custom_first(auth: Layer) -> Layer {
 }
 
 fn in_band(auth: Layer) -> Layer {
-    auth.dialect(InBandRenewal::new().or_first())
+    auth.dialect(InBandRenewal::new().allow_pending())
 }
 
 fn ddp(auth: Layer) -> Layer {

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use portcullis::carrier::{Carrier, Query, Reader, Subprotocol, SubprotocolEncoding};
+use portcullis::carrier::{
+    Carrier, CarrierConfig, QueryCarrier, SubprotocolCarrier, SubprotocolEncoding,
+};
 use portcullis::dialect::FirstMessage;
 use portcullis::testing::{TestClient, TestRequest};
 use portcullis::ticket::Binding;
@@ -195,7 +197,7 @@ async fn different_credentials_in_two_carriers_are_refused() {
 #[test]
 fn table_covers_every_carrier() {
     let profile = profile();
-    let configured = profile.carriers().iter().map(Reader::carrier);
+    let configured = profile.carriers().iter().map(CarrierConfig::carrier);
     let mut configured: Vec<_> = configured.chain([Carrier::Message]).collect();
     let covered = By::ALL.into_iter().filter(|by| *by != Basic);
     let mut covered: Vec<_> = covered.map(By::carrier).collect();
@@ -282,10 +284,10 @@ async fn malformed_credential_is_not_rescued() {
 
 /// [`every_carrier`], and two carriers for tickets.
 fn profile() -> Profile {
-    let ticket = Subprotocol::prefixed("v1.ticket.", SubprotocolEncoding::Percent);
+    let ticket = SubprotocolCarrier::prefixed("v1.ticket.", SubprotocolEncoding::Percent);
     every_carrier()
         .carrier(ticket.marker("v1.ticket"))
-        .carrier(Query::named("ticket"))
+        .carrier(QueryCarrier::named("ticket"))
 }
 
 /// Clients may also authenticate with their first message.

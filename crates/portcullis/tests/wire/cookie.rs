@@ -5,7 +5,7 @@
 
 use http::header::COOKIE;
 use portcullis::Profile;
-use portcullis::carrier::Cookie;
+use portcullis::carrier::CookieCarrier;
 
 use crate::support::{Matrix, Table, with_lines};
 
@@ -108,7 +108,7 @@ async fn cookie_after_many_others_is_found() {
 
 #[tokio::test]
 async fn different_values_of_two_cookie_carriers_conflict() {
-    let profile = || profile().carrier(Cookie::named("old"));
+    let profile = || profile().carrier(CookieCarrier::named("old"));
     let matrix = Matrix::new(TOKENS, |auth| auth.profile(profile()));
     let rows = [
         ("old=s3cret", "open alice by cookie"),
@@ -133,5 +133,5 @@ async fn different_values_of_two_cookie_carriers_conflict() {
 }
 
 fn profile() -> Profile {
-    Profile::default().carrier(Cookie::named("__Host-s"))
+    Profile::default().carrier(CookieCarrier::named("__Host-s"))
 }

@@ -110,7 +110,7 @@ async fn each_dialect_closes_with_its_own_codes() {
             ),
             (
                 "in band",
-                MessageAuthServer::new(InBandRenewal::new().or_first(), |auth| auth),
+                MessageAuthServer::new(InBandRenewal::new().allow_pending(), |auth| auth),
                 in_band,
             ),
             (

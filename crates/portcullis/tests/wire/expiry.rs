@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use portcullis::testing::{Message, TestSocket};
-use portcullis::{Clock, Identity};
+use portcullis::{Identity, clock::Clock};
 
 use crate::support::{
     HttpVersion, LONG_RUNNING, MINUTE, SECOND, Table, TestServer, describe_close, settle,

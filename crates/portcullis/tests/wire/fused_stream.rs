@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FusedStream;
 use portcullis::dialect::FirstMessage;
 use portcullis::testing::Accepting;
-use portcullis::{AuthLayer, GuardedUpgrade, Identity, Revocation, Sessions};
+use portcullis::{AuthLayer, GuardedUpgrade, Identity, Sessions, session::Revocation};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::support::{HttpVersion, SECOND, Table};

@@ -12,7 +12,7 @@ use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::ext::Protocol;
 use portcullis::testing::{Accepting, TestClient};
-use portcullis::{AuthLayer, Identity, Refusal};
+use portcullis::{AuthLayer, Identity, refusal::Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::{Layer, ServiceExt, service_fn};
 

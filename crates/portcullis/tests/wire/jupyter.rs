@@ -5,7 +5,7 @@
 //! token and `W` a wrong one. No refusal contains a token or sets a cookie.
 
 use portcullis::Profile;
-use portcullis::carrier::Cookie;
+use portcullis::carrier::CookieCarrier;
 
 use crate::support::ecosystem::{
     Abbreviations, Opens, OpensBare, Refused, Row, app, check_rows, row,
@@ -32,7 +32,7 @@ const HEADER: &str = "authorization";
 
 #[tokio::test]
 async fn strict_profile_follows_the_jep() {
-    let profile = Profile::jupyter().carrier(Cookie::named("session"));
+    let profile = Profile::jupyter().carrier(CookieCarrier::named("session"));
     check_rows(
         app(profile, TOKENS, &["v1.kernel.websocket.jupyter.org", "foo"]),
         &ABBREVIATIONS,
@@ -44,7 +44,7 @@ async fn strict_profile_follows_the_jep() {
 #[tokio::test]
 async fn compatible_profile_follows_jupyter_server() {
     let profile = Profile::jupyter()
-        .carrier(Cookie::named("session"))
+        .carrier(CookieCarrier::named("session"))
         .compat();
     check_rows(
         app(profile, TOKENS, &["v1.kernel.websocket.jupyter.org", "foo"]),

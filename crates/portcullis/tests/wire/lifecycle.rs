@@ -4,8 +4,11 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use portcullis::session::{CloseFrame, RenewError, SessionEvent};
-use portcullis::{Credential, Revocation};
+use portcullis::{Credential, session::Revocation};
+use portcullis::{
+    close::CloseFrame,
+    session::{RenewError, SessionEvent},
+};
 
 use crate::support::{
     HOUR, HttpVersion, LONG_RUNNING, SECOND, Table, TestServer, raw_handshake, settle,
@@ -67,7 +70,7 @@ async fn each_session_closes_once_with_its_cause() {
                 "revoked" => {
                     server
                         .sessions
-                        .revoke(Revocation::subject("alice"))
+                        .revoke(Revocation::subject(None, "alice"))
                         .await
                         .unwrap();
                     ("revoked", Some(("3003 credential revoked", socket)))
@@ -101,7 +104,10 @@ async fn each_session_closes_once_with_its_cause() {
                 _ => {
                     let shutdown = server.sessions.shutdown(5 * SECOND);
                     let (remaining, ()) = tokio::join!(shutdown, async {
-                        assert_eq!(wait_for_close(&mut socket).await, "1001 server shuts down");
+                        assert_eq!(
+                            wait_for_close(&mut socket).await,
+                            "1001 server shutting down"
+                        );
                     });
                     assert_eq!(remaining, 0);
                     ("shutdown", None)
@@ -248,7 +254,7 @@ async fn shutdown_closes_all_sessions_within_its_limit() {
         assert_eq!(remaining, 0);
         server.assert_counts_match();
         for socket in &mut sockets {
-            assert_eq!(wait_for_close(socket).await, "1001 server shuts down");
+            assert_eq!(wait_for_close(socket).await, "1001 server shutting down");
         }
         assert_eq!(server.sessions.shutdown(SECOND).await, 0, "again");
     }
@@ -302,7 +308,10 @@ async fn counts_stay_correct_under_load() {
             match round % 4 {
                 0 => drop(sockets.drain(..sockets.len() / 2)),
                 1 => {
-                    let _ = server.sessions.revoke(Revocation::subject("s0")).await;
+                    let _ = server
+                        .sessions
+                        .revoke(Revocation::subject(None, "s0"))
+                        .await;
                 }
                 2 => {
                     for session in server.sessions.list().iter().take(10) {

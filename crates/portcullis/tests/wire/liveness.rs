@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use portcullis::session::SessionsBuilder;
 use portcullis::testing::Message;
-use portcullis::{CloseCodes, GuardedUpgrade, Profile};
+use portcullis::{GuardedUpgrade, Profile, close::CloseCodes};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -8,6 +8,7 @@ mod support;
 
 mod authorization;
 mod changes;
+mod claims;
 mod close_codes;
 mod conflicts;
 mod cookie;
@@ -16,6 +17,8 @@ mod early_close;
 mod expiry;
 mod fused_stream;
 mod handshake;
+mod hosts;
+mod issuers;
 mod jupyter;
 mod kubernetes;
 mod lifecycle;

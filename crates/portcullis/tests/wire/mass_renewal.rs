@@ -7,10 +7,11 @@ use axum::Router;
 use axum::routing::{any, post};
 use futures_util::future::join_all;
 use portcullis::testing::FakeClock;
-use portcullis::verify::{CacheConfig, VerifyExt};
 use portcullis::{
-    AuthLayer, Clock, Credential, Identity, Session, Sessions, Verify, VerifyError, renewal_handler,
+    AuthLayer, Credential, Identity, Session, Sessions, Verify, VerifyError, clock::Clock,
+    ws::renewal_handler,
 };
+use portcullis::{VerifyExt, verify::CacheConfig};
 
 use crate::support::{HOUR, HttpVersion, SECOND, renew_request};
 
@@ -131,8 +132,6 @@ struct Counts {
 }
 
 impl Verify for Backend {
-    type Claims = ();
-
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         self.counts.total.fetch_add(1, Ordering::SeqCst);
         let concurrent = self.counts.concurrent.fetch_add(1, Ordering::SeqCst) + 1;

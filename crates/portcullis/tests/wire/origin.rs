@@ -2,7 +2,7 @@
 //! origins. A refused request calls no verifier.
 
 use http::header::{COOKIE, ORIGIN};
-use portcullis::carrier::{Authorization, Cookie};
+use portcullis::carrier::{AuthorizationCarrier, CookieCarrier};
 use portcullis::testing::{TestClient, TestRequest};
 use portcullis::{AuthLayer, Profile};
 
@@ -66,7 +66,7 @@ const SPELLINGS: &[(&str, &str)] = &[
 async fn origin_must_match_exactly() {
     let listed = Matrix::new(TOKENS, |auth| {
         with_cookie(auth)
-            .origins(["https://app.example.com"])
+            .allow_origins(["https://app.example.com"])
             .unwrap()
     });
     check(&listed, SPELLINGS).await;
@@ -107,12 +107,26 @@ async fn only_the_same_origin_is_allowed_by_default() {
     check(&ipv6, &rows).await;
 }
 
+#[tokio::test]
+async fn https_if_selects_the_scheme_of_the_same_origin() {
+    let rows = [
+        (true, "https://localhost", ALLOWED),
+        (true, "http://localhost", FOREIGN),
+        (false, "https://localhost", FOREIGN),
+        (false, "http://localhost", ALLOWED),
+    ];
+    for (condition, origin, expected) in rows {
+        let matrix = Matrix::new(TOKENS, |auth| with_cookie(auth).https_if(condition));
+        check(&matrix, &[(origin, expected)]).await;
+    }
+}
+
 /// A wildcard does not match its own domain.
 #[tokio::test]
 async fn wildcard_matches_subdomains_only() {
     let matrix = Matrix::new(TOKENS, |auth| {
         with_cookie(auth)
-            .origins(["https://*.example.com"])
+            .allow_origins(["https://*.example.com"])
             .unwrap()
     });
     let rows = [
@@ -158,7 +172,9 @@ const NATS: &[(&[&str], &str, bool, &str, &str)] = &[
 async fn decisions_match_the_nats_server() {
     for (list, host, tls, origin, expected) in NATS {
         let matrix = Matrix::new(TOKENS, |auth| {
-            let auth = with_cookie(auth).origins(list.iter().copied()).unwrap();
+            let auth = with_cookie(auth)
+                .allow_origins(list.iter().copied())
+                .unwrap();
             if *tls { auth.https() } else { auth }
         });
         check(&matrix.authority(host), &[(origin, expected)]).await;
@@ -273,7 +289,7 @@ async fn origin_of_a_token_is_checked_only_on_request() {
         (Some(""), TOKEN, FOREIGN, FOREIGN),
     ];
     let plain = Matrix::new(TOKENS, with_cookie);
-    let strict = Matrix::new(TOKENS, |auth| with_cookie(auth).origins_for_all());
+    let strict = Matrix::new(TOKENS, |auth| with_cookie(auth).check_origin_always());
     let mut table = Table::new();
     for (origin, token, token_strict, password) in rows {
         let from = |request: TestRequest| origin.into_iter().fold(request, TestRequest::origin);
@@ -349,7 +365,9 @@ async fn unknown_host_is_refused() {
     let mut table = Table::new();
     for (host, expected) in rows {
         let matrix = Matrix::new(TOKENS, |auth| {
-            with_cookie(auth).hosts(["localhost", "127.0.0.1", "[::1]"])
+            with_cookie(auth)
+                .hosts(["localhost", "127.0.0.1", "[::1]"])
+                .unwrap()
         });
         let matrix = matrix.authority(host);
         let origin = format!("http://{}", host.to_lowercase());
@@ -389,7 +407,9 @@ async fn request_with_two_different_hosts_is_refused() {
             .await;
         assert_eq!(outcome.to_string(), expected, "{host}");
     }
-    let matrix = Matrix::new(TOKENS, |auth| with_cookie(auth).hosts(["localhost"]));
+    let matrix = Matrix::new(TOKENS, |auth| {
+        with_cookie(auth).hosts(["localhost"]).unwrap()
+    });
     let outcome = matrix
         .only(HttpVersion::Http2)
         .send(|client| page(client, same).header("host", "evil.com"))
@@ -399,8 +419,8 @@ async fn request_with_two_different_hosts_is_refused() {
 
 fn with_cookie(auth: AuthLayer<Verifier>) -> AuthLayer<Verifier> {
     let profile = Profile::new("cookie")
-        .carrier(Authorization::bearer().and_basic())
-        .carrier(Cookie::named("s"));
+        .carrier(AuthorizationCarrier::bearer().and_basic())
+        .carrier(CookieCarrier::named("s"));
     auth.profile(profile)
 }
 

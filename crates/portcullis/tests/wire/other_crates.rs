@@ -15,10 +15,10 @@ use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use portcullis::Clock;
+use portcullis::clock::Clock;
 use portcullis::session::{Frames, Guarded, Sign};
 use portcullis::testing::{Accepting, FakeClock};
-use portcullis::{AuthLayer, CloseFrame, Identity, Revocation, Session, Sessions};
+use portcullis::{AuthLayer, Identity, Session, Sessions, close::CloseFrame, session::Revocation};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{self, Message};
 
@@ -269,7 +269,10 @@ async fn closes_on_expiry_and_revocation<T: 'static>(open: impl Handler<T, ()>) 
                 assert_eq!(sessions.len(), 1);
                 let expected = match revoked {
                     true => {
-                        sessions.revoke(Revocation::subject("alice")).await.unwrap();
+                        sessions
+                            .revoke(Revocation::subject(None, "alice"))
+                            .await
+                            .unwrap();
                         "3003 credential revoked"
                     }
                     false => {

@@ -10,7 +10,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
-use portcullis::dialect::{Fhir, FirstMessage, GraphqlWs, InBandRenewal};
+use portcullis::dialect::{Fhir, FirstMessage, GraphqlWs, InBandRenewal, PendingLimits};
 use portcullis::testing::{Accepting, Message};
 use portcullis::{AuthLayer, GuardedUpgrade, Identity, Sessions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,7 +38,7 @@ const PONG: u8 = 0x8a;
 async fn client_without_a_credential_is_closed() {
     const TIMEOUT: &str = "close 3008 no credential in time";
     const TOO_BIG: &str = "close 1009 message too big";
-    const UNAUTHENTICATED: &str = "close 3000 say who you are first";
+    const UNAUTHENTICATED: &str = "close 3000 authentication required";
     let long = "x".repeat(17 * 1024);
     let length = u16::try_from(long.len()).unwrap().to_be_bytes();
     let every_second = |first, next| [vec![first], vec![next; 20]].concat();
@@ -110,7 +110,7 @@ type Row = (
 async fn frames_are_processed_in_order() {
     let text = |text: &str| frame(TEXT, text.as_bytes());
     let auth = |token: &str| text(&format!(r#"{{"type":"auth","token":"{token}"}}"#));
-    const UNAUTHENTICATED: &str = "close 3000 say who you are first";
+    const UNAUTHENTICATED: &str = "close 3000 authentication required";
     const ACCEPTED: &str = r#"text {"expires_in":3600,"type":"auth"}"#;
     #[rustfmt::skip]
     let first: &[Row] = &[
@@ -123,8 +123,8 @@ async fn frames_are_processed_in_order() {
         ("in fragments with a ping", vec![frame(TEXT_BEGINS, b"g"), frame(CONTINUATION, b""), frame(PING, b"p"),
             frame(CONTINUATION, b"oo"), frame(LAST_CONTINUATION, b"d"), text("one")],
             &["pong p", "text hello", "text one"], [1, 1]),
-        ("after a message", vec![text("one"), text("good")], &["close 3000 credential not accepted"], [0, 1]),
-        ("a second attempt", vec![text("wrong"), text("good")], &["close 3000 credential not accepted"], [0, 1]),
+        ("after a message", vec![text("one"), text("good")], &["close 3000 invalid credential"], [0, 1]),
+        ("a second attempt", vec![text("wrong"), text("good")], &["close 3000 invalid credential"], [0, 1]),
         ("binary", vec![frame(BINARY, b"good"), text("good")], &[UNAUTHENTICATED], [0, 0]),
         ("after a close", vec![frame(CLOSE, b"\x03\xe8"), text("good")], &["close 1000 "], [0, 0]),
     ];
@@ -132,7 +132,7 @@ async fn frames_are_processed_in_order() {
     let in_band: &[Row] = &[
         ("after a message", vec![text("one"), auth("good")], &[UNAUTHENTICATED], [0, 0]),
         ("a second attempt", vec![auth("wrong"), auth("good"), text("one")],
-            &[r#"text {"error":"the token is not accepted","type":"auth"}"#, ACCEPTED, "text hello", "text one"], [1, 2]),
+            &[r#"text {"error":"invalid token","type":"auth"}"#, ACCEPTED, "text hello", "text one"], [1, 2]),
         ("twice", vec![auth("good"), auth("good"), text("one")],
             &[ACCEPTED, "text hello",
               r#"text {"error":"the new credential does not end later than the present one","type":"auth"}"#,
@@ -145,7 +145,7 @@ async fn frames_are_processed_in_order() {
         first,
     )
     .await;
-    let dialect = InBandRenewal::new().or_first();
+    let dialect = InBandRenewal::new().allow_pending();
     check(
         || MessageAuthServer::new(dialect.clone(), |auth| auth),
         in_band,
@@ -247,8 +247,9 @@ async fn frames_sent_with_the_handshake_are_processed_in_order() {
 #[tokio::test(start_paused = true)]
 async fn pending_socket_above_a_limit_is_refused_until_another_ends() {
     for version in HttpVersion::ALL {
+        let limits = PendingLimits::default().total(3).per_address(2);
         let server =
-            MessageAuthServer::new(FirstMessage::token(), |auth| auth.pending_limits(3, 2));
+            MessageAuthServer::new(FirstMessage::token(), |auth| auth.pending_limits(limits));
         let at = |last| {
             let peer = ConnectInfo(SocketAddr::from(([127, 0, 0, last], 1)));
             version.client(server.app.clone().layer(axum::Extension(peer)))

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::{OriginalUri, Request};
 use axum::routing::any;
-use portcullis::carrier::Query;
+use portcullis::carrier::QueryCarrier;
 use portcullis::testing::Accepting;
 use portcullis::{AuthLayer, Identity, Profile};
 
@@ -181,5 +181,5 @@ async fn token_is_removed_from_the_referer() {
 }
 
 fn profile() -> Profile {
-    Profile::default().carrier(Query::named("token"))
+    Profile::default().carrier(QueryCarrier::named("token"))
 }

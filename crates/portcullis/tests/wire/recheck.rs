@@ -7,7 +7,7 @@ use crate::support::{
     HttpVersion, MINUTE, SECOND, TestServer, renew_request, settle, wait_for_close,
 };
 
-const NOT_ACCEPTED: &str = "3000 credential not accepted";
+const INVALID: &str = "3000 invalid credential";
 const OTHER_SUBJECT: &str = "3003 credential of another subject";
 
 /// A session whose re-check fails because the verifier is unavailable closes after the grace
@@ -50,7 +50,7 @@ async fn recheck_closes_sessions_of_rejected_credentials() {
         let mallory = server.identity("mallory", lifetime);
         server.tokens.set("other-subject", Ok(mallory));
         server.advance(12 * SECOND).await;
-        assert_eq!(wait_for_close(&mut bob).await, NOT_ACCEPTED);
+        assert_eq!(wait_for_close(&mut bob).await, INVALID);
         assert_eq!(wait_for_close(&mut dave).await, OTHER_SUBJECT);
         settle().await;
         assert_eq!(server.sessions.len(), 3, "within the grace period");
@@ -67,7 +67,7 @@ async fn recheck_closes_sessions_of_rejected_credentials() {
         server.advance(25 * SECOND).await;
         assert_eq!(
             wait_for_close(&mut carol).await,
-            "1013 cannot be verified at the moment"
+            "1013 verifier unavailable"
         );
         for socket in [&mut alice, &mut erin] {
             socket.send("hello").await.unwrap();
@@ -104,7 +104,7 @@ async fn recheck_uses_the_credential_of_the_latest_renewal() {
             server.tokens.set("longer", Err(VerifyError::Invalid));
             server.advance(12 * SECOND).await;
             let end = wait_for_close(&mut socket).await;
-            assert_eq!(end, NOT_ACCEPTED, "by request: {by_request}");
+            assert_eq!(end, INVALID, "by request: {by_request}");
         }
     }
 }

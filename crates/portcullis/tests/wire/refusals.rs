@@ -14,7 +14,8 @@ use http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use portcullis::testing::{TestClient, TestRequest, TestResponse};
 use portcullis::{
-    AuthLayer, Credential, Identity, Refusal, RefusalKind, RequireScopeLayer, VerifyError,
+    AuthLayer, Credential, Identity, RequireScopeLayer, VerifyError,
+    refusal::{Refusal, RefusalKind},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -171,7 +172,7 @@ async fn responder_cannot_admit_a_refused_request() {
         let respond = move |refusal: &Refusal, request: &Parts| {
             assert!(!request.headers.contains_key("authorization"));
             assert!(request.extensions.get::<OnUpgrade>().is_none());
-            let text = format!("{}: {}", request.uri.path(), refusal.explain());
+            let text = format!("{}: {}", request.uri.path(), refusal.detail());
             let mut response = Response::new(Body::from(text));
             *response.status_mut() = status;
             response
@@ -285,7 +286,8 @@ fn app() -> (Router, Arc<AtomicUsize>) {
     };
     let auth = AuthLayer::new(verify as Verifier)
         .profile(every_carrier())
-        .hosts(["localhost"]);
+        .hosts(["localhost"])
+        .unwrap();
     let admin = any(handler.clone()).layer(RequireScopeLayer::all(["admin"]));
     let app = Router::new()
         .route("/ws", any(handler))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use portcullis::dialect::InBandRenewal;
 use portcullis::session::{RenewError, SessionId};
 use portcullis::testing::{Message, TestSocket};
-use portcullis::{Clock, Credential, Identity, VerifyError};
+use portcullis::{Credential, Identity, VerifyError, clock::Clock};
 
 use crate::support::{
     HttpVersion, MINUTE, SECOND, Table, TestServer, describe_close, renew_request, settle,
@@ -88,16 +88,16 @@ const ROWS: &[Row] = &[
     // The socket closes without a reply.
     ("issuer", Err(RenewError::OtherSubject), 403, "", OTHER_SUBJECT),
     ("bob", Err(RenewError::OtherSubject), 403, "", OTHER_SUBJECT),
-    ("expired", Err(RenewError::Unverified(VerifyError::Expired)), 401, NOT_ACCEPTED, AS_BEFORE),
-    ("unknown", Err(RenewError::Unverified(VerifyError::Invalid)), 401, NOT_ACCEPTED, AS_BEFORE),
-    ("forbidden", Err(RenewError::Unverified(VerifyError::Forbidden)), 403, NOT_ACCEPTED, AS_BEFORE),
+    ("expired", Err(RenewError::Unverified(VerifyError::Expired)), 401, INVALID, AS_BEFORE),
+    ("unknown", Err(RenewError::Unverified(VerifyError::Invalid)), 401, INVALID, AS_BEFORE),
+    ("forbidden", Err(RenewError::Unverified(VerifyError::Forbidden)), 403, INVALID, AS_BEFORE),
     ("unavailable", Err(RenewError::Unverified(UNAVAILABLE)), 503,
-        r#"{"error":"the token cannot be verified at the moment","type":"auth"}"#, AS_BEFORE),
+        r#"{"error":"verifier unavailable","type":"auth"}"#, AS_BEFORE),
 ];
 
 const NOT_LATER: &str =
     r#"{"error":"the new credential does not end later than the present one","type":"auth"}"#;
-const NOT_ACCEPTED: &str = r#"{"error":"the token is not accepted","type":"auth"}"#;
+const INVALID: &str = r#"{"error":"invalid token","type":"auth"}"#;
 const AS_BEFORE: &str = "alice t1, 3000 credential expired after 60 s";
 const OTHER_SUBJECT: &str = "3003 credential of another subject";
 

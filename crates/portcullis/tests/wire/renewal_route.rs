@@ -4,7 +4,7 @@
 use axum::Router;
 use axum::routing::post;
 use portcullis::session::SessionId;
-use portcullis::{AuthLayer, renewal_handler};
+use portcullis::{AuthLayer, ws::renewal_handler};
 
 use crate::renewal::open;
 use crate::support::{HttpVersion, Table, TestServer, renew_request, wait_for_close};

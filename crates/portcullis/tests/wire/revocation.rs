@@ -5,8 +5,10 @@ use std::sync::Arc;
 use axum::Router;
 use portcullis::session::{LagPolicy, MemoryRevocations, RenewError};
 use portcullis::testing::{Counting, TestSocket};
-use portcullis::verify::{CacheConfig, VerifyExt};
-use portcullis::{AuthLayer, Clock, Credential, GuardedUpgrade, Identity, Revocation, Sessions};
+use portcullis::{
+    AuthLayer, Credential, GuardedUpgrade, Identity, Sessions, clock::Clock, session::Revocation,
+};
+use portcullis::{VerifyExt, verify::CacheConfig};
 
 use crate::support::{
     HOUR, HttpVersion, SECOND, Table, TestServer, Tokens, settle, wait_for_close,
@@ -34,12 +36,14 @@ async fn revocation_closes_the_sessions_that_it_covers() {
         ("unknown token", |_| Revocation::token("c1"), [false; 3]),
         (
             "subject",
-            |_| Revocation::subject("alice"),
+            |_| Revocation::subject("idp", "alice"),
             [true, true, false],
         ),
         (
             "subject, issued before",
-            |server| Revocation::subject("alice").issued_before(server.clock.now() - 5 * SECOND),
+            |server| {
+                Revocation::subject("idp", "alice").issued_before(server.clock.now() - 5 * SECOND)
+            },
             [true, false, false],
         ),
         ("everything", |_| Revocation::everything(), [true; 3]),
@@ -50,7 +54,7 @@ async fn revocation_closes_the_sessions_that_it_covers() {
         ),
         (
             "ended",
-            |server| Revocation::subject("alice").until(server.clock.now()),
+            |server| Revocation::subject("idp", "alice").until(server.clock.now()),
             [false; 3],
         ),
     ];
@@ -144,7 +148,7 @@ async fn revocation_ends_at_its_time() {
         let until = server.clock.now() + 60 * SECOND;
         server
             .sessions
-            .revoke(Revocation::subject("alice").until(until))
+            .revoke(Revocation::subject(None, "alice").until(until))
             .await
             .unwrap();
         let status = async || {
@@ -246,7 +250,7 @@ async fn revocation_reaches_other_processes_through_the_store() {
         let mut socket: TestSocket = here.open(version, "/idle", "t0k").await;
         there
             .sessions
-            .revoke(Revocation::subject(&*name).until(until))
+            .revoke(Revocation::subject(None, &*name).until(until))
             .await
             .unwrap();
         assert_eq!(wait_for_close(&mut socket).await, REVOKED);
@@ -292,14 +296,14 @@ async fn unreachable_store_keeps_or_closes_sessions_by_policy() {
             } else {
                 assert_eq!(
                     wait_for_close(&mut socket).await,
-                    "1013 cannot be verified at the moment"
+                    "1013 verifier unavailable"
                 );
                 assert_eq!(again.unwrap_err().status(), 503);
             }
             // A revocation is effective in this process, even if the store does not receive it.
             let error = server
                 .sessions
-                .revoke(Revocation::subject("alice"))
+                .revoke(Revocation::subject(None, "alice"))
                 .await
                 .unwrap_err();
             assert_eq!(error.closed, usize::from(stays));
@@ -310,12 +314,12 @@ async fn unreachable_store_keeps_or_closes_sessions_by_policy() {
 /// Synchronizes once, then never again.
 struct SilentStore;
 
-impl portcullis::RevocationStore for SilentStore {
-    async fn revoke(&self, _: &Revocation) -> Result<(), portcullis::StoreError> {
-        Err(portcullis::StoreError::Unavailable)
+impl portcullis::store::RevocationStore for SilentStore {
+    async fn revoke(&self, _: &Revocation) -> Result<(), portcullis::store::StoreError> {
+        Err(portcullis::store::StoreError::Unavailable)
     }
 
-    async fn follow(&self, mut follower: impl portcullis::Follower) {
+    async fn follow(&self, mut follower: impl portcullis::store::Follower) {
         follower.synchronized(Vec::new());
         std::future::pending::<()>().await;
     }
@@ -325,7 +329,7 @@ impl portcullis::RevocationStore for SilentStore {
 #[tokio::test(start_paused = true)]
 async fn revocation_covers_tokens_issued_in_the_near_future() {
     for version in HttpVersion::ALL {
-        for revocation in [Revocation::subject("alice"), Revocation::everything()] {
+        for revocation in [Revocation::subject(None, "alice"), Revocation::everything()] {
             let server = TestServer::new(|sessions| sessions);
             let alice = server.identity("alice", 60 * SECOND).to_builder();
             let ahead = alice.issued_at(server.clock.now() + 20 * SECOND).build();

@@ -7,8 +7,8 @@ use axum::extract::Request;
 use axum::middleware::map_request;
 use axum::response::Response;
 use axum::routing::any;
-use portcullis::dialect::InBandRenewal;
-use portcullis::testing::{Accepting, TestClient, TestSocket};
+use portcullis::dialect::{InBandRenewal, PendingLimits};
+use portcullis::testing::{Accepting, TestSocket};
 use portcullis::{
     AuthLayer, Credential, GuardedUpgrade, Identity, Profile, RequireScopeLayer, Sessions,
 };
@@ -151,28 +151,33 @@ async fn middleware_can_add_scopes_to_the_admitted_identity() {
     }
 }
 
-/// There is no identity without `AuthLayer`, or if its claims have another type.
+/// There is no identity without `AuthLayer`.
 #[tokio::test]
 async fn request_without_an_identity_is_refused() {
-    let route = || any(unreachable).layer(RequireScopeLayer::all(["a"]));
-    let alice = Identity::builder("alice")
-        .scopes(["a"])
-        .claims(7_u8)
-        .build();
-    let bare = Router::new().route("/", route());
-    let other = Router::new()
-        .route("/", route())
-        .layer(AuthLayer::new(Accepting::everything(alice.clone())));
-    for app in [bare, other] {
-        let response = TestClient::new(app).get("/").bearer("t0k").send().await;
-        assert_eq!(response.status(), 401);
+    let route = any(unreachable).layer(RequireScopeLayer::all(["a"]));
+    let app = Router::new().route("/", route);
+    for version in HttpVersion::ALL {
+        let client = version.client(app.clone());
+        let response = client.get("/").bearer("t0k").send().await;
+        assert_eq!(response.status(), 401, "{version:?}");
     }
-    let right = Router::new()
-        .route("/", any(|| async {}))
-        .layer(RequireScopeLayer::all(["a"]).claims::<u8>())
-        .layer(AuthLayer::new(Accepting::everything(alice)));
-    let response = TestClient::new(right).get("/").bearer("t0k").send().await;
-    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn claims_do_not_affect_the_required_scopes() {
+    let plain = Identity::builder("alice").scopes(["a"]);
+    let with_claims = Identity::builder("alice").scopes(["a"]).claims(7_u8);
+    for identity in [plain.build(), with_claims.build()] {
+        let app = Router::new()
+            .route("/", any(|| async {}))
+            .layer(RequireScopeLayer::all(["a"]))
+            .layer(AuthLayer::new(Accepting::everything(identity)));
+        for version in HttpVersion::ALL {
+            let client = version.client(app.clone());
+            let response = client.get("/").bearer("t0k").send().await;
+            assert_eq!(response.status(), 200, "{version:?}");
+        }
+    }
 }
 
 /// A pending socket has no identity, so the layer refuses it even if it requires no scope. A
@@ -180,11 +185,11 @@ async fn request_without_an_identity_is_refused() {
 #[tokio::test]
 async fn pending_socket_is_refused() {
     let alice = || Identity::builder("alice").scopes(["chat"]).build();
-    let dialect = || InBandRenewal::new().or_first();
+    let dialect = || InBandRenewal::new().allow_pending();
     let chat = || RequireScopeLayer::all(["chat"]);
     let strict = AuthLayer::new(Accepting::token("t0k", alice()))
         .dialect(dialect())
-        .pending_limits(1, 1);
+        .pending_limits(PendingLimits::default().total(1).per_address(1));
     let in_band = strict.clone().refuse_in_band();
     let phoenix = strict.clone().profile(Profile::phoenix());
     let rows: [(Build, &AuthLayer<_>, u16); 4] = [

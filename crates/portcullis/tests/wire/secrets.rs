@@ -18,7 +18,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use portcullis::testing::TestRequest;
-use portcullis::{AuthLayer, GuardedUpgrade, Identity, StaticTokens, redacting_span};
+use portcullis::{AuthLayer, GuardedUpgrade, Identity, StaticTokens, trace::redacting_span};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use tower_http::trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, TraceLayer};
@@ -243,7 +243,7 @@ fn print_panic(payload: Box<dyn Any + Send>) -> Response {
 async fn open(request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let text = dump(&parts);
-    let guarded = GuardedUpgrade::<()>::from_request_parts(&mut parts.clone(), &()).await;
+    let guarded = GuardedUpgrade::from_request_parts(&mut parts.clone(), &()).await;
     tracing::info!("{text} {guarded:?}");
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => {

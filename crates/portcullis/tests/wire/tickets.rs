@@ -10,12 +10,18 @@ use axum::response::Response;
 use axum::routing::{any, post};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use portcullis::carrier::{Authorization, Query};
+use portcullis::carrier::{AuthorizationCarrier, QueryCarrier};
 use portcullis::testing::{Accepting, TestClient};
-use portcullis::ticket::{Binding, MemoryTickets, Tickets};
 use portcullis::{
-    AuthLayer, Carrier, Credential, GuardedUpgrade, Handshake, Identity, Profile, Scheme,
-    StoreError, TicketKey, TicketStore, Verify, VerifyError, mint_handler,
+    AuthLayer, Credential, GuardedUpgrade, Identity, Profile, Verify, VerifyError,
+    carrier::{Carrier, Scheme},
+    store::{StoreError, TicketKey, TicketStore},
+    verify::Handshake,
+    ws::mint_handler,
+};
+use portcullis::{
+    Tickets,
+    ticket::{Binding, MemoryTickets},
 };
 
 use crate::support::{HttpVersion, SECOND, Table, handshake_status};
@@ -117,7 +123,7 @@ async fn stored_records_are_sealed_to_their_tickets() {
     let mut table = Table::new();
     for (name, change, opens) in changes {
         let store = Arc::new(ExposedStore::default());
-        let tickets: Tickets<(), _> = Tickets::new(Arc::clone(&store), ["/ws"]);
+        let tickets: Tickets<_> = Tickets::new(Arc::clone(&store), ["/ws"]);
         let mint = async |subject: &str| {
             let before: Vec<_> = store.0.lock().unwrap().keys().copied().collect();
             let identity = Identity::new(subject);
@@ -159,8 +165,8 @@ const PLAIN: &str = r#"{"version":1,"identity":{"subject":"root","scopes":["admi
 #[tokio::test]
 async fn ticket_is_valid_only_for_the_paths_of_both_servers() {
     let store = Arc::new(MemoryTickets::new(10));
-    let chat: Tickets<(), _> = Tickets::new(Arc::clone(&store), ["/chat", "/rooms/*"]);
-    let shell: Tickets<(), _> = Tickets::new(Arc::clone(&store), ["/shell", "/rooms/*"]);
+    let chat: Tickets<_> = Tickets::new(Arc::clone(&store), ["/chat", "/rooms/*"]);
+    let shell: Tickets<_> = Tickets::new(Arc::clone(&store), ["/shell", "/rooms/*"]);
     let mut table = Table::new();
     for (bound, path, by_chat, by_shell) in [
         (None, "/chat", true, false),
@@ -206,8 +212,8 @@ async fn fails(_: GuardedUpgrade) -> Response {
 }
 
 /// Mints at `/ticket`, and redeems at every other path.
-fn app<T: TicketStore>(tickets: &Arc<Tickets<(), T>>, identity: Identity) -> Router {
-    let by_ticket = Profile::new("ticket").carrier(Query::named("ticket"));
+fn app<T: TicketStore>(tickets: &Arc<Tickets<T>>, identity: Identity) -> Router {
+    let by_ticket = Profile::new("ticket").carrier(QueryCarrier::named("ticket"));
     Router::new()
         .route("/ticket", post(mint_handler(tickets)))
         .route_layer(AuthLayer::new(Accepting::token("t0k", identity)))
@@ -353,7 +359,7 @@ async fn ticket_is_redeemed_once_for_its_path_in_time() {
 /// A password with another user name consumes the ticket.
 #[tokio::test]
 async fn ticket_as_a_password_requires_the_user_name_of_its_subject() {
-    let passwords = || Profile::new("passwords").carrier(Authorization::basic());
+    let passwords = || Profile::new("passwords").carrier(AuthorizationCarrier::basic());
     let mut table = Table::new();
     for version in HttpVersion::ALL {
         for (name, expected) in [("alice", "open"), ("mallory", "401"), ("", "401")] {
@@ -476,7 +482,7 @@ async fn mint_endpoint_validates_requests_and_reports_a_full_store() {
             mint(&client, "", None).await.0,
         );
 
-        let unavailable: Arc<Tickets<(), UnavailableStore>> =
+        let unavailable: Arc<Tickets<UnavailableStore>> =
             Arc::new(Tickets::new(UnavailableStore, PATHS));
         let client = version.client(app(&unavailable, alice()));
         table.row(

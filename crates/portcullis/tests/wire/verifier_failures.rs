@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::any;
 use portcullis::testing::{Accepting, FakeClock, Refusing, Silent};
-use portcullis::{AuthLayer, Clock, Credential, Identity, Verify, VerifyError};
+use portcullis::{AuthLayer, Credential, Identity, Verify, VerifyError, clock::Clock};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -211,7 +211,7 @@ async fn verification_is_dropped_when_the_client_disconnects() {
 }
 
 /// The status and the `Retry-After` of a request that this verifier decides, for each HTTP version.
-async fn status_with(verifier: impl Verify<Claims = ()>) -> [String; 2] {
+async fn status_with(verifier: impl Verify) -> [String; 2] {
     let calls = Arc::new(AtomicUsize::new(0));
     let handler = {
         let calls = Arc::clone(&calls);
@@ -249,8 +249,6 @@ enum Panics {
 }
 
 impl Verify for Panics {
-    type Claims = ();
-
     async fn verify(&self, _: &Credential) -> Result<Identity, VerifyError> {
         if *self == Self::InLaterPoll {
             tokio::task::yield_now().await;

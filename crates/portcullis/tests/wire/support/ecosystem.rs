@@ -71,7 +71,8 @@ pub(crate) fn app(
     let tokens = StaticTokens::new(tokens.iter().copied()).unwrap();
     let auth = AuthLayer::new(tokens)
         .profile(profile)
-        .hosts(["localhost", "127.0.0.1", "[::1]"]);
+        .hosts(["localhost", "127.0.0.1", "[::1]"])
+        .unwrap();
     Router::new()
         .route("/ws/{name}", any(socket))
         .route_layer(auth)

@@ -30,6 +30,13 @@ impl CapturedLog {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }
+
+    /// The lines with the level ERROR.
+    pub(crate) fn errors(&self) -> Vec<String> {
+        let text = self.text();
+        let is_error = |line: &&str| line.split_whitespace().nth(1) == Some("ERROR");
+        text.lines().filter(is_error).map(str::to_owned).collect()
+    }
 }
 
 impl io::Write for CapturedLog {

@@ -13,11 +13,13 @@ use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{Method, StatusCode};
 use hyper::upgrade::OnUpgrade;
-use portcullis::carrier::{Authorization, Cookie, Query, Subprotocol, SubprotocolEncoding};
+use portcullis::carrier::{
+    AuthorizationCarrier, CookieCarrier, QueryCarrier, SubprotocolCarrier, SubprotocolEncoding,
+};
 use portcullis::testing::{Counting, Message, TestClient, TestRequest};
 use portcullis::{
-    AuthLayer, Credential, GuardedUpgrade, Identity, Profile, Proof, Refusal, StaticTokens,
-    Tickets, Verify, VerifyError,
+    AuthLayer, Credential, GuardedUpgrade, Identity, Profile, StaticTokens, Tickets, Verify,
+    VerifyError, identity::Proof, refusal::Refusal,
 };
 use tokio::io::DuplexStream;
 
@@ -126,12 +128,12 @@ impl Matrix {
 /// A profile with every carrier: `Bearer` and `Basic`, `v1.bearer.` with its marker, `?token=`, and
 /// the cookie `s`.
 pub(crate) fn every_carrier() -> Profile {
-    let subprotocol = Subprotocol::prefixed("v1.bearer.", SubprotocolEncoding::Base64Url);
+    let subprotocol = SubprotocolCarrier::prefixed("v1.bearer.", SubprotocolEncoding::Base64Url);
     Profile::new("every")
-        .carrier(Authorization::bearer().and_basic())
+        .carrier(AuthorizationCarrier::bearer().and_basic())
         .carrier(subprotocol.marker("v1.bearer"))
-        .carrier(Query::named("token"))
-        .carrier(Cookie::named("s"))
+        .carrier(QueryCarrier::named("token"))
+        .carrier(CookieCarrier::named("s"))
 }
 
 /// The verifier of a [`Matrix`].
@@ -153,8 +155,6 @@ enum Answers {
 }
 
 impl Verify for TimedVerifier {
-    type Claims = ();
-
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         tokio::task::yield_now().await;
         match (self.tokens.verify(credential).await, &self.tickets) {
@@ -272,7 +272,7 @@ async fn handle(request: Request, record: Arc<Mutex<Record>>) -> Response {
     // The layer removes `OnUpgrade` from a request whose client has not authenticated yet.
     let is_pending = parts.extensions.get::<OnUpgrade>().is_none();
     if identity.is_some() || is_pending {
-        match GuardedUpgrade::<()>::from_request_parts(&mut parts, &()).await {
+        match GuardedUpgrade::from_request_parts(&mut parts, &()).await {
             Ok(upgrade) => upgrade
                 .protocols(PROTOCOLS)
                 .on_upgrade(async move |mut socket| {

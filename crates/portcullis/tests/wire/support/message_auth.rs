@@ -9,7 +9,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use portcullis::dialect::Dialect;
 use portcullis::testing::{FakeClock, TestClient, TestSocket};
-use portcullis::{AuthLayer, Clock, GuardedUpgrade, Identity, VerifyError};
+use portcullis::{AuthLayer, GuardedUpgrade, Identity, VerifyError, clock::Clock};
 
 use super::client::upgrade;
 use super::{HOUR, HttpVersion, Tokens};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::header::{CACHE_CONTROL, CONNECTION, SET_COOKIE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode, Uri};
-use portcullis::Refusal;
+use portcullis::refusal::Refusal;
 use portcullis::testing::TestResponse;
 
 use super::HttpVersion;

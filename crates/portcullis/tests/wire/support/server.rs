@@ -7,7 +7,7 @@ use axum::Router;
 use axum::routing::post;
 use portcullis::session::{SessionEvent, SessionsBuilder};
 use portcullis::testing::{FakeClock, Message, TestClient, TestResponse, TestSocket};
-use portcullis::{AuthLayer, Clock, Identity, Sessions, renewal_handler};
+use portcullis::{AuthLayer, Identity, Sessions, clock::Clock, ws::renewal_handler};
 use tokio_tungstenite::tungstenite::protocol;
 
 use super::{HttpVersion, Tokens, handlers};

@@ -26,8 +26,6 @@ impl Tokens {
 }
 
 impl Verify for Tokens {
-    type Claims = ();
-
     async fn verify(&self, credential: &Credential) -> Answer {
         self.calls.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
@@ -38,7 +36,7 @@ impl Verify for Tokens {
 }
 
 /// Defers every answer of `verifier` by one poll, so that admission has to wait for it.
-pub(crate) fn deferred<V: Verify>(verifier: V) -> impl Verify<Claims = V::Claims> {
+pub(crate) fn deferred<V: Verify>(verifier: V) -> impl Verify {
     let verifier = Arc::new(verifier);
     move |credential: Credential| {
         let verifier = Arc::clone(&verifier);
