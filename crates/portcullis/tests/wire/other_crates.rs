@@ -52,10 +52,14 @@ async fn fastwebsockets_sockets_close_on_expiry_and_revocation() {
     async fn open(session: Session, request: Request) -> Response {
         let is_idle = request.uri().path() == "/idle";
         switch(request, async move |io| {
-            let mut socket = session.guard(FastSocket::new(io), fast_close);
+            let mut socket = session.guard(FastSocket::new(io), |frame| fast_close(&frame));
             // A second socket of the same session does not affect the first one.
             let (second, _) = tokio::io::duplex(64);
-            drop(socket.session().guard(FastSocket::new(second), fast_close));
+            drop(
+                socket
+                    .session()
+                    .guard(FastSocket::new(second), |frame| fast_close(&frame)),
+            );
             if is_idle {
                 std::future::pending::<()>().await;
             }
@@ -192,10 +196,13 @@ async fn pings_detect_unresponsive_clients_of_other_crates() {
     async fn fast(session: Session, request: Request) -> Response {
         switch(request, async move |io| {
             let socket = FastSocket::new(io);
-            let frames = Frames::new(fast_close).pings(FastSocket::ping, |message| match message {
-                FastMessage::Pong => Sign::Life,
-                _ => Sign::Message,
-            });
+            let frames =
+                Frames::new(|frame| fast_close(&frame)).pings(FastSocket::ping, |message| {
+                    match message {
+                        FastMessage::Pong => Sign::Life,
+                        _ => Sign::Message,
+                    }
+                });
             let _socket = session.guard_with(socket, frames);
             std::future::pending::<()>().await;
         })
@@ -323,7 +330,7 @@ enum FastMessage {
 }
 
 /// The close message of a [`FastSocket`].
-fn fast_close(frame: CloseFrame) -> FastMessage {
+fn fast_close(frame: &CloseFrame) -> FastMessage {
     FastMessage::Close(frame.code(), frame.reason().to_owned())
 }
 

@@ -56,17 +56,17 @@ async fn failing_verifier_is_a_503_and_panicking_verifier_is_a_500() {
     row(
         "panics in `verify_now`",
         "500",
-        status_with(Panics::InVerifyNow).await,
+        status_with(Panics::VerifyNow).await,
     );
     row(
         "panics in the first poll",
         "500",
-        status_with(Panics::InFirstPoll).await,
+        status_with(Panics::FirstPoll).await,
     );
     row(
         "panics in a later poll",
         "500",
-        status_with(Panics::InLaterPoll).await,
+        status_with(Panics::LaterPoll).await,
     );
     row(
         "panics in a function that returns a future",
@@ -240,17 +240,17 @@ async fn status_with(verifier: impl Verify) -> [String; 2] {
     answers.try_into().unwrap()
 }
 
-/// A verifier that panics.
+/// A verifier that panics, in `verify_now` or in a poll of its future.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Panics {
-    InVerifyNow,
-    InFirstPoll,
-    InLaterPoll,
+    VerifyNow,
+    FirstPoll,
+    LaterPoll,
 }
 
 impl Verify for Panics {
     async fn verify(&self, _: &Credential) -> Result<Identity, VerifyError> {
-        if *self == Self::InLaterPoll {
+        if *self == Self::LaterPoll {
             tokio::task::yield_now().await;
         }
         panic!("the verifier is broken")
@@ -258,8 +258,8 @@ impl Verify for Panics {
 
     fn verify_now(&self, _: &Credential) -> Option<Result<Identity, VerifyError>> {
         match self {
-            Self::InVerifyNow => panic!("the verifier is broken"),
-            Self::InFirstPoll | Self::InLaterPoll => None,
+            Self::VerifyNow => panic!("the verifier is broken"),
+            Self::FirstPoll | Self::LaterPoll => None,
         }
     }
 }
