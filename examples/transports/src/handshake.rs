@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::auth::Auth;
 use crate::echo;
 
-/// Sockets whose credential is part of the handshake, and the API that pages of the allowed origins
-/// may call.
+/// Returns the sockets that read the credential from the handshake, and the API that pages of the
+/// allowed origins may call.
 pub(crate) fn routes(auth: &Auth) -> Result<Router, Box<dyn Error>> {
     let mut sockets = Router::new();
     for (name, profile) in profiles() {

@@ -1,4 +1,4 @@
-// Test cases whose credential is part of the handshake. `cases.js` documents their properties.
+// Test cases with a credential in the handshake. `cases.js` documents their properties.
 
 import { base64, base64url, percentEncoded } from "./encodings.js";
 

@@ -1,4 +1,4 @@
-// Test cases whose credential is part of a message. The socket opens without a credential, and closes unless the client
+// Test cases with a credential in a message. The socket opens without a credential, and closes unless the client
 // authenticates within a few seconds. `cases.js` documents the properties of a case.
 
 import { ddp, fhir, firstMessage, graphql } from "./conversations.js";
