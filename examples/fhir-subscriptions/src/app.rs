@@ -8,7 +8,8 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::any;
 use http::{HeaderValue, header};
-use portcullis::{Sessions, redacting_span};
+use portcullis::Sessions;
+use portcullis::trace::redacting_span;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 
@@ -71,7 +72,7 @@ pub(crate) fn router(app: &Arc<App>, options: &Options) -> Result<Router, Box<dy
         .route_layer(auth::user_layer(&options.users)?);
     let socket = Router::new()
         .route("/fhir/ws", any(socket::open))
-        .route_layer(auth::socket_layer(app));
+        .route_layer(auth::socket_layer(app)?);
     let traced = public
         .merge(api)
         .merge(socket)

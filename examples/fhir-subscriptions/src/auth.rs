@@ -1,15 +1,16 @@
 //! The auth layers of the server.
 
+use std::error::Error;
+
 use axum::body::Body;
 use axum::response::IntoResponse;
 use example_support::User;
 use http::Response;
 use http::request::Parts;
-use portcullis::carrier::Authorization;
+use portcullis::carrier::AuthorizationCarrier;
 use portcullis::dialect::Fhir;
-use portcullis::refusal::Respond;
-use portcullis::verify::StaticTokenError;
-use portcullis::{AuthLayer, Profile, Refusal, StaticTokens};
+use portcullis::refusal::{Refusal, Respond};
+use portcullis::{AuthLayer, Profile, StaticTokens};
 
 use crate::app::App;
 use crate::binding::BindingTokens;
@@ -21,10 +22,10 @@ const HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 /// Returns the layer of the REST API, which accepts the bearer tokens of the users.
 pub(crate) fn user_layer(
     users: &[User],
-) -> Result<AuthLayer<StaticTokens, impl Respond<Body> + use<>>, StaticTokenError> {
+) -> Result<AuthLayer<StaticTokens, impl Respond<Body> + use<>>, Box<dyn Error>> {
     let layer = AuthLayer::new(StaticTokens::new(users)?)
-        .profile(Profile::new("fhir").carrier(Authorization::bearer()))
-        .hosts(HOSTS)
+        .profile(Profile::new("fhir").carrier(AuthorizationCarrier::bearer()))
+        .hosts(HOSTS)?
         .respond(respond);
     Ok(layer)
 }
@@ -32,13 +33,16 @@ pub(crate) fn user_layer(
 /// Returns the layer of the WebSocket, which accepts binding tokens.
 ///
 /// A client sends its binding token in a message, so the profile has no carriers.
-pub(crate) fn socket_layer(app: &App) -> AuthLayer<BindingTokens, impl Respond<Body> + use<>> {
-    AuthLayer::new(app.tokens.clone())
+pub(crate) fn socket_layer(
+    app: &App,
+) -> Result<AuthLayer<BindingTokens, impl Respond<Body> + use<>>, Box<dyn Error>> {
+    let layer = AuthLayer::new(app.tokens.clone())
         .profile(Profile::new("fhir-websocket"))
-        .hosts(HOSTS)
+        .hosts(HOSTS)?
         .sessions(&app.sessions)
         .dialect(Fhir::new())
-        .respond(respond)
+        .respond(respond);
+    Ok(layer)
 }
 
 /// Answers a refused request with an `OperationOutcome`.
@@ -49,5 +53,5 @@ fn respond(refusal: &Refusal, _: &Parts) -> Response<Body> {
         503 => "transient",
         _ => "security",
     };
-    OperationOutcome::new(refusal.status(), code, refusal.explain()).into_response()
+    OperationOutcome::new(refusal.status(), code, refusal.detail()).into_response()
 }

@@ -110,8 +110,6 @@ impl Tables {
 }
 
 impl Verify for BindingTokens {
-    type Claims = ();
-
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         self.identify(credential.expose_secret())
     }

@@ -6,7 +6,8 @@ use axum::extract::State;
 use axum::extract::ws::{Message, close_code};
 use axum::response::Response;
 use http::StatusCode;
-use portcullis::{CloseFrame, GuardedSocket, GuardedUpgrade};
+use portcullis::close::CloseFrame;
+use portcullis::{GuardedSocket, GuardedUpgrade};
 use serde_json::Value;
 
 use crate::app::App;

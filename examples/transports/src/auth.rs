@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use example_support::TicketBackend;
 use http::{HeaderValue, Method, header};
-use portcullis::carrier::{Authorization, Cookie};
+use portcullis::carrier::{AuthorizationCarrier, CookieCarrier};
+use portcullis::verify::BoxVerifier;
 use portcullis::{
-    AuthLayer, Identity, InvalidOrigin, Profile, Sessions, StaticTokens, Tickets, Verify,
-    VerifyExt, any_of,
+    AuthLayer, Identity, Profile, Sessions, StaticTokens, Tickets, Verify, VerifyExt, any_of,
 };
 use portcullis_redis::{Redis, RedisRevocations};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -23,10 +23,13 @@ const SYNC_TIMEOUT: Duration = Duration::from_secs(5);
 /// Sessions with a shorter lifetime get no warning before they expire.
 const MIN_LIFETIME_FOR_WARNING: Duration = Duration::from_secs(60);
 
+/// An auth layer that can have any verifier.
+type Layer = AuthLayer<BoxVerifier>;
+
 /// The verifiers and the sessions that all routes share.
 pub(crate) struct Auth {
     tokens: Arc<StaticTokens>,
-    tickets: Arc<Tickets<(), TicketBackend>>,
+    tickets: Arc<Tickets<TicketBackend>>,
     sessions: Sessions,
     token_lifetime: Option<Duration>,
     allowed_origins: Vec<String>,
@@ -70,31 +73,22 @@ impl Auth {
     }
 
     /// Returns a layer that accepts tokens.
-    pub(crate) fn token_layer(
-        &self,
-        profile: Profile,
-    ) -> Result<AuthLayer<impl Verify<Claims = ()> + use<>>, InvalidOrigin> {
+    pub(crate) fn token_layer(&self, profile: Profile) -> Result<Layer, Box<dyn Error>> {
         self.layer(Arc::clone(&self.tokens), profile)
     }
 
     /// Returns a layer that accepts tickets.
-    pub(crate) fn ticket_layer(
-        &self,
-        profile: Profile,
-    ) -> Result<AuthLayer<impl Verify<Claims = ()> + use<>>, InvalidOrigin> {
+    pub(crate) fn ticket_layer(&self, profile: Profile) -> Result<Layer, Box<dyn Error>> {
         self.layer(Arc::clone(&self.tickets), profile)
     }
 
     /// Returns a layer that accepts tokens and tickets.
-    pub(crate) fn token_or_ticket_layer(
-        &self,
-        profile: Profile,
-    ) -> Result<AuthLayer<impl Verify<Claims = ()> + use<>>, InvalidOrigin> {
+    pub(crate) fn token_or_ticket_layer(&self, profile: Profile) -> Result<Layer, Box<dyn Error>> {
         let verifier = any_of((Arc::clone(&self.tokens), Arc::clone(&self.tickets)));
         self.layer(verifier, profile)
     }
 
-    pub(crate) fn tickets(&self) -> &Arc<Tickets<(), TicketBackend>> {
+    pub(crate) fn tickets(&self) -> &Arc<Tickets<TicketBackend>> {
         &self.tickets
     }
 
@@ -116,16 +110,14 @@ impl Auth {
     }
 
     /// The list of hosts protects a server on a loopback address against DNS rebinding.
-    fn layer<V: Verify<Claims = ()>>(
-        &self,
-        verifier: V,
-        profile: Profile,
-    ) -> Result<AuthLayer<impl Verify<Claims = ()> + use<V>>, InvalidOrigin> {
-        AuthLayer::new(verifier.map(expire_after(self.token_lifetime)))
+    fn layer(&self, verifier: impl Verify, profile: Profile) -> Result<Layer, Box<dyn Error>> {
+        let verifier = verifier.map(expire_after(self.token_lifetime)).boxed();
+        let layer = AuthLayer::new(verifier)
             .profile(profile)
-            .hosts(["localhost", "127.0.0.1", "[::1]"])
             .sessions(&self.sessions)
-            .origins(self.allowed_origins.iter().map(String::as_str))
+            .hosts(["localhost", "127.0.0.1", "[::1]"])?
+            .allow_origins(self.allowed_origins.iter().map(String::as_str))?;
+        Ok(layer)
     }
 }
 
@@ -134,8 +126,8 @@ impl Auth {
 /// It does not accept a token in the URL, because servers and proxies log URLs.
 pub(crate) fn api_profile() -> Profile {
     Profile::new("api")
-        .carrier(Authorization::jupyter().and_basic())
-        .carrier(Cookie::named("token"))
+        .carrier(AuthorizationCarrier::jupyter().and_basic())
+        .carrier(CookieCarrier::named("token"))
 }
 
 /// Sets the expiry of an identity to `lifetime` after its verification, as if each token had just

@@ -2,7 +2,9 @@ use std::error::Error;
 
 use axum::routing::{any, get};
 use axum::{Json, Router};
-use portcullis::carrier::{Authorization, Cookie, Query, Subprotocol, SubprotocolEncoding};
+use portcullis::carrier::{
+    AuthorizationCarrier, CookieCarrier, QueryCarrier, SubprotocolCarrier, SubprotocolEncoding,
+};
 use portcullis::{Identity, Profile};
 use serde_json::{Value, json};
 
@@ -27,10 +29,10 @@ pub(crate) fn routes(auth: &Auth) -> Result<Router, Box<dyn Error>> {
 
 /// Returns the name of each route below `/ws`, and its profile.
 fn profiles() -> [(&'static str, Profile); 8] {
-    let header = Profile::new("header").carrier(Authorization::bearer());
-    let basic = Profile::new("basic").carrier(Authorization::basic());
-    let query = Profile::new("query").carrier(Query::named("token"));
-    let cookie = Profile::new("cookie").carrier(Cookie::named("token"));
+    let header = Profile::new("header").carrier(AuthorizationCarrier::bearer());
+    let basic = Profile::new("basic").carrier(AuthorizationCarrier::basic());
+    let query = Profile::new("query").carrier(QueryCarrier::named("token"));
+    let cookie = Profile::new("cookie").carrier(CookieCarrier::named("token"));
     [
         ("header", header),
         ("basic", basic),
@@ -48,30 +50,30 @@ fn profiles() -> [(&'static str, Profile); 8] {
 /// A request with two different credentials is refused, and so is an invalid one next to a valid
 /// cookie.
 pub(crate) fn all_carriers() -> Profile {
-    let jupyter = Subprotocol::prefixed(
+    let jupyter = SubprotocolCarrier::prefixed(
         "v1.token.websocket.jupyter.org.",
         SubprotocolEncoding::Percent,
     );
-    let kubernetes = Subprotocol::prefixed(
+    let kubernetes = SubprotocolCarrier::prefixed(
         "base64url.bearer.authorization.k8s.io.",
         SubprotocolEncoding::Base64Url,
     );
     let phoenix =
-        Subprotocol::prefixed("base64url.bearer.phx.", SubprotocolEncoding::Base64Unpadded);
+        SubprotocolCarrier::prefixed("base64url.bearer.phx.", SubprotocolEncoding::Base64Unpadded);
     Profile::new("any")
-        .carrier(Authorization::jupyter().and_basic())
+        .carrier(AuthorizationCarrier::jupyter().and_basic())
         .carrier(jupyter.marker("v1.token.websocket.jupyter.org"))
         .carrier(kubernetes)
         .carrier(phoenix.marker("phoenix"))
-        .carrier(Query::named("token"))
-        .carrier(Cookie::named("token"))
+        .carrier(QueryCarrier::named("token"))
+        .carrier(CookieCarrier::named("token"))
 }
 
 /// Returns the profile for tickets. A ticket is valid only once, so it may be part of the URL.
 fn ticket_profile() -> Profile {
-    let subprotocol = Subprotocol::prefixed("v1.ticket.", SubprotocolEncoding::Percent);
+    let subprotocol = SubprotocolCarrier::prefixed("v1.ticket.", SubprotocolEncoding::Percent);
     Profile::new("ticket")
-        .carrier(Query::named("ticket"))
+        .carrier(QueryCarrier::named("ticket"))
         .carrier(subprotocol.marker("v1.ticket").allow_alone())
 }
 

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use axum::Router;
 use clap::Parser;
-use portcullis::redacting_span;
+use portcullis::trace::redacting_span;
 use tokio::net::TcpListener;
 use tower_http::trace::TraceLayer;
 

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{StatusCode, header};
-use portcullis::session::SessionInfo;
-use portcullis::{RequireScopeLayer, Revocation, Sessions};
+use portcullis::session::{Revocation, SessionInfo};
+use portcullis::{RequireScopeLayer, Sessions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -94,7 +94,7 @@ fn parse_revocation(body: &[u8]) -> Option<Revocation> {
         all,
     } = serde_json::from_slice(body).ok()?;
     match (subject, session, all) {
-        (Some(subject), None, false) => Some(Revocation::subject(subject)),
+        (Some(subject), None, false) => Some(Revocation::subject(None, subject)),
         (None, Some(session), false) => Some(Revocation::session(session)),
         (None, None, true) => Some(Revocation::everything()),
         _ => None,
@@ -103,14 +103,18 @@ fn parse_revocation(body: &[u8]) -> Option<Revocation> {
 
 #[cfg(test)]
 mod tests {
-    use portcullis::Revoked;
+    use portcullis::session::Revoked;
 
     use super::*;
 
     #[test]
     fn a_request_names_exactly_one_target() {
+        let alice = Revoked::Subject {
+            issuer: None,
+            subject: "alice".into(),
+        };
         let rows = [
-            (r#"{"subject":"alice"}"#, Revoked::Subject("alice".into())),
+            (r#"{"subject":"alice"}"#, alice),
             (r#"{"session":"abc"}"#, Revoked::Session("abc".into())),
             (r#"{"all":true}"#, Revoked::Everything),
         ];

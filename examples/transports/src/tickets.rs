@@ -2,7 +2,7 @@ use std::error::Error;
 
 use axum::Router;
 use axum::routing::post;
-use portcullis::{mint_handler, renewal_handler};
+use portcullis::ws::{mint_handler, renewal_handler};
 
 use crate::auth::{Auth, api_profile};
 

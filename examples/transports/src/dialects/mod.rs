@@ -9,7 +9,7 @@ use std::error::Error;
 use axum::Router;
 use axum::routing::any;
 use portcullis::Profile;
-use portcullis::carrier::Authorization;
+use portcullis::carrier::AuthorizationCarrier;
 use portcullis::dialect::{Ddp, Fhir, FirstMessage, GraphqlWs, InBandRenewal};
 
 use crate::auth::Auth;
@@ -20,7 +20,7 @@ use crate::handshake::all_carriers;
 ///
 /// A client that can set headers may send its credential in `Authorization` instead.
 pub(crate) fn routes(auth: &Auth) -> Result<Router, Box<dyn Error>> {
-    let header = || Profile::new("dialect").carrier(Authorization::jupyter().and_basic());
+    let header = || Profile::new("dialect").carrier(AuthorizationCarrier::jupyter().and_basic());
     let first_message = auth
         .token_or_ticket_layer(header())?
         .dialect(FirstMessage::token());
