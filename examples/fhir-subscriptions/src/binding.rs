@@ -14,7 +14,8 @@ const MAX_TOKENS: usize = 50_000;
 
 /// The valid binding tokens.
 ///
-/// The server stores the digest of a token, and an id that is not secret. Clones share their tokens.
+/// The server stores the digest of a token, and an id that is not secret. Clones share their
+/// tokens.
 #[derive(Clone)]
 pub(crate) struct BindingTokens {
     tables: Arc<Mutex<Tables>>,

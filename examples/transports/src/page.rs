@@ -35,12 +35,13 @@ pub(crate) fn routes(options: &Options, port: u16, cross_port: u16) -> Router {
 }
 
 /// The page opens sockets to all three origins, and embeds the cookie page of each.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self'; \
      connect-src 'self' http://127.0.0.1:* http://localhost:* ws://127.0.0.1:* ws://localhost:*; \
      frame-src 'self' http://127.0.0.1:* http://localhost:*; base-uri 'none'; form-action 'none'";
 
-const FRAME_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; base-uri 'none'; \
-     form-action 'none'; frame-ancestors 'self' http://127.0.0.1:* http://localhost:*";
+const FRAME_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'self' http://127.0.0.1:* http://localhost:*";
 
 /// The files of the page.
 #[derive(RustEmbed)]

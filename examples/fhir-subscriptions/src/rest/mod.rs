@@ -46,8 +46,8 @@ pub(crate) fn user_routes() -> Router<Arc<App>> {
 
 /// Returns the routes of the operations of `Subscription`.
 ///
-/// In R5, `$get-ws-binding-token` affects the state, which requires `POST`. In the backport to R4 it
-/// does not, and clients use `GET`.
+/// In R5, `$get-ws-binding-token` affects the state, which requires `POST`. In the backport to R4
+/// it does not, and clients use `GET`.
 fn operation_routes() -> Router<Arc<App>> {
     use operations::{binding_token, binding_token_of, events, status, status_of};
     Router::new()

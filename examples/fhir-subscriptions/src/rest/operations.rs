@@ -23,7 +23,9 @@ pub(super) async fn binding_token(
     issue_token(&app, &identity, ids)
 }
 
-/// Handles `Subscription/[id]/$get-ws-binding-token`. R5 requires that the parameter `id` is ignored.
+/// Handles `Subscription/[id]/$get-ws-binding-token`: issues a token for this subscription.
+///
+/// R5 requires that the parameter `id` is ignored.
 pub(super) async fn binding_token_of(
     State(app): State<Arc<App>>,
     identity: Identity,

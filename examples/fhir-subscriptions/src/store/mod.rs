@@ -1,9 +1,9 @@
 //! Encounters, subscriptions, and the sockets that receive notifications.
 //!
 //! One lock protects all of them. A change of an encounter, the numbers of its events, and the
-//! delivery of these events to the queues of the sockets are one step. A binding and the event count
-//! in its handshake are one step, too. So a client that binds after event 7 receives the events 8, 9
-//! and 10, each exactly once.
+//! delivery of these events to the queues of the sockets are one step. A binding and the event
+//! count in its handshake are one step, too. So a client that binds after event 7 receives the
+//! events 8, 9 and 10, each exactly once.
 
 mod encounters;
 mod feed;
@@ -110,8 +110,8 @@ impl Store {
 
     /// Switches a subscription off or on, and notifies the clients that have bound it.
     ///
-    /// `update` changes the resource of the subscription. Returns the changed resource, or `None` if
-    /// `owner` has no such subscription.
+    /// `update` changes the resource of the subscription. Returns the changed resource, or `None`
+    /// if `owner` has no such subscription.
     pub(crate) fn set_off(
         &self,
         owner: &str,
@@ -264,8 +264,8 @@ impl State {
 
 /// Queues a notification for each socket that has bound its subscription.
 ///
-/// A socket with a full queue is removed, which closes it: a client notices a closed socket, but not
-/// a missing event.
+/// A socket with a full queue is removed, which closes it: a client notices a closed socket, but
+/// not a missing event.
 fn deliver(sockets: &mut HashMap<u64, Outbox>, notification: &Notification) {
     sockets.retain(|_, outbox| !outbox.is_bound(notification) || outbox.send(notification.clone()));
 }

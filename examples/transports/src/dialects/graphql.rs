@@ -13,8 +13,8 @@ use crate::problem::problem;
 
 /// A GraphQL server on async-graphql.
 ///
-/// The dialect reads the credential from `connection_init`. The resolvers read the identity from the
-/// session, which is part of their context.
+/// The dialect reads the credential from `connection_init`. The resolvers read the identity from
+/// the session, which is part of their context.
 pub(crate) async fn socket(
     State(schema): State<ApiSchema>,
     protocol: Result<GraphQLProtocol, StatusCode>,
