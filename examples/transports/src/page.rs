@@ -41,7 +41,8 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
      frame-src 'self' http://127.0.0.1:* http://localhost:*; base-uri 'none'; form-action 'none'";
 
 const FRAME_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'self' http://127.0.0.1:* http://localhost:*";
+     base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'self' http://127.0.0.1:* http://localhost:*";
 
 /// The files of the page.
 #[derive(RustEmbed)]
