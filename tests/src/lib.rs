@@ -18,6 +18,8 @@ mod proxy;
 mod redis;
 mod secret;
 mod server;
+#[cfg(test)]
+mod structure;
 
 pub use browser::Browser;
 pub use client::{RawConnection, fetch, get, request};

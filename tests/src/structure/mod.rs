@@ -1,0 +1,6 @@
+//! Checks of the source text: the imports between modules, the public API and its documentation, the
+//! length of files, and words that the project does not use.
+
+mod imports;
+mod source;
+mod tests;
