@@ -1,5 +1,6 @@
 //! Tests of the checks themselves, on small crates.
 
+mod api;
 mod imports;
 
 use std::fs;
