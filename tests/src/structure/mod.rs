@@ -3,8 +3,11 @@
 
 mod api;
 mod exports;
+mod files;
 mod imports;
 mod names;
 mod print;
 mod source;
+mod summary;
 mod tests;
+mod words;

@@ -2,6 +2,7 @@
 
 mod api;
 mod imports;
+mod texts;
 
 use std::fs;
 
