@@ -1,10 +1,10 @@
-//! Holds the tables of `docs/limits.md` to the code: every row has one line here, with the place
-//! and the words where the code says the same.
+//! Compares the tables of `docs/limits.md` with the code. Each row has a line here with the file and
+//! the code that sets the limit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The first two cells of a row, a file or a folder below `crates/`, and what that has to contain.
+/// The first two cells of a row, a file or folder below `crates/`, and the code it has to contain.
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
 const JWT: &str = "portcullis-jwt/src/builder.rs";
@@ -24,7 +24,7 @@ const SESSION: &str = "portcullis/src/session";
 const CACHE: &str = "portcullis/src/verify/cached/config.rs";
 const TICKETS: &str = "portcullis/src/ticket/tickets.rs";
 
-#[rustfmt::skip] // a table, a line for a row
+#[rustfmt::skip] // one line for each row
 const ROWS: &[Row] = &[
     // the handshake
     ("a credential, decoded", "8 KiB", CARRIER, "MAX_CREDENTIAL: usize = 8 * 1024;"),
@@ -115,42 +115,42 @@ const ROWS: &[Row] = &[
 ];
 
 #[test]
-fn every_row_of_the_tables_is_what_the_code_says() {
+fn every_documented_limit_is_the_limit_in_the_code() {
     let chapter = read("docs/limits.md");
-    let told: Vec<_> = chapter.lines().filter_map(row).collect();
-    let held: Vec<_> = ROWS
+    let documented: Vec<_> = chapter.lines().filter_map(row).collect();
+    let checked: Vec<_> = ROWS
         .iter()
         .map(|&(what, value, ..)| (what, value))
         .collect();
     assert_eq!(
-        told, held,
-        "the rows of docs/limits.md, and the rows that are held here"
+        documented, checked,
+        "the rows of docs/limits.md differ from the rows in this file"
     );
 
-    let differs = |&&(_, _, place, says): &&Row| !says_so(&at(&format!("crates/{place}")), says);
+    let differs = |&&(_, _, place, code): &&Row| !contains(&at(&format!("crates/{place}")), code);
     let differing: Vec<_> = ROWS.iter().filter(differs).collect();
     assert!(
         differing.is_empty(),
-        "the code says otherwise by now: {differing:#?}"
+        "the code has other limits: {differing:#?}"
     );
 }
 
-/// The first two cells of a line, if it is a row with something to say.
+/// Returns the first two cells of a line that is a row but no heading.
 fn row(line: &str) -> Option<(&str, &str)> {
     let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
     let row = (cells.next()?, cells.next()?);
     (row != ("what", "value") && row != ("---", "---")).then_some(row)
 }
 
-/// Whether a file contains it, or one of those in a folder.
-fn says_so(path: &Path, says: &str) -> bool {
+/// Returns whether a file, or a file in a folder, contains `code`.
+fn contains(path: &Path, code: &str) -> bool {
     match fs::read_dir(path) {
         Ok(files) => files
             .map(|file| file.expect("the folder can be read").path())
-            .any(|file| says_so(&file, says)),
+            .any(|file| contains(&file, code)),
         Err(_) => fs::read_to_string(path)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-            .contains(says),
+            .contains(code),
     }
 }
 
