@@ -5,32 +5,21 @@ use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 
-use crate::{Identity, MissingAuthLayer};
+use crate::{Claims, ClaimsRejection, Identity, IdentityRejection};
 
-/// The identity that `AuthLayer` admitted the request with.
+/// Extracts the identity that `AuthLayer` admitted the request with.
 ///
-/// `Option<Identity<C>>` is for routes that allow anonymous access.
-impl<S, C> FromRequestParts<S> for Identity<C>
-where
-    S: Send + Sync,
-    C: Send + Sync + 'static,
-{
-    type Rejection = MissingAuthLayer;
+/// `Option<Identity>` is for routes that allow anonymous requests.
+impl<S: Send + Sync> FromRequestParts<S> for Identity {
+    type Rejection = IdentityRejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingAuthLayer> {
-        parts
-            .extensions
-            .get()
-            .cloned()
-            .ok_or_else(MissingAuthLayer::of::<C>)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, IdentityRejection> {
+        let identity = parts.extensions.get();
+        identity.cloned().ok_or(IdentityRejection)
     }
 }
 
-impl<S, C> OptionalFromRequestParts<S> for Identity<C>
-where
-    S: Send + Sync,
-    C: Send + Sync + 'static,
-{
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Identity {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
@@ -38,9 +27,54 @@ where
     }
 }
 
-impl IntoResponse for MissingAuthLayer {
-    fn into_response(self) -> Response {
-        tracing::error!("{self}");
-        (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
+/// Extracts the claims of the identity that `AuthLayer` admitted the request with.
+impl<S, T> FromRequestParts<S> for Claims<T>
+where
+    S: Send + Sync,
+    T: Send + Sync + 'static,
+{
+    type Rejection = ClaimsRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ClaimsRejection> {
+        let identity = parts.extensions.get::<Identity>();
+        let identity = identity.ok_or(ClaimsRejection::Identity(IdentityRejection))?;
+        Claims::of(identity).map_err(ClaimsRejection::Claims)
     }
+}
+
+impl<S, T> OptionalFromRequestParts<S> for Claims<T>
+where
+    S: Send + Sync,
+    T: Send + Sync + 'static,
+{
+    type Rejection = ClaimsRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, ClaimsRejection> {
+        match parts.extensions.get::<Identity>() {
+            Some(identity) if identity.shared_claims().is_some() => {
+                let claims = Claims::of(identity).map_err(ClaimsRejection::Claims)?;
+                Ok(Some(claims))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+impl IntoResponse for IdentityRejection {
+    fn into_response(self) -> Response {
+        tracing::error!(target: "portcullis", "{self}");
+        internal_error()
+    }
+}
+
+impl IntoResponse for ClaimsRejection {
+    fn into_response(self) -> Response {
+        tracing::error!(target: "portcullis", "{self}");
+        internal_error()
+    }
+}
+
+/// The details are in the log: a client must not learn how the application is built.
+fn internal_error() -> Response {
+    (StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error").into_response()
 }

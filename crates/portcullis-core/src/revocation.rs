@@ -2,7 +2,10 @@ use std::time::SystemTime;
 
 use crate::Identity;
 
-/// Taking back credentials, or one session: what is revoked, and for how long that is remembered.
+/// Withdraws credentials, or closes one session.
+///
+/// A revocation takes effect with `Sessions::revoke` of portcullis: open sessions close, and
+/// admission refuses the credentials that it covers.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -10,7 +13,7 @@ use crate::Identity;
 ///
 /// let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(43_200);
 /// let hour = Duration::from_secs(3_600);
-/// let revocation = Revocation::subject("alice").issued_before(noon);
+/// let revocation = Revocation::subject(None, "alice").issued_before(noon);
 ///
 /// let issued = |time| Identity::builder("alice").issued_at(time).build();
 /// assert!(revocation.covers(&issued(noon - hour)));
@@ -26,132 +29,183 @@ pub struct Revocation {
     until: Option<SystemTime>,
 }
 
-/// What a [`Revocation`] takes back.
+/// What a [`Revocation`] withdraws.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub enum Revoked {
-    /// The credential of this name; see [`Identity::token_id`].
+    /// The credential with this identifier; see [`Identity::token_id`].
     Token(Box<str>),
 
-    /// The credentials of this subject.
-    Subject(Box<str>),
+    /// The credentials of one subject of one issuer.
+    Subject {
+        /// The issuer; `None` stands for identities without an issuer.
+        issuer: Option<Box<str>>,
+        /// The subject.
+        subject: Box<str>,
+    },
 
-    /// One session, by its id. It takes back no credential: another session may open with it.
+    /// The credentials of this subject, at every issuer and without one.
+    SubjectAtAnyIssuer(Box<str>),
+
+    /// One session, by its id. Its credential stays valid and can open another session.
     Session(Box<str>),
 
-    /// All credentials, of everybody.
+    /// All credentials of all subjects.
     Everything,
 }
 
 impl Revocation {
-    /// Takes back the credential of this name (`jti`).
+    /// Revokes the credential with this identifier (`jti`).
+    ///
+    /// An identifier is unique within its issuer. With several issuers, add
+    /// [`issuer`](Self::issuer).
     pub fn token(id: impl Into<Box<str>>) -> Self {
         Self::new(Revoked::Token(id.into()))
     }
 
-    /// Takes back the credentials that this subject has now.
+    /// Revokes the present credentials of one subject of one issuer.
     ///
-    /// One that says when it was issued, and was issued later, is good. One that does not say it is
-    /// taken back whenever it comes.
-    pub fn subject(subject: impl Into<Box<str>>) -> Self {
-        Self::new(Revoked::Subject(subject.into()))
+    /// Pass `None` for identities without an issuer, such as those of static tokens. A credential
+    /// that was issued later, and says so, stays valid. A credential without an issue time stays
+    /// revoked until the revocation [ends](Self::until).
+    ///
+    /// ```
+    /// use portcullis_core::{Identity, Revocation};
+    ///
+    /// let alice = Identity::builder("alice").issuer("https://login.example").build();
+    /// assert!(Revocation::subject("https://login.example", "alice").covers(&alice));
+    /// assert!(!Revocation::subject("https://other.example", "alice").covers(&alice));
+    /// assert!(!Revocation::subject(None, "alice").covers(&alice));
+    /// assert!(Revocation::subject_of(&alice).covers(&alice));
+    /// ```
+    pub fn subject<'a>(issuer: impl Into<Option<&'a str>>, subject: impl Into<Box<str>>) -> Self {
+        Self::new(Revoked::Subject {
+            issuer: issuer.into().map(Into::into),
+            subject: subject.into(),
+        })
     }
 
-    /// Closes one session.
+    /// Revokes the present credentials of the subject of `identity`, at its issuer.
+    pub fn subject_of(identity: &Identity) -> Self {
+        Self::subject(identity.issuer(), identity.subject())
+    }
+
+    /// Revokes the present credentials of every subject with this name, at any issuer.
+    ///
+    /// Equal subjects of different issuers are usually different users. Use this only if one
+    /// directory of users is behind all issuers.
+    pub fn subject_at_any_issuer(subject: impl Into<Box<str>>) -> Self {
+        Self::new(Revoked::SubjectAtAnyIssuer(subject.into()))
+    }
+
+    /// Closes one session, by its id.
     pub fn session(id: impl Into<Box<str>>) -> Self {
         Self::new(Revoked::Session(id.into()))
     }
 
-    /// Takes back all credentials that there are now, and closes every session.
+    /// Revokes all present credentials, and closes every session.
     ///
-    /// A credential that does not say when it was issued, as a static token, closes with the rest
-    /// and may come in again: else nobody could, who revoked it included.
+    /// A credential without an issue time, such as a static token, is admitted again afterwards.
+    /// Otherwise it would lock out every user, including the administrator.
     pub fn everything() -> Self {
         Self::new(Revoked::Everything)
     }
 
-    /// Only what was issued up to `time`; what is revoked at the moment it is told, unless set.
+    /// Limits the revocation to credentials issued up to `time`. By default this is the moment of
+    /// the revocation.
     ///
-    /// A token names whole seconds, so one of the same second is taken back, too. What an issuer
-    /// whose clock is ahead has dated later is taken back where it was seen up to `time`; to take
-    /// it back everywhere, add the difference.
+    /// Tokens contain whole seconds, so a token issued in the same second is revoked, too. If an
+    /// issuer's clock is ahead, its token counts as issued when this process first saw it; to
+    /// revoke such tokens on every machine, add the difference.
     #[must_use]
     pub fn issued_before(mut self, time: SystemTime) -> Self {
         self.issued_before = Some(time);
         self
     }
 
-    /// Only what this issuer vouches for; see [`Identity::issuer`].
+    /// Limits the revocation to credentials of one issuer; see [`Identity::issuer`].
+    ///
+    /// [`subject`](Self::subject) takes the issuer as an argument and does not need this.
     #[must_use]
     pub fn issuer(mut self, issuer: impl Into<Box<str>>) -> Self {
         self.issuer = Some(issuer.into());
         self
     }
 
-    /// When it may be forgotten: no credential that it covers is good for longer. The longest
-    /// lifetime of a credential from now, unless set.
+    /// Sets the time at which the revocation can be forgotten, because every credential that it
+    /// covers has expired. By default this is the maximum lifetime of a credential from now.
     #[must_use]
     pub fn until(mut self, time: SystemTime) -> Self {
         self.until = Some(time);
         self
     }
 
-    /// What is revoked.
+    /// Returns what is revoked.
     pub fn revoked(&self) -> &Revoked {
         &self.revoked
     }
 
-    /// Up to when a credential must have been issued to be covered, if that matters.
+    /// Returns the latest issue time of a credential that is covered, if it is limited.
     pub fn covers_issued_before(&self) -> Option<SystemTime> {
         self.issued_before
     }
 
-    /// When it may be forgotten. A store gets no revocation without.
+    /// Returns the time at which the revocation can be forgotten. It is always set when a store
+    /// receives the revocation.
     pub fn ends_at(&self) -> Option<SystemTime> {
         self.until
     }
 
-    /// Whether it takes back the credential of `identity`.
-    pub fn covers<C>(&self, identity: &Identity<C>) -> bool {
-        let vouched = match &self.issuer {
+    /// Returns whether the credential of `identity` is revoked.
+    pub fn covers(&self, identity: &Identity) -> bool {
+        let issuer_fits = match &self.issuer {
             Some(issuer) => identity.issuer() == Some(issuer),
             None => true,
         };
         let in_time = |time: SystemTime| self.issued_before.is_none_or(|limit| time <= limit);
-        // What was there was issued before, whatever the clock of its issuer says.
-        let there = identity.proof().map(|proof| proof.at);
+        // A credential seen at some time was issued before it, even if its issuer's clock is ahead.
+        let seen = identity.proof().map(|proof| proof.at);
         let issued = identity
             .issued_at()
-            .map(|issued| there.map_or(issued, |there| issued.min(there)));
-        vouched
+            .map(|issued| seen.map_or(issued, |seen| issued.min(seen)));
+        issuer_fits
             && match &self.revoked {
                 Revoked::Token(id) => identity.token_id() == Some(id),
-                Revoked::Subject(subject) => {
+                Revoked::Subject { issuer, subject } => {
+                    identity.subject() == &**subject
+                        && identity.issuer() == issuer.as_deref()
+                        && issued.is_none_or(in_time)
+                }
+                Revoked::SubjectAtAnyIssuer(subject) => {
                     identity.subject() == &**subject && issued.is_none_or(in_time)
                 }
                 Revoked::Session(_) => false,
-                Revoked::Everything => issued.or(there).is_some_and(in_time),
+                Revoked::Everything => issued.or(seen).is_some_and(in_time),
             }
     }
 
-    /// Whether it takes back all that `other` takes back, and for as long. Then nobody has to
-    /// remember `other` beside it.
+    /// Returns whether this revocation covers everything that `other` covers, for at least as
+    /// long. A store can then forget `other`.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
     /// use portcullis_core::Revocation;
     ///
     /// let now = SystemTime::now();
-    /// let revoked = |time| Revocation::subject("alice").issued_before(time);
+    /// let revoked = |time| Revocation::subject(None, "alice").issued_before(time);
     /// assert!(revoked(now).includes(&revoked(now - Duration::from_secs(1))));
-    /// assert!(!revoked(now).includes(&Revocation::subject("alice")));
+    /// assert!(!revoked(now).includes(&Revocation::subject(None, "alice")));
     /// ```
     pub fn includes(&self, other: &Self) -> bool {
         let reaches = |own: Option<SystemTime>, other: Option<SystemTime>| {
             own.is_none_or(|own| other.is_some_and(|other| other <= own))
         };
-        self.revoked == other.revoked
+        let same_target = match (&self.revoked, &other.revoked) {
+            (Revoked::SubjectAtAnyIssuer(own), Revoked::Subject { subject, .. }) => own == subject,
+            (own, other) => own == other,
+        };
+        same_target
             && (self.issuer.is_none() || self.issuer == other.issuer)
             && reaches(self.issued_before, other.issued_before)
             && reaches(self.until, other.until)
@@ -179,14 +233,14 @@ mod tests {
     }
 
     #[test]
-    fn what_each_covers() {
+    fn each_revocation_covers_its_credentials() {
         let plain = Identity::new("alice");
         let issued = |second| Identity::builder("alice").issued_at(at(second)).build();
         let proven = |second| {
             let credential = Credential::bearer("t");
             Identity::new("alice").proven_by(&credential, at(second))
         };
-        // By an issuer whose clock is ahead.
+        // Issued by an issuer whose clock is ahead.
         let early = |second| issued(second + 20).proven_by(&Credential::bearer("t"), at(second));
         let named = Identity::builder("alice")
             .token_id("t1")
@@ -199,30 +253,38 @@ mod tests {
             (Revocation::token("t1").issuer("i"), &named, true),
             (Revocation::token("t1").issuer("j"), &named, false),
             (
-                Revocation::subject("alice").issued_before(at(9)),
+                Revocation::subject(None, "alice").issued_before(at(9)),
                 &plain,
                 true,
             ),
             (
-                Revocation::subject("alice").issued_before(at(9)),
+                Revocation::subject(None, "alice").issued_before(at(9)),
                 &issued(9),
                 true,
             ),
             (
-                Revocation::subject("alice").issued_before(at(9)),
+                Revocation::subject(None, "alice").issued_before(at(9)),
                 &issued(10),
                 false,
             ),
-            (Revocation::subject("alic"), &plain, false),
-            (Revocation::subject("alice").issuer("i"), &plain, false),
+            (Revocation::subject(None, "alic"), &plain, false),
+            (Revocation::subject("i", "alice"), &plain, false),
+            (Revocation::subject("i", "alice"), &named, true),
+            (Revocation::subject("j", "alice"), &named, false),
+            (Revocation::subject(None, "alice"), &named, false),
+            (Revocation::subject_of(&named), &named, true),
+            (Revocation::subject_of(&named), &plain, false),
+            (Revocation::subject_at_any_issuer("alice"), &named, true),
+            (Revocation::subject_at_any_issuer("alice"), &plain, true),
+            (Revocation::subject_at_any_issuer("bob"), &plain, false),
             (Revocation::session("s"), &plain, false),
             (
-                Revocation::subject("alice").issued_before(at(9)),
+                Revocation::subject(None, "alice").issued_before(at(9)),
                 &early(9),
                 true,
             ),
             (
-                Revocation::subject("alice").issued_before(at(9)),
+                Revocation::subject(None, "alice").issued_before(at(9)),
                 &early(10),
                 false,
             ),
@@ -263,15 +325,31 @@ mod tests {
     }
 
     #[test]
-    fn what_each_includes() {
-        let alice = || Revocation::subject("alice");
+    fn broader_revocations_include_narrower_ones() {
+        let alice = || Revocation::subject(None, "alice");
         let rows = [
             (alice(), alice(), true),
-            (alice(), Revocation::subject("bob"), false),
+            (alice(), Revocation::subject(None, "bob"), false),
             (alice(), Revocation::token("alice"), false),
-            (alice(), alice().issuer("i"), true),
-            (alice().issuer("i"), alice(), false),
-            (alice().issuer("i"), alice().issuer("j"), false),
+            (
+                Revocation::token("t"),
+                Revocation::token("t").issuer("i"),
+                true,
+            ),
+            (
+                Revocation::token("t").issuer("i"),
+                Revocation::token("t"),
+                false,
+            ),
+            (alice(), Revocation::subject("i", "alice"), false),
+            (
+                Revocation::subject_at_any_issuer("alice"),
+                Revocation::subject("i", "alice"),
+                true,
+            ),
+            (Revocation::subject_at_any_issuer("alice"), alice(), true),
+            (Revocation::subject_at_any_issuer("bob"), alice(), false),
+            (alice(), Revocation::subject_at_any_issuer("alice"), false),
             (alice(), alice().issued_before(at(9)), true),
             (alice().issued_before(at(9)), alice(), false),
             (

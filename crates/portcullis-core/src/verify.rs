@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::{Credential, Identity};
 
-/// Tells whose credential it is.
+/// Maps a credential to an identity.
 ///
-/// An async closure is a verifier. It takes the credential by value, since only so can its future
-/// say that it is `Send`:
+/// A closure that returns a future is a verifier. It takes the credential by value, because a
+/// borrowed one would make the future not `Send`:
 ///
 /// ```
 /// use portcullis_core::{Credential, Identity, Verify, VerifyError};
@@ -25,85 +25,96 @@ use crate::{Credential, Identity};
 /// check(verifier);
 /// ```
 ///
-/// A type of your own is one too, with `async fn verify`.
+/// An `async` closure that captures state does not compile here, because its future borrows from
+/// the closure. Clone the state into an `async move` block instead:
 ///
-/// # What an implementation promises
+/// ```
+/// # use std::sync::Arc;
+/// # use portcullis_core::{Credential, Identity, Verify, VerifyError};
+/// # struct Database;
+/// # impl Database { async fn user(&self, _: &str) -> Option<String> { None } }
+/// let database = Arc::new(Database);
+/// let verifier = move |credential: Credential| {
+///     let database = Arc::clone(&database);
+///     async move {
+///         let user = database.user(credential.expose_secret()).await;
+///         user.map(Identity::new).ok_or(VerifyError::Invalid)
+///     }
+/// };
+/// # fn check(_: impl Verify) {}
+/// # check(verifier);
+/// ```
 ///
-/// * The secret goes no further. It is not logged, not put into an error, and not the key of a
-///   cache.
-/// * It compares in constant time.
-/// * *Cannot tell* is [`VerifyError::Unavailable`] and never [`VerifyError::Invalid`]: the first is
-///   answered with 503 and is not cached.
-/// * It may be cancelled at any await; admission gives up after its time limit.
+/// A type of the application is a verifier if it implements this trait, usually with
+/// `async fn verify`.
+///
+/// # Requirements
+///
+/// * The secret goes no further: not into a log, an error or the key of a cache.
+/// * Secrets are compared in constant time.
+/// * If the verifier cannot decide, for example because its database is down, it returns
+///   [`VerifyError::Unavailable`] and never [`VerifyError::Invalid`]. The response is then 503, and
+///   nothing is cached.
+/// * The future may be dropped at any await point. Admission drops it after a time limit.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a verifier",
     label = "does not implement `Verify`",
-    note = "a verifier is a type that implements `Verify`, or an async closure or function that takes a `Credential` by value and answers `Result<Identity<_>, VerifyError>`",
-    note = "several verifiers are one with `any_of((first, second))`: in a tuple, and with the same claims, which `VerifyExt::map` can give them"
+    note = "a verifier is a type that implements `Verify`, or a closure `Fn(Credential) -> Future<Output = Result<Identity, VerifyError>>`",
+    note = "if this is a `Result`, for example of `StaticTokens::new(..)`, add `?` to get the verifier out of it",
+    note = "if this is an async closure that captures state, write `move |credential| {{ let state = state.clone(); async move {{ .. }} }}` instead",
+    note = "combine several verifiers into one with `any_of((first, second))`"
 )]
 pub trait Verify: Send + Sync + 'static {
-    /// What an identity holds beside subject, scopes and expiry. `()` is fine.
-    type Claims: Send + Sync + 'static;
-
-    /// Asks whose credential it is.
+    /// Verifies a credential and returns its identity.
     ///
     /// # Errors
     ///
-    /// Whatever keeps it from naming a subject; see [`VerifyError`].
+    /// Returns a [`VerifyError`] if the credential does not identify a subject.
     fn verify(
         &self,
         credential: &Credential,
-    ) -> impl Future<Output = Result<Identity<Self::Claims>, VerifyError>> + Send;
+    ) -> impl Future<Output = Result<Identity, VerifyError>> + Send;
 
-    /// The answer, if it can be given without waiting.
+    /// Verifies a credential if that is possible without waiting.
     ///
-    /// Admission asks this first. With `Some`, it builds no future, boxes nothing and clones no
-    /// service. `None` means that [`verify`](Self::verify) has to be asked.
-    fn verify_now(
-        &self,
-        credential: &Credential,
-    ) -> Option<Result<Identity<Self::Claims>, VerifyError>> {
+    /// Admission calls this first. If it returns `Some`, admission builds no future, allocates
+    /// nothing for one and clones no service. `None`, the default, means that
+    /// [`verify`](Self::verify) has to be called.
+    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         let _ = credential;
         None
     }
 
-    /// Whether [`Credential::handshake`] has to be there. It costs an allocation for each request,
-    /// so it is not, unless a verifier says so.
+    /// Returns whether the verifier reads [`Credential::handshake`].
+    ///
+    /// It costs an allocation per request, so the default is `false`.
     fn needs_handshake(&self) -> bool {
         false
     }
 }
 
-impl<F, Fut, C> Verify for F
+impl<F, Fut> Verify for F
 where
     F: Fn(Credential) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Identity<C>, VerifyError>> + Send,
-    C: Send + Sync + 'static,
+    Fut: Future<Output = Result<Identity, VerifyError>> + Send,
 {
-    type Claims = C;
-
     fn verify(
         &self,
         credential: &Credential,
-    ) -> impl Future<Output = Result<Identity<C>, VerifyError>> + Send {
+    ) -> impl Future<Output = Result<Identity, VerifyError>> + Send {
         self(credential.clone())
     }
 }
 
 impl<V: Verify> Verify for Arc<V> {
-    type Claims = V::Claims;
-
     fn verify(
         &self,
         credential: &Credential,
-    ) -> impl Future<Output = Result<Identity<V::Claims>, VerifyError>> + Send {
+    ) -> impl Future<Output = Result<Identity, VerifyError>> + Send {
         (**self).verify(credential)
     }
 
-    fn verify_now(
-        &self,
-        credential: &Credential,
-    ) -> Option<Result<Identity<V::Claims>, VerifyError>> {
+    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         (**self).verify_now(credential)
     }
 
@@ -112,36 +123,36 @@ impl<V: Verify> Verify for Arc<V> {
     }
 }
 
-/// Why a verifier names no subject.
+/// Why a verifier does not accept a credential.
 ///
-/// It holds no detail about the credential, so that none can leak. A verifier that has something
-/// to say to its operator says it in a log of its own.
+/// It contains no detail of the credential, so that none can leak. A verifier reports details to
+/// its operator in a log of its own.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum VerifyError {
-    /// The credential was good once. The client is told no more than for `Invalid`.
+    /// The credential has expired.
     Expired,
 
-    /// The credential is good, but not for this.
+    /// The credential is valid, but not for this request.
     Forbidden,
 
-    /// Nobody's credential: unknown, forged, revoked or broken.
+    /// The credential is unknown, forged, revoked or malformed.
     Invalid,
 
-    /// The verifier cannot tell at the moment, because something it needs does not answer.
+    /// The verifier cannot decide now, because something that it needs does not answer.
     Unavailable {
-        /// When it is worth to ask again; `None` leaves that to admission.
+        /// When the client should try again; `None` leaves that to admission.
         retry_after: Option<Duration>,
     },
 }
 
 impl VerifyError {
-    /// Cannot tell at the moment.
+    /// Returns [`VerifyError::Unavailable`] without a time to try again.
     pub const fn unavailable() -> Self {
         Self::Unavailable { retry_after: None }
     }
 
-    /// The name that logs, metrics and audit records use.
+    /// Returns the name that logs, metrics and audit records use.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Expired => "expired",
@@ -156,9 +167,9 @@ impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Expired => "the credential has expired",
-            Self::Forbidden => "the credential is not good for this",
-            Self::Invalid => "nobody's credential",
-            Self::Unavailable { .. } => "the verifier cannot tell at the moment",
+            Self::Forbidden => "the credential does not allow this request",
+            Self::Invalid => "invalid credential",
+            Self::Unavailable { .. } => "verifier unavailable",
         })
     }
 }

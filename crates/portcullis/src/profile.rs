@@ -5,21 +5,24 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::carrier::{Authorization, Carrier, Query, Reader, Subprotocol, SubprotocolEncoding};
+use crate::carrier::{
+    AuthorizationCarrier, Carrier, CarrierConfig, QueryCarrier, SubprotocolCarrier,
+    SubprotocolEncoding,
+};
+use crate::close::CloseCodes;
 use crate::refusal::RefusalKind;
-use crate::session::CloseCodes;
 
 /// The carriers, the policy for subprotocols and the statuses of refusals of one ecosystem.
 ///
 /// A profile is data: it can be printed, compared with the standard it follows, and changed.
 ///
 /// ```
-/// use portcullis::{Profile, carrier::{Authorization, Cookie}};
+/// use portcullis::{carrier::{AuthorizationCarrier, CookieCarrier}, Profile};
 ///
 /// // What an existing ecosystem expects …
 /// let jupyter = Profile::jupyter();
 /// // … or exactly the carriers you name.
-/// let mine = Profile::new("mine").carrier(Authorization::bearer()).carrier(Cookie::named("session"));
+/// let mine = Profile::new("mine").carrier(AuthorizationCarrier::bearer()).carrier(CookieCarrier::named("session"));
 /// ```
 ///
 /// | profile | carriers | refuses with |
@@ -32,7 +35,7 @@ use crate::session::CloseCodes;
 #[derive(Clone, Debug)]
 pub struct Profile {
     name: Cow<'static, str>,
-    readers: Arc<[Reader]>,
+    readers: Arc<[CarrierConfig]>,
     statuses: Arc<[StatusRule]>,
     codes: CloseCodes,
     pub(crate) precedence: Precedence,
@@ -65,15 +68,15 @@ impl Profile {
         use RefusalKind as Kind;
 
         let subprotocol = || {
-            Subprotocol::prefixed(
+            SubprotocolCarrier::prefixed(
                 "v1.token.websocket.jupyter.org.",
                 SubprotocolEncoding::Percent,
             )
             .marker("v1.token.websocket.jupyter.org")
         };
         Self::new("jupyter")
-            .carrier(Query::named("token"))
-            .carrier(Authorization::jupyter())
+            .carrier(QueryCarrier::named("token"))
+            .carrier(AuthorizationCarrier::jupyter())
             .carrier(subprotocol())
             .status(Kind::MissingCredential, StatusCode::FORBIDDEN)
             .status(Kind::InvalidCredential, StatusCode::FORBIDDEN)
@@ -82,12 +85,12 @@ impl Profile {
             .status(Kind::ConflictingCredentials, StatusCode::FORBIDDEN)
             .status(Kind::UnknownHost, StatusCode::FORBIDDEN)
             // JEP 121: a token that is rejected MUST be a 403, whatever is wrong with it.
-            .status_of(
+            .status_for_carrier(
                 Kind::MalformedCredential,
                 Carrier::Subprotocol,
                 StatusCode::FORBIDDEN,
             )
-            .status_of(
+            .status_for_carrier(
                 Kind::MalformedCredential,
                 Carrier::Authorization,
                 StatusCode::FORBIDDEN,
@@ -119,8 +122,8 @@ impl Profile {
             .iter()
             .cloned()
             .map(|reader| match reader {
-                Reader::Query(query) => query.forgiving().into(),
-                Reader::Subprotocol(entry) => entry.first_wins().allow_alone().into(),
+                CarrierConfig::Query(query) => query.forgiving().into(),
+                CarrierConfig::Subprotocol(entry) => entry.first_wins().allow_alone().into(),
                 other => other,
             })
             .collect();
@@ -133,9 +136,9 @@ impl Profile {
     /// Refuses with 401, also what is malformed, as the API server does.
     pub fn kubernetes() -> Self {
         let prefix = "base64url.bearer.authorization.k8s.io.";
-        let subprotocol = Subprotocol::prefixed(prefix, SubprotocolEncoding::Base64Url);
+        let subprotocol = SubprotocolCarrier::prefixed(prefix, SubprotocolEncoding::Base64Url);
         Self::new("kubernetes")
-            .carrier(Authorization::bearer())
+            .carrier(AuthorizationCarrier::bearer())
             .carrier(subprotocol.ignore_empty())
             .status(RefusalKind::MalformedCredential, StatusCode::UNAUTHORIZED)
             .status(
@@ -150,8 +153,10 @@ impl Profile {
     ///
     /// Phoenix overlooks two tokens; this refuses them.
     pub fn phoenix() -> Self {
-        let subprotocol =
-            Subprotocol::prefixed("base64url.bearer.phx.", SubprotocolEncoding::Base64Unpadded);
+        let subprotocol = SubprotocolCarrier::prefixed(
+            "base64url.bearer.phx.",
+            SubprotocolEncoding::Base64Unpadded,
+        );
         Self::new("phoenix")
             .carrier(subprotocol.marker("phoenix").allow_alone())
             .close_codes(CloseCodes::phoenix())
@@ -163,13 +168,13 @@ impl Profile {
     /// Adds a carrier. One of the same kind that was there before stays; a second reader of the
     /// `Authorization` header is merged with the first, since a request has one such header.
     #[must_use]
-    pub fn carrier(mut self, reader: impl Into<Reader>) -> Self {
+    pub fn carrier(mut self, reader: impl Into<CarrierConfig>) -> Self {
         let mut added = Some(reader.into());
-        let merge = |reader: Reader| match (reader, &added) {
-            (Reader::Authorization(first), Some(Reader::Authorization(second))) => {
+        let merge = |reader: CarrierConfig| match (reader, &added) {
+            (CarrierConfig::Authorization(first), Some(CarrierConfig::Authorization(second))) => {
                 let merged = first.merged_with(second);
                 added = None;
-                Reader::Authorization(merged)
+                CarrierConfig::Authorization(merged)
             }
             (reader, _) => reader,
         };
@@ -193,7 +198,12 @@ impl Profile {
 
     /// The same, for one carrier.
     #[must_use]
-    pub fn status_of(self, kind: RefusalKind, carrier: Carrier, status: StatusCode) -> Self {
+    pub fn status_for_carrier(
+        self,
+        kind: RefusalKind,
+        carrier: Carrier,
+        status: StatusCode,
+    ) -> Self {
         self.with_rule(StatusRule {
             kind,
             carrier: Some(carrier),
@@ -224,7 +234,7 @@ impl Profile {
     }
 
     /// Its carriers, in the order they are read in.
-    pub fn carriers(&self) -> &[Reader] {
+    pub fn carriers(&self) -> &[CarrierConfig] {
         &self.readers
     }
 
@@ -256,9 +266,10 @@ impl Profile {
 /// ```
 impl Default for Profile {
     fn default() -> Self {
-        let subprotocol = Subprotocol::prefixed("v1.bearer.", SubprotocolEncoding::Base64Url);
+        let subprotocol =
+            SubprotocolCarrier::prefixed("v1.bearer.", SubprotocolEncoding::Base64Url);
         Self::new("bearer")
-            .carrier(Authorization::bearer())
+            .carrier(AuthorizationCarrier::bearer())
             .carrier(subprotocol.marker("v1.bearer"))
     }
 }
@@ -297,17 +308,18 @@ mod tests {
     #[test]
     fn two_readers_of_one_header_are_one() {
         let profile = Profile::new("both")
-            .carrier(Authorization::bearer())
-            .carrier(Query::named("token"))
-            .carrier(Authorization::basic());
-        let [Reader::Authorization(both), Reader::Query(_)] = profile.carriers() else {
+            .carrier(AuthorizationCarrier::bearer())
+            .carrier(QueryCarrier::named("token"))
+            .carrier(AuthorizationCarrier::basic());
+        let [CarrierConfig::Authorization(both), CarrierConfig::Query(_)] = profile.carriers()
+        else {
             panic!("{profile:?}");
         };
         assert_eq!(both.challenges().count(), 2);
     }
 
     #[test]
-    #[should_panic(expected = "a close frame cannot bear the code 1006")]
+    #[should_panic(expected = "a close frame cannot contain the code 1006")]
     fn a_code_that_cannot_be_sent() {
         let mut codes = CloseCodes::registered();
         codes.expired = 1006;

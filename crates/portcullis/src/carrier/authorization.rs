@@ -13,18 +13,18 @@ use super::{MAX_CREDENTIAL, Taken, Unreadable, decode};
 ///
 /// ```
 /// use portcullis::Profile;
-/// use portcullis::carrier::Authorization;
+/// use portcullis::carrier::AuthorizationCarrier;
 ///
-/// let profile = Profile::new("mine").carrier(Authorization::bearer().and_basic());
+/// let profile = Profile::new("mine").carrier(AuthorizationCarrier::bearer().and_basic());
 /// ```
 #[derive(Clone, Debug)]
-pub struct Authorization {
+pub struct AuthorizationCarrier {
     bearer: bool,
     basic: bool,
     jupyter: bool,
 }
 
-impl Authorization {
+impl AuthorizationCarrier {
     /// `Bearer` tokens (RFC 6750 §2.1): letters, digits and `-._~+/`, then any number of `=`.
     pub const fn bearer() -> Self {
         Self {

@@ -18,20 +18,20 @@ use crate::seal::SealedCookie;
 ///
 /// A browser attaches cookies by itself, also when a page of somebody else opens the socket
 /// (cross-site WebSocket hijacking). An upgrade with a cookie therefore needs an allowed `Origin`;
-/// see [`AuthLayer::origins`](crate::AuthLayer::origins).
+/// see [`AuthLayer::allow_origins`](crate::AuthLayer::allow_origins).
 ///
 /// ```
 /// use portcullis::Profile;
-/// use portcullis::carrier::Cookie;
+/// use portcullis::carrier::CookieCarrier;
 ///
-/// let profile = Profile::default().carrier(Cookie::named("__Host-session"));
+/// let profile = Profile::default().carrier(CookieCarrier::named("__Host-session"));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Cookie {
+pub struct CookieCarrier {
     kind: Kind,
 }
 
-impl Cookie {
+impl CookieCarrier {
     /// The cookie of this name, whose value is the credential.
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -120,9 +120,9 @@ impl Cookie {
     }
 }
 
-impl From<SealedCookie> for super::Reader {
+impl From<SealedCookie> for super::CarrierConfig {
     fn from(cookie: SealedCookie) -> Self {
-        Cookie::sealed(cookie).into()
+        CookieCarrier::sealed(cookie).into()
     }
 }
 
@@ -182,7 +182,7 @@ mod tests {
             for line in before {
                 headers.append(COOKIE, HeaderValue::from_static(line));
             }
-            let _ = Cookie::named("t").take(&mut headers);
+            let _ = CookieCarrier::named("t").take(&mut headers);
             assert!(
                 headers.get_all(COOKIE).iter().eq(after),
                 "{before:?}: {headers:?}"

@@ -22,17 +22,17 @@ mod subprotocol;
 
 use http::Request;
 use portcullis_core::Credential;
-pub use portcullis_core::{Carrier, CarrierKind};
+pub use portcullis_core::{Carrier, CarrierKind, Scheme};
 
-pub use self::authorization::Authorization;
-pub use self::cookie::Cookie;
+pub use self::authorization::AuthorizationCarrier;
+pub use self::cookie::CookieCarrier;
 pub(crate) use self::cookie::find as find_cookie;
-pub use self::query::Query;
+pub use self::query::QueryCarrier;
 pub(crate) use self::query::remove_parameter;
 pub use self::sec_websocket_protocol::SecWebSocketProtocol;
 pub(crate) use self::sec_websocket_protocol::{entries, has_entries};
 pub(crate) use self::split::is_word;
-pub use self::subprotocol::{Subprotocol, SubprotocolEncoding};
+pub use self::subprotocol::{SubprotocolCarrier, SubprotocolEncoding};
 
 /// The longest credential that is read, in bytes, after decoding: 8 KiB.
 pub const MAX_CREDENTIAL: usize = 8 * 1024;
@@ -51,21 +51,21 @@ pub const MAX_COOKIES: usize = 16 * 1024;
 /// Every reader converts into this, so a [`Profile`](crate::Profile) takes them as they are.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
-pub enum Reader {
+pub enum CarrierConfig {
     /// Reads the `Authorization` header.
-    Authorization(Authorization),
+    Authorization(AuthorizationCarrier),
 
     /// Reads a cookie.
-    Cookie(Cookie),
+    Cookie(CookieCarrier),
 
     /// Reads a parameter of the query.
-    Query(Query),
+    Query(QueryCarrier),
 
     /// Reads an entry of `Sec-WebSocket-Protocol`.
-    Subprotocol(Subprotocol),
+    Subprotocol(SubprotocolCarrier),
 }
 
-impl Reader {
+impl CarrierConfig {
     /// The carrier it reads.
     pub fn carrier(&self) -> Carrier {
         match self {
@@ -87,17 +87,29 @@ impl Reader {
     }
 }
 
-macro_rules! reader_from {
-    ($($reader:ident),*) => {$(
-        impl From<$reader> for Reader {
-            fn from(reader: $reader) -> Self {
-                Self::$reader(reader)
-            }
-        }
-    )*};
+impl From<AuthorizationCarrier> for CarrierConfig {
+    fn from(carrier: AuthorizationCarrier) -> Self {
+        Self::Authorization(carrier)
+    }
 }
 
-reader_from!(Authorization, Cookie, Query, Subprotocol);
+impl From<CookieCarrier> for CarrierConfig {
+    fn from(carrier: CookieCarrier) -> Self {
+        Self::Cookie(carrier)
+    }
+}
+
+impl From<QueryCarrier> for CarrierConfig {
+    fn from(carrier: QueryCarrier) -> Self {
+        Self::Query(carrier)
+    }
+}
+
+impl From<SubprotocolCarrier> for CarrierConfig {
+    fn from(carrier: SubprotocolCarrier) -> Self {
+        Self::Subprotocol(carrier)
+    }
+}
 
 /// What a reader found: nothing here, this credential, or something that is none.
 pub(crate) type Taken = Result<Option<Credential>, Unreadable>;

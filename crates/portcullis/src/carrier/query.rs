@@ -23,17 +23,17 @@ use super::{MAX_PAIRS, Taken, Unreadable, decode};
 ///
 /// ```
 /// use portcullis::Profile;
-/// use portcullis::carrier::Query;
+/// use portcullis::carrier::QueryCarrier;
 ///
-/// let profile = Profile::default().carrier(Query::named("token"));
+/// let profile = Profile::default().carrier(QueryCarrier::named("token"));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Query {
+pub struct QueryCarrier {
     name: Cow<'static, str>,
     forgiving: bool,
 }
 
-impl Query {
+impl QueryCarrier {
     /// The parameter of this name, which is matched byte for byte after decoding.
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -113,7 +113,7 @@ impl Query {
         };
         let before = std::mem::replace(request.uri_mut(), stripped.clone());
         #[cfg(feature = "axum")]
-        crate::axum::strip_original_uri(request.extensions_mut(), &before, stripped, &self.name);
+        crate::ws::strip_original_uri(request.extensions_mut(), &before, stripped, &self.name);
         #[cfg(not(feature = "axum"))]
         drop((before, stripped));
     }
@@ -243,7 +243,7 @@ mod tests {
                     .headers_mut()
                     .append(REFERER, HeaderValue::from_static(line));
             }
-            Query::named("token").strip_referer(request.headers_mut());
+            QueryCarrier::named("token").strip_referer(request.headers_mut());
             let left: Vec<_> = request.headers().get_all(REFERER).iter().collect();
             assert!(left.iter().eq(after.iter()), "{before:?}: {left:?}");
         }

@@ -19,14 +19,14 @@ use super::{MAX_ENTRIES, Taken, Unreadable, decode, lines};
 ///
 /// ```
 /// use portcullis::Profile;
-/// use portcullis::carrier::{Subprotocol, SubprotocolEncoding};
+/// use portcullis::carrier::{SubprotocolCarrier, SubprotocolEncoding};
 ///
 /// // new WebSocket(url, ["chat.v2", "acme.token." + base64url(token)])
-/// let reader = Subprotocol::prefixed("acme.token.", SubprotocolEncoding::Base64Url);
+/// let reader = SubprotocolCarrier::prefixed("acme.token.", SubprotocolEncoding::Base64Url);
 /// let profile = Profile::new("acme").carrier(reader);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Subprotocol {
+pub struct SubprotocolCarrier {
     prefix: Cow<'static, str>,
     encoding: SubprotocolEncoding,
     marker: Option<HeaderValue>,
@@ -35,7 +35,7 @@ pub struct Subprotocol {
     several: Several,
 }
 
-impl Subprotocol {
+impl SubprotocolCarrier {
     /// Entries that start with `prefix`, byte for byte.
     ///
     /// End the prefix with a separator such as `.`, so that it is the prefix of nothing else. An

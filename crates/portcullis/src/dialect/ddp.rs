@@ -4,23 +4,29 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::first_message::is_credential;
-use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, spoken};
-use crate::session::CloseFrame;
+use super::{
+    Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MessageAction, Reaction,
+    message_credential,
+};
+use crate::close::CloseFrame;
 
-/// Meteor's DDP: `connect`, then the method `login` with `{"resume":"<token>"}`.
+/// Authenticates clients of Meteor's DDP: `connect`, then the method `login` with
+/// `{"resume":"<token>"}`.
 ///
 /// The dialect answers `connect` with `connected`, and `login` with Meteor's result
-/// `{id, token, tokenExpires}`, by whose token clients log in again after a lost connection. A token that is not good gets Meteor's own error, "You've been logged out
-/// by the server. Please log in again.", and the client may try twice more. Before it has logged
-/// in, a client gets no further: other methods and subscriptions are answered with an error. After
-/// that they are the application's, but for a further `login`, which renews the session, and
-/// `ping`.
+/// `{id, token, tokenExpires}`, whose token clients use to log in again after a lost connection. An
+/// invalid token is answered with Meteor's own error, "You've been logged out by the server. Please
+/// log in again.", and the client may try twice more.
+///
+/// Before the login, other methods and subscriptions are answered with an error. After it, all
+/// messages are the application's, except `ping` and another `login`, which renews the session.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Ddp;
 
 impl Ddp {
-    /// Version 1 of the protocol, and its two drafts that real clients still name.
+    /// Creates the dialect for version 1 of the protocol, and for the drafts `pre1` and `pre2`, which
+    /// some clients still request.
     pub fn new() -> Self {
         Self
     }
@@ -30,7 +36,7 @@ impl Dialect for Ddp {
     fn begin(&self, admitted: bool) -> Box<dyn Conversation> {
         Box::new(Meteor {
             is_connected: false,
-            is_known: admitted,
+            is_authenticated: admitted,
             login: None,
         })
     }
@@ -38,21 +44,21 @@ impl Dialect for Ddp {
 
 struct Meteor {
     is_connected: bool,
-    is_known: bool,
+    is_authenticated: bool,
     login: Option<Login>,
 }
 
-/// The method call that the verifier is asked for.
+/// The method call whose token is being verified.
 struct Login {
     id: Value,
     token: Zeroizing<String>,
 }
 
 impl Conversation for Meteor {
-    fn hear(&mut self, message: Heard<'_>) -> Reaction {
+    fn on_message(&mut self, message: Incoming<'_>) -> Reaction<MessageAction> {
         let parsed = match message {
-            Heard::Text(text) => serde_json::from_str(text).ok(),
-            Heard::Binary(_) => None,
+            Incoming::Text(text) => serde_json::from_str(text).ok(),
+            Incoming::Binary(_) => None,
         };
         let Some(Value::Object(message)) = parsed else {
             return error("Parse error");
@@ -68,7 +74,7 @@ impl Conversation for Meteor {
                 }
                 reply(&pong)
             }
-            (Some("pong"), _) => Next::Wait.into(),
+            (Some("pong"), _) => MessageAction::Consume.into(),
             (Some(_), false) => error("Must connect first"),
             (Some("method"), true) if text("method") == Some("login") => {
                 let id = message.get("id").cloned().unwrap_or_default();
@@ -79,33 +85,38 @@ impl Conversation for Meteor {
                             id,
                             token: Zeroizing::new(token.to_owned()),
                         });
-                        Next::Verify(spoken(token)).into()
+                        MessageAction::Verify(message_credential(token)).into()
                     }
-                    _ => failed(&id, 400, "Unrecognized options for login request"),
+                    _ => failed(
+                        MessageAction::Consume,
+                        &id,
+                        400,
+                        "Unrecognized options for login request",
+                    ),
                 }
             }
-            (Some(_), true) if self.is_known => Next::Pass.into(),
+            (Some(_), true) if self.is_authenticated => MessageAction::Forward.into(),
             (Some("method"), true) => {
                 let id = message.get("id").cloned().unwrap_or_default();
-                failed(&id, 403, "Log in first")
+                failed(MessageAction::Consume, &id, 403, "Log in first")
             }
             (Some("sub"), true) => {
                 let id = message.get("id").cloned().unwrap_or_default();
                 let why = meteor_error(403, "Log in first");
                 reply(&json!({ "msg": "nosub", "id": id, "error": why }))
             }
-            (Some("unsub"), true) => Next::Wait.into(),
+            (Some("unsub"), true) => MessageAction::Consume.into(),
             _ => error("Bad request"),
         }
     }
 
-    fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
+    fn on_verified(&mut self, outcome: Result<&Accepted, &Denied>) -> Reaction<AuthAction> {
         let Some(Login { id, token }) = self.login.take() else {
-            return Next::Wait.into();
+            return AuthAction::Continue.into();
         };
-        match judgement {
+        match outcome {
             Ok(accepted) => {
-                self.is_known = true;
+                self.is_authenticated = true;
                 let end = SystemTime::now() + accepted.expires_in.min(CENTURY);
                 let end = end
                     .duration_since(SystemTime::UNIX_EPOCH)
@@ -120,9 +131,12 @@ impl Conversation for Meteor {
                         "type": "resume",
                     },
                 });
-                reply(&result).reply(json!({ "msg": "updated", "methods": [id] }).to_string())
+                Reaction::from(AuthAction::Continue)
+                    .reply(result.to_string())
+                    .reply(json!({ "msg": "updated", "methods": [id] }).to_string())
             }
             Err(_) => failed(
+                AuthAction::Retry,
                 &id,
                 403,
                 "You've been logged out by the server. Please log in again.",
@@ -132,34 +146,36 @@ impl Conversation for Meteor {
 }
 
 impl Meteor {
-    fn connect(&mut self, version: Option<&str>) -> Reaction {
+    fn connect(&mut self, version: Option<&str>) -> Reaction<MessageAction> {
         if !version.is_some_and(|version| VERSIONS.contains(&version)) {
-            // The client comes again with the version that it is told, or not at all.
+            // The client reconnects with this version, or not at all.
             let failed = json!({ "msg": "failed", "version": VERSIONS[0] });
-            let close = Next::Close(CloseFrame::new(1000, "version not supported"));
+            let close = MessageAction::Close(CloseFrame::new(1000, "version not supported"));
             return Reaction::from(close).reply(failed.to_string());
         }
         self.is_connected = true;
         let mut id = [0; 9];
-        // It names the connection for the client's own use and protects nothing.
+        // The id is for the client's own use and protects nothing.
         let _ = getrandom::fill(&mut id);
         let id = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, id);
         reply(&json!({ "msg": "connected", "session": id }))
     }
 }
 
-fn reply(message: &Value) -> Reaction {
-    Reaction::from(Next::Wait).reply(message.to_string())
+fn reply(message: &Value) -> Reaction<MessageAction> {
+    Reaction::from(MessageAction::Consume).reply(message.to_string())
 }
 
-fn error(reason: &str) -> Reaction {
+fn error(reason: &str) -> Reaction<MessageAction> {
     reply(&json!({ "msg": "error", "reason": reason }))
 }
 
-/// Meteor answers a method with its result, and then says that its writes are done.
-fn failed(id: &Value, code: u16, reason: &str) -> Reaction {
+/// Returns the two replies with which Meteor answers a method: its result, and that its writes are
+/// done.
+fn failed<A>(action: A, id: &Value, code: u16, reason: &str) -> Reaction<A> {
     let result = json!({ "msg": "result", "id": id, "error": meteor_error(code, reason) });
-    reply(&result).reply(json!({ "msg": "updated", "methods": [id] }).to_string())
+    let reaction = Reaction::from(action).reply(result.to_string());
+    reaction.reply(json!({ "msg": "updated", "methods": [id] }).to_string())
 }
 
 fn meteor_error(code: u16, reason: &str) -> Value {
@@ -172,29 +188,31 @@ fn meteor_error(code: u16, reason: &str) -> Value {
     })
 }
 
-/// What we speak, the best first.
+/// The supported versions, the preferred one first.
 const VERSIONS: [&str; 3] = ["1", "pre2", "pre1"];
 
-/// Further than any date that a client can show.
+/// A lifetime after which any date is out of the range that clients can show.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn said(conversation: &mut dyn Conversation, text: &str) -> String {
-        let reaction = conversation.hear(Heard::Text(text));
-        match reaction.next {
-            Next::Verify(credential) => format!("verify {}", credential.expose_secret()),
-            Next::Pass => "pass".into(),
-            Next::Wait => reaction.replies.join(" "),
-            Next::Close(frame) => format!("{} {}", reaction.replies.join(" "), frame.code()),
+    fn respond(conversation: &mut dyn Conversation, text: &str) -> String {
+        let reaction = conversation.on_message(Incoming::Text(text));
+        match reaction.action {
+            MessageAction::Verify(credential) => format!("verify {}", credential.expose_secret()),
+            MessageAction::Forward => "forward".into(),
+            MessageAction::Consume => reaction.replies.join(" "),
+            MessageAction::Close(frame) => {
+                format!("{} {}", reaction.replies.join(" "), frame.code())
+            }
             other => panic!("{text}: {other:?}"),
         }
     }
 
     #[test]
-    fn the_way_in() {
+    fn login_sequence() {
         let mut conversation = Ddp::new().begin(false);
         let login = r#"{"msg":"method","method":"login","id":"1","params":[{"resume":"t"}]}"#;
         let connect = r#"{"msg":"connect","version":"1","support":["1"]}"#;
@@ -218,26 +236,26 @@ mod tests {
             (login, "verify t"),
         ];
         for (text, expected) in rows {
-            let answer = said(&mut *conversation, text);
+            let answer = respond(&mut *conversation, text);
             assert!(answer.contains(expected), "{text}: {answer}");
         }
         let denied = Denied::Unverified(portcullis_core::VerifyError::Invalid);
-        let reaction = conversation.judged(Err(&denied));
+        let reaction = conversation.on_verified(Err(&denied));
         assert!(reaction.replies[0].contains("You've been logged out by the server"));
         assert!(reaction.replies[0].contains(r#""id":"1""#));
-        assert!(matches!(reaction.next, Next::Wait));
+        assert!(matches!(reaction.action, AuthAction::Retry));
     }
 
-    /// By the token of the result the clients log in again after a lost connection.
+    /// Clients use the token of the result to log in again after a lost connection.
     #[test]
-    fn a_login_has_meteors_result() {
+    fn login_is_answered_with_the_result_of_meteor() {
         let mut conversation = Ddp::new().begin(false);
-        said(&mut *conversation, r#"{"msg":"connect","version":"1"}"#);
+        respond(&mut *conversation, r#"{"msg":"connect","version":"1"}"#);
         let login = r#"{"msg":"method","method":"login","id":"1","params":[{"resume":"t"}]}"#;
-        said(&mut *conversation, login);
+        respond(&mut *conversation, login);
         let session = "AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap();
         let accepted = Accepted::new("alice", session, Duration::from_secs(60));
-        let reaction = conversation.judged(Ok(&accepted));
+        let reaction = conversation.on_verified(Ok(&accepted));
         let [result, updated] = &reaction.replies[..] else {
             panic!("{reaction:?}");
         };
@@ -251,6 +269,6 @@ mod tests {
             json!({ "msg": "updated", "methods": ["1"] }).to_string()
         );
         assert!(!format!("{reaction:?}").contains("alice"));
-        assert_eq!(said(&mut *conversation, r#"{"msg":"sub"}"#), "pass");
+        assert_eq!(respond(&mut *conversation, r#"{"msg":"sub"}"#), "forward");
     }
 }

@@ -1,32 +1,35 @@
 use serde_json::{Value, json};
 
 use super::first_message::is_credential;
-use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, spoken};
-use crate::session::{CloseCodes, CloseFrame};
+use super::{
+    Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MessageAction, Reaction,
+    message_credential,
+};
+use crate::close::{CloseCodes, CloseFrame};
 
-/// FHIR's WebSocket channel of subscriptions.
+/// Authenticates clients of FHIR's WebSocket channel for subscriptions.
 ///
-/// | the client says | |
+/// | the client sends | specified by |
 /// |---|---|
 /// | `bind-with-token <token>`, with a colon or without | R5 and the Backport guide |
-/// | `{"type":"bind-with-token","payload":{"token":…}}` | the same, as Medplum writes it |
-/// | `bind <id>` | STU3 and R4: passed on, on a socket that says who it is by now |
+/// | `{"type":"bind-with-token","payload":{"token":…}}` | Medplum |
+/// | `bind <id>` | STU3 and R4; forwarded on an authenticated socket |
 ///
-/// For each binding whose token is good the application gets `bind-with-token <name>`: the token's
-/// [name](crate::Identity::token_id) in the place of the token, or the subject if it has none. So
-/// it learns what is bound, and answers with the handshake bundles; to `bind <id>` it answers
-/// `bound <id>`.
+/// For each accepted binding, the application receives `bind-with-token <name>` with the
+/// [identifier](crate::Identity::token_id) of the token in place of the token, or with the subject
+/// if the token has no identifier. The application responds with the handshake bundles, and to
+/// `bind <id>` with `bound <id>`.
 ///
-/// A socket bears several bindings at a time. Each further one that ends later renews the session,
-/// which lasts as long as the longest of them. A token that is not good is answered with an
+/// A socket can have several bindings. Each later one that expires later renews the session, so the
+/// session lasts as long as the longest of them. An invalid token is answered with an
 /// `OperationOutcome` and changes nothing; as the first one it closes the socket with 1002 and a
-/// reason. One of another subject closes it, too.
+/// reason. A token of another subject closes the socket, too.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Fhir;
 
 impl Fhir {
-    /// All of the forms above.
+    /// Creates the dialect with all of the forms above.
     pub fn new() -> Self {
         Self
     }
@@ -43,53 +46,64 @@ impl Dialect for Fhir {
 }
 
 struct Binding {
-    /// Somebody is at the other end.
+    /// The client is authenticated.
     is_bound: bool,
 }
 
 impl Conversation for Binding {
-    fn hear(&mut self, message: Heard<'_>) -> Reaction {
-        let Heard::Text(text) = message else {
+    fn on_message(&mut self, message: Incoming<'_>) -> Reaction<MessageAction> {
+        let Incoming::Text(text) = message else {
             return match self.is_bound {
-                true => Next::Pass.into(),
-                false => refuse("Invalid bind request - Not a text message"),
+                true => MessageAction::Forward.into(),
+                false => close("Invalid bind request - Not a text message"),
             };
         };
         match (bound_token(text), self.is_bound) {
-            (Some(token), _) if is_credential(&token) => Next::Verify(spoken(token)).into(),
-            (Some(_), true) => outcome("The binding has no token."),
-            (Some(_), false) => refuse("Invalid bind request - No token included"),
-            (None, true) => Next::Pass.into(),
-            (None, false) if text.trim_start().starts_with("bind") => {
-                refuse("Invalid bind request - This socket needs bind-with-token")
+            (Some(token), _) if is_credential(&token) => {
+                MessageAction::Verify(message_credential(token)).into()
             }
-            (None, false) => refuse("Unexpected client message"),
+            (Some(_), true) => {
+                operation_outcome(MessageAction::Consume, "The binding has no token.")
+            }
+            (Some(_), false) => close("Invalid bind request - No token included"),
+            (None, true) => MessageAction::Forward.into(),
+            (None, false) if text.trim_start().starts_with("bind") => {
+                close("Invalid bind request - This socket needs bind-with-token")
+            }
+            (None, false) => close("Unexpected client message"),
         }
     }
 
-    fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
-        match judgement {
+    fn on_verified(&mut self, outcome: Result<&Accepted, &Denied>) -> Reaction<AuthAction> {
+        match outcome {
             Ok(accepted) => {
                 self.is_bound = true;
                 let name = accepted.token_id.as_ref().unwrap_or(&accepted.subject);
-                Next::Deliver(format!("bind-with-token {name}")).into()
+                AuthAction::Deliver(format!("bind-with-token {name}")).into()
             }
-            Err(_) if self.is_bound => outcome("Token failed to validate. Check token expiry."),
+            Err(_) if self.is_bound => operation_outcome(
+                AuthAction::Retry,
+                "Token failed to validate. Check token expiry.",
+            ),
             Err(denied) => match denied.frame(&CloseCodes::fhir()) {
                 frame if frame.code() == CloseCodes::fhir().unavailable => {
-                    Next::Close(frame).into()
+                    AuthAction::Close(frame).into()
                 }
-                _ => refuse("Invalid bind request - The token is not accepted"),
+                _ => {
+                    let reason = "Invalid bind request - The token is not accepted";
+                    let code = CloseCodes::fhir().unauthorized;
+                    AuthAction::Close(CloseFrame::new(code, reason)).into()
+                }
             },
         }
     }
 }
 
-/// The token of a binding, in any of the forms.
+/// Returns the token of a binding, in any of the forms; empty if it contains none.
 fn bound_token(text: &str) -> Option<String> {
     let text = text.trim();
     if let Some(rest) = text.strip_prefix("bind-with-token") {
-        // Any white space: what is passed on must not look like a binding that was verified.
+        // Any white space counts: a forwarded message must not look like a verified binding.
         let ends = rest.is_empty() || rest.starts_with(|c: char| c == ':' || c.is_whitespace());
         let token = rest.trim_start().trim_start_matches(':').trim();
         return ends.then(|| token.to_owned());
@@ -105,16 +119,16 @@ fn bound_token(text: &str) -> Option<String> {
     Some(token.unwrap_or_default().to_owned())
 }
 
-fn refuse(reason: &'static str) -> Reaction {
-    Next::Close(CloseFrame::new(CloseCodes::fhir().unauthorized, reason)).into()
+fn close(reason: &'static str) -> Reaction<MessageAction> {
+    MessageAction::Close(CloseFrame::new(CloseCodes::fhir().unauthorized, reason)).into()
 }
 
-fn outcome(text: &str) -> Reaction {
+fn operation_outcome<A>(action: A, text: &str) -> Reaction<A> {
     let outcome = json!({
         "resourceType": "OperationOutcome",
         "issue": [{ "severity": "error", "code": "login", "details": { "text": text } }],
     });
-    Reaction::from(Next::Wait).reply(outcome.to_string())
+    Reaction::from(action).reply(outcome.to_string())
 }
 
 #[cfg(test)]
@@ -122,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_forms_of_a_binding() {
+    fn all_forms_of_a_binding_are_parsed() {
         let rows = [
             ("bind-with-token abc", Some("abc")),
             ("bind-with-token: abc", Some("abc")),
@@ -147,10 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_no_credential() {
-        let alone = Fhir::new().begin(false).hear(Heard::Text("bind 123"));
-        assert!(matches!(alone.next, Next::Close(frame) if frame.code() == 1002));
-        let admitted = Fhir::new().begin(true).hear(Heard::Text("bind 123"));
-        assert!(matches!(admitted.next, Next::Pass));
+    fn binding_by_id_does_not_authenticate() {
+        let alone = Fhir::new()
+            .begin(false)
+            .on_message(Incoming::Text("bind 123"));
+        assert!(matches!(alone.action, MessageAction::Close(frame) if frame.code() == 1002));
+        let admitted = Fhir::new()
+            .begin(true)
+            .on_message(Incoming::Text("bind 123"));
+        assert!(matches!(admitted.action, MessageAction::Forward));
     }
 }

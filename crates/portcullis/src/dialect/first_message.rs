@@ -1,13 +1,17 @@
 use serde_json::Value;
 
+use crate::carrier::MAX_CREDENTIAL;
+
 use super::{
-    Accepted, Conversation, Denied, Dialect, Heard, LONGEST_CREDENTIAL, Next, Reaction, spoken,
+    Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MessageAction, Reaction,
+    message_credential,
 };
 
-/// The first message is the credential: as it is, or in a field of a JSON object.
+/// Authenticates a client by its first message: a token, or a JSON object with a token in a field.
 ///
-/// The first form is that of the guide of Python's `websockets`. After it every message is the
-/// application's; [`InBandRenewal`](super::InBandRenewal) is for sockets that renew.
+/// The authentication guide of Python's `websockets` recommends the first form. All later messages
+/// are the application's. To renew credentials on an open socket, use
+/// [`InBandRenewal`](super::InBandRenewal).
 ///
 /// ```
 /// use portcullis::dialect::FirstMessage;
@@ -18,20 +22,20 @@ use super::{
 /// FirstMessage::field("token");
 /// ```
 ///
-/// A message that is something else closes the socket as a bad credential does: with the profile's
-/// code, 3000 unless set.
+/// Any other first message closes the socket with the profile's code for an invalid credential,
+/// 3000 by default.
 #[derive(Clone, Debug)]
 pub struct FirstMessage {
     field: Option<Box<str>>,
 }
 
 impl FirstMessage {
-    /// The message is the token.
+    /// Expects the token as the whole message.
     pub fn token() -> Self {
         Self { field: None }
     }
 
-    /// The message is a JSON object, and this field of it is the token.
+    /// Expects a JSON object with the token in this field.
     pub fn field(name: impl Into<Box<str>>) -> Self {
         Self {
             field: Some(name.into()),
@@ -43,41 +47,39 @@ impl Dialect for FirstMessage {
     fn begin(&self, admitted: bool) -> Box<dyn Conversation> {
         Box::new(First {
             field: self.field.clone(),
-            is_over: admitted,
+            is_authenticated: admitted,
         })
     }
 }
 
 struct First {
     field: Option<Box<str>>,
-    is_over: bool,
+    is_authenticated: bool,
 }
 
 impl Conversation for First {
-    fn hear(&mut self, message: Heard<'_>) -> Reaction {
-        if self.is_over {
-            return Next::Pass.into();
+    fn on_message(&mut self, message: Incoming<'_>) -> Reaction<MessageAction> {
+        if self.is_authenticated {
+            return MessageAction::Forward.into();
         }
         let token = match (message, &self.field) {
-            (Heard::Text(text), None) => Some(text.to_owned()),
-            (Heard::Text(text), Some(field)) => field_of(text, field),
-            (Heard::Binary(_), _) => None,
+            (Incoming::Text(text), None) => Some(text.to_owned()),
+            (Incoming::Text(text), Some(field)) => field_of(text, field),
+            (Incoming::Binary(_), _) => None,
         };
         match token.filter(|token| is_credential(token)) {
-            Some(token) => Next::Verify(spoken(token)).into(),
-            // It is no credential, which closes the socket.
-            None => Next::Pass.into(),
+            Some(token) => MessageAction::Verify(message_credential(token)).into(),
+            None => MessageAction::Refuse.into(),
         }
     }
 
-    fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
-        match judgement {
+    fn on_verified(&mut self, outcome: Result<&Accepted, &Denied>) -> Reaction<AuthAction> {
+        match outcome {
             Ok(_) => {
-                self.is_over = true;
-                Next::Wait.into()
+                self.is_authenticated = true;
+                AuthAction::Continue.into()
             }
-            // There is no second try; the profile says by which code.
-            Err(_) => Next::Pass.into(),
+            Err(_) => AuthAction::Refuse.into(),
         }
     }
 }
@@ -92,9 +94,9 @@ fn field_of(text: &str, field: &str) -> Option<String> {
     }
 }
 
-/// Whether it is worth a question.
+/// Returns whether the token is worth a verification.
 pub(super) fn is_credential(token: &str) -> bool {
-    !token.is_empty() && token.len() <= LONGEST_CREDENTIAL
+    !token.is_empty() && token.len() <= MAX_CREDENTIAL
 }
 
 #[cfg(test)]
@@ -102,41 +104,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_for_a_credential() {
-        let long = "a".repeat(LONGEST_CREDENTIAL + 1);
-        let rows: [(FirstMessage, Heard<'_>, Option<&str>); 9] = [
-            (FirstMessage::token(), Heard::Text("t"), Some("t")),
-            (FirstMessage::token(), Heard::Text(""), None),
-            (FirstMessage::token(), Heard::Text(&long), None),
-            (FirstMessage::token(), Heard::Binary(b"t"), None),
+    fn first_message_is_the_credential() {
+        let long = "a".repeat(MAX_CREDENTIAL + 1);
+        let rows: [(FirstMessage, Incoming<'_>, Option<&str>); 9] = [
+            (FirstMessage::token(), Incoming::Text("t"), Some("t")),
+            (FirstMessage::token(), Incoming::Text(""), None),
+            (FirstMessage::token(), Incoming::Text(&long), None),
+            (FirstMessage::token(), Incoming::Binary(b"t"), None),
             (
                 FirstMessage::field("token"),
-                Heard::Text(r#"{"token":"t","x":1}"#),
+                Incoming::Text(r#"{"token":"t","x":1}"#),
                 Some("t"),
             ),
             (
                 FirstMessage::field("token"),
-                Heard::Text(r#"{"token":7}"#),
+                Incoming::Text(r#"{"token":7}"#),
                 None,
             ),
-            (FirstMessage::field("token"), Heard::Text(r#"["t"]"#), None),
-            (FirstMessage::field("token"), Heard::Text("t"), None),
+            (
+                FirstMessage::field("token"),
+                Incoming::Text(r#"["t"]"#),
+                None,
+            ),
+            (FirstMessage::field("token"), Incoming::Text("t"), None),
             (
                 FirstMessage::field("a"),
-                Heard::Text(r#"{"token":"t"}"#),
+                Incoming::Text(r#"{"token":"t"}"#),
                 None,
             ),
         ];
         for (dialect, message, token) in rows {
-            match (dialect.begin(false).hear(message).next, token) {
-                (Next::Verify(credential), Some(token)) => {
+            match (dialect.begin(false).on_message(message).action, token) {
+                (MessageAction::Verify(credential), Some(token)) => {
                     assert_eq!(credential.expose_secret(), token);
                 }
-                (Next::Pass, None) => {}
+                (MessageAction::Refuse, None) => {}
                 (next, token) => panic!("{dialect:?} {message:?}: {next:?}, not {token:?}"),
             }
         }
-        let admitted = FirstMessage::token().begin(true).hear(Heard::Text("hello"));
-        assert!(matches!(admitted.next, Next::Pass));
+        let admitted = FirstMessage::token()
+            .begin(true)
+            .on_message(Incoming::Text("hello"));
+        assert!(matches!(admitted.action, MessageAction::Forward));
     }
 }

@@ -4,43 +4,46 @@ use portcullis_core::VerifyError;
 use serde_json::{Map, Value, json};
 
 use super::first_message::is_credential;
-use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, may_say, spoken};
-use crate::session::{CloseCodes, CloseFrame};
+use super::{
+    Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MessageAction, Reaction,
+    may_contain, message_credential,
+};
+use crate::close::{CloseCodes, CloseFrame};
 
-/// GraphQL over WebSocket, `graphql-transport-ws`: the credential is in the payload of
+/// Authenticates clients of GraphQL over WebSocket (`graphql-transport-ws`) by the payload of
 /// `connection_init`.
 ///
-/// The payload has `{"token":"…"}`, `{"authToken":"…"}` or a header of HTTP in any case,
-/// `{"Authorization":"Bearer …"}`, also within `{"headers":{…}}`.
+/// The payload is `{"token":"…"}`, `{"authToken":"…"}`, or an HTTP header in any case,
+/// `{"Authorization":"Bearer …"}`, also inside of `{"headers":{…}}`.
 ///
-/// By default the application acknowledges: it gets a `connection_init` without the payload's
-/// credential as its first message, once the identity stands, and answers `connection_ack`. So does
-/// `async-graphql`. For an application that knows nothing of it, say
-/// [`acknowledge`](Self::acknowledge).
+/// By default the application acknowledges. It receives a `connection_init` without the credential
+/// as its first message, and answers `connection_ack`, as `async-graphql` does. For an application
+/// that does not, use [`acknowledge`](Self::acknowledge).
 ///
-/// | what | close code |
+/// | event | close code |
 /// |---|---|
 /// | no `connection_init` within three seconds | 4408 |
-/// | a second one | 4429 |
+/// | a second `connection_init` | 4429 |
 /// | another message before it | 4401 |
-/// | something that is no message of the protocol | 4400 |
-/// | a credential that is not good, or none | 4401 |
-/// | one that has ended, or is not good for this | 4403 |
+/// | a message that is not of the protocol | 4400 |
+/// | an invalid credential, or none | 4401 |
+/// | an expired credential, or one that does not allow the request | 4403 |
+/// | the credential expires while the socket is open | 4403 |
 ///
-/// Its client takes 4401 for final, and comes again after 4403 with what `connectionParams` says
-/// then. That is also what it gets when the credential ends while the socket is open.
+/// The client library does not retry after 4401. After 4403 it reconnects with new
+/// `connectionParams`.
 #[derive(Clone, Debug, Default)]
 pub struct GraphqlWs {
     acknowledges: bool,
 }
 
 impl GraphqlWs {
-    /// The application acknowledges.
+    /// Creates the dialect for an application that answers `connection_init` itself.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sends `connection_ack` itself, and the application sees no `connection_init`.
+    /// Sends `connection_ack` in the dialect; the application does not receive `connection_init`.
     #[must_use]
     pub fn acknowledge(mut self) -> Self {
         self.acknowledges = true;
@@ -69,25 +72,25 @@ impl Dialect for GraphqlWs {
 
 struct Graphql {
     acknowledges: bool,
-    /// The handshake bore a credential.
+    /// The handshake contained a valid credential.
     admitted: bool,
     initialized: bool,
-    /// What is left of the payload of `connection_init`.
+    /// The payload of `connection_init` without the credential.
     payload: Option<Map<String, Value>>,
 }
 
 impl Conversation for Graphql {
-    fn hear(&mut self, message: Heard<'_>) -> Reaction {
-        let Heard::Text(text) = message else {
+    fn on_message(&mut self, message: Incoming<'_>) -> Reaction<MessageAction> {
+        let Incoming::Text(text) = message else {
             return close(4400, "Invalid message");
         };
         if self.initialized {
-            // Only one message matters by now, and it has this word.
-            let is_init = may_say(text, "connection_init")
+            // Only `connection_init` matters now; most messages need no parsing.
+            let is_init = may_contain(text, "connection_init")
                 && kind_of(text).is_some_and(|(kind, _)| kind == "connection_init");
             return match is_init {
                 true => close(4429, "Too many initialisation requests"),
-                false => Next::Pass.into(),
+                false => MessageAction::Forward.into(),
             };
         }
         let Some((kind, payload)) = kind_of(text) else {
@@ -95,31 +98,34 @@ impl Conversation for Graphql {
         };
         match &*kind {
             "connection_init" => self.initialize(payload),
-            "ping" => Reaction::from(Next::Wait).reply(r#"{"type":"pong"}"#),
-            "pong" => Next::Wait.into(),
+            "ping" => Reaction::from(MessageAction::Consume).reply(r#"{"type":"pong"}"#),
+            "pong" => MessageAction::Consume.into(),
             "subscribe" | "complete" => close(4401, "Unauthorized"),
             _ => close(4400, "Invalid message"),
         }
     }
 
-    fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
-        match judgement {
-            Ok(_) => self.acknowledge(),
+    fn on_verified(&mut self, outcome: Result<&Accepted, &Denied>) -> Reaction<AuthAction> {
+        match outcome {
+            Ok(_) => match self.acknowledgement() {
+                Acknowledgement::Sent(reply) => Reaction::from(AuthAction::Continue).reply(reply),
+                Acknowledgement::Delegated(init) => AuthAction::Deliver(init).into(),
+            },
             Err(denied) => {
                 let frame = denied.frame(&CloseCodes::graphql());
                 let reason = match denied.verify_error() {
                     VerifyError::Expired | VerifyError::Forbidden => "Forbidden",
                     VerifyError::Invalid => "Unauthorized",
-                    _ => return Next::Close(frame).into(),
+                    _ => return AuthAction::Close(frame).into(),
                 };
-                close(frame.code(), reason)
+                AuthAction::Close(CloseFrame::new(frame.code(), reason)).into()
             }
         }
     }
 }
 
 impl Graphql {
-    fn initialize(&mut self, payload: Option<Value>) -> Reaction {
+    fn initialize(&mut self, payload: Option<Value>) -> Reaction<MessageAction> {
         self.initialized = true;
         let mut payload = match payload {
             Some(Value::Object(payload)) => payload,
@@ -133,26 +139,38 @@ impl Graphql {
             return close(4400, "Invalid message");
         }
         match token {
-            Some(token) if is_credential(&token) => Next::Verify(spoken(token)).into(),
-            // The handshake has said who it is.
-            None if self.admitted => self.acknowledge(),
+            Some(token) if is_credential(&token) => {
+                MessageAction::Verify(message_credential(token)).into()
+            }
+            // The handshake has authenticated the client.
+            None if self.admitted => match self.acknowledgement() {
+                Acknowledgement::Sent(reply) => Reaction::from(MessageAction::Consume).reply(reply),
+                Acknowledgement::Delegated(init) => MessageAction::Replace(init).into(),
+            },
             _ => close(4401, "Unauthorized"),
         }
     }
 
-    fn acknowledge(&mut self) -> Reaction {
+    fn acknowledgement(&mut self) -> Acknowledgement {
         let payload = self.payload.take().unwrap_or_default();
         match self.acknowledges {
-            true => Reaction::from(Next::Wait).reply(r#"{"type":"connection_ack"}"#),
+            true => Acknowledgement::Sent(r#"{"type":"connection_ack"}"#),
             false => {
                 let init = json!({ "type": "connection_init", "payload": payload });
-                Next::Deliver(init.to_string()).into()
+                Acknowledgement::Delegated(init.to_string())
             }
         }
     }
 }
 
-/// The type of a message, and its payload.
+enum Acknowledgement {
+    /// The dialect replies with this.
+    Sent(&'static str),
+    /// The application gets this `connection_init`, and replies.
+    Delegated(String),
+}
+
+/// Returns the type and the payload of a message.
 fn kind_of(text: &str) -> Option<(String, Option<Value>)> {
     let Ok(Value::Object(mut message)) = serde_json::from_str(text) else {
         return None;
@@ -163,7 +181,8 @@ fn kind_of(text: &str) -> Option<(String, Option<Value>)> {
     Some((kind, message.remove("payload")))
 }
 
-/// Takes out all that looks like a credential, since the payload goes on to the application.
+/// Removes and returns everything that looks like a credential, because the payload is forwarded to
+/// the application.
 fn take_tokens(payload: &mut Map<String, Value>) -> Vec<String> {
     let mut found: Vec<_> = ["token", "authToken"]
         .iter()
@@ -180,7 +199,7 @@ fn take_tokens(payload: &mut Map<String, Value>) -> Vec<String> {
     texts.collect()
 }
 
-/// The header of a request, however it is spelled.
+/// Removes the `Authorization` entries, in any case.
 fn take_headers(headers: &mut Map<String, Value>) -> Vec<Value> {
     let is_authorization = |name: &&String| name.eq_ignore_ascii_case("authorization");
     let names: Vec<_> = headers.keys().filter(is_authorization).cloned().collect();
@@ -197,34 +216,37 @@ fn without_scheme(token: String) -> String {
     }
 }
 
-fn close(code: u16, reason: &'static str) -> Reaction {
-    Next::Close(CloseFrame::new(code, reason)).into()
+fn close(code: u16, reason: &'static str) -> Reaction<MessageAction> {
+    MessageAction::Close(CloseFrame::new(code, reason)).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What becomes of messages, one after the other, on a socket without a credential.
+    /// Returns the actions for messages on a pending socket, one after the other.
     fn converse(messages: &[&str]) -> String {
         let mut conversation = GraphqlWs::new().begin(false);
         let mut said = Vec::new();
         for message in messages {
-            let reaction = conversation.hear(Heard::Text(message));
+            let reaction = conversation.on_message(Incoming::Text(message));
             said.extend(reaction.replies);
-            said.push(match reaction.next {
-                Next::Verify(credential) => format!("verify {}", credential.expose_secret()),
-                Next::Close(frame) => frame.code().to_string(),
-                Next::Wait => "wait".into(),
-                Next::Pass => "pass".into(),
-                Next::Deliver(text) => text,
+            said.push(match reaction.action {
+                MessageAction::Verify(credential) => {
+                    format!("verify {}", credential.expose_secret())
+                }
+                MessageAction::Close(frame) => frame.code().to_string(),
+                MessageAction::Consume => "consume".into(),
+                MessageAction::Forward => "forward".into(),
+                MessageAction::Replace(text) => text,
+                MessageAction::Refuse => "refuse".into(),
             });
         }
         said.join(" ")
     }
 
     #[test]
-    fn the_rows_of_the_protocol() {
+    fn messages_before_authentication() {
         let init = r#"{"type":"connection_init","payload":{"token":"t"}}"#;
         let rows: [(&[&str], &str); 17] = [
             (&[init], "verify t"),
@@ -266,9 +288,12 @@ mod tests {
             ),
             (
                 &[r#"{"type":"ping"}"#, init],
-                r#"{"type":"pong"} wait verify t"#,
+                r#"{"type":"pong"} consume verify t"#,
             ),
-            (&[init, r#"{"type":"subscribe","id":"1"}"#], "verify t pass"),
+            (
+                &[init, r#"{"type":"subscribe","id":"1"}"#],
+                "verify t forward",
+            ),
         ];
         for (messages, expected) in rows {
             assert_eq!(converse(messages), expected, "{messages:?}");
@@ -279,8 +304,8 @@ mod tests {
     fn the_application_gets_the_payload_without_the_credential() {
         let mut conversation = GraphqlWs::new().begin(true);
         let init = r#"{"type":"connection_init","payload":{"room":7,"headers":{"a":"b"}}}"#;
-        match conversation.hear(Heard::Text(init)).next {
-            Next::Deliver(text) => {
+        match conversation.on_message(Incoming::Text(init)).action {
+            MessageAction::Replace(text) => {
                 assert!(
                     text.contains(r#""room":7"#) && text.contains(r#""a":"b""#),
                     "{text}"

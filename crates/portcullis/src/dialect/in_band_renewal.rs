@@ -3,20 +3,23 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::first_message::is_credential;
-use super::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction, may_say, spoken};
+use super::{
+    Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MessageAction, Reaction,
+    may_contain, message_credential,
+};
 use crate::session::RenewError;
 
-/// Renewals on a socket that was opened with a credential as ever:
+/// Renews the credential of an open socket in band:
 ///
 /// ```json
 /// → {"type":"auth","token":"…"}
 /// ← {"type":"auth","expires_in":3600}
 /// ```
 ///
-/// A token that does not renew the session gets `{"type":"auth","error":"…"}`, and the session goes
-/// on; one of somebody else closes it. With
-/// [`warn_before`](crate::session::SessionsBuilder::warn_before) the client is told
-/// `{"type":"auth","expiring_in":60}` when it is time. Every other message is the application's.
+/// A token that does not renew the session is answered with `{"type":"auth","error":"…"}`, and the
+/// session continues. A token of another subject closes it. With
+/// [`warn_before`](crate::session::SessionsBuilder::warn_before), the client receives
+/// `{"type":"auth","expiring_in":60}` in time. All other messages are the application's.
 ///
 /// ```
 /// use portcullis::dialect::InBandRenewal;
@@ -26,8 +29,8 @@ use crate::session::RenewError;
 /// InBandRenewal::new().message_type("renew").field("access_token");
 /// ```
 ///
-/// A request without a credential is refused as ever; [`or_first`](Self::or_first) lets a client
-/// say who it is in the same message.
+/// The handshake needs a credential, unless [`allow_pending`](Self::allow_pending) lets clients send
+/// it in the first message.
 #[derive(Clone, Debug)]
 pub struct InBandRenewal {
     message_type: Box<str>,
@@ -36,7 +39,7 @@ pub struct InBandRenewal {
 }
 
 impl InBandRenewal {
-    /// With `{"type":"auth","token":…}`.
+    /// Creates the dialect for messages of the form `{"type":"auth","token":…}`.
     pub fn new() -> Self {
         Self {
             message_type: "auth".into(),
@@ -45,23 +48,23 @@ impl InBandRenewal {
         }
     }
 
-    /// The `type` of the messages; `auth` unless set.
+    /// Sets the `type` of the messages; `auth` by default.
     #[must_use]
     pub fn message_type(mut self, name: impl Into<Box<str>>) -> Self {
         self.message_type = name.into();
         self
     }
 
-    /// The field with the token; `token` unless set.
+    /// Sets the field that contains the token; `token` by default.
     #[must_use]
     pub fn field(mut self, name: impl Into<Box<str>>) -> Self {
         self.field = name.into();
         self
     }
 
-    /// Lets a request in that bears no credential. Its first message has to bring one.
+    /// Admits upgrades without a credential as pending. Their first message has to contain one.
     #[must_use]
-    pub fn or_first(mut self) -> Self {
+    pub fn allow_pending(mut self) -> Self {
         self.admits_pending = true;
         self
     }
@@ -90,49 +93,49 @@ struct Renewing {
 }
 
 impl Conversation for Renewing {
-    fn hear(&mut self, message: Heard<'_>) -> Reaction {
+    fn on_message(&mut self, message: Incoming<'_>) -> Reaction<MessageAction> {
         let InBandRenewal {
             message_type,
             field,
             ..
         } = &self.dialect;
-        let Heard::Text(text) = message else {
-            return Next::Pass.into();
+        let Incoming::Text(text) = message else {
+            return MessageAction::Forward.into();
         };
-        if !may_say(text, message_type) {
-            return Next::Pass.into();
+        if !may_contain(text, message_type) {
+            return MessageAction::Forward.into();
         }
         let Ok(Value::Object(mut object)) = serde_json::from_str(text) else {
-            return Next::Pass.into();
+            return MessageAction::Forward.into();
         };
         if object.get("type").and_then(Value::as_str) != Some(message_type) {
-            return Next::Pass.into();
+            return MessageAction::Forward.into();
         }
         match object.remove(&**field) {
             Some(Value::String(token)) if is_credential(&token) => {
-                Next::Verify(spoken(token)).into()
+                MessageAction::Verify(message_credential(token)).into()
             }
-            _ => self.error("the message has no token"),
+            _ => self.error(MessageAction::Consume, "the message contains no token"),
         }
     }
 
-    fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
-        match judgement {
+    fn on_verified(&mut self, outcome: Result<&Accepted, &Denied>) -> Reaction<AuthAction> {
+        match outcome {
             Ok(accepted) if accepted.later => {
                 let seconds = accepted.expires_in.as_secs();
                 let reply = json!({ "type": &*self.dialect.message_type, "expires_in": seconds });
-                Reaction::from(Next::Wait).reply(reply.to_string())
+                Reaction::from(AuthAction::Continue).reply(reply.to_string())
             }
-            Ok(_) => self.error(&RenewError::NotLater.to_string()),
-            Err(Denied::NotRenewed(why)) => self.error(&why.to_string()),
+            Ok(_) => self.error(AuthAction::Continue, &RenewError::NotLater.to_string()),
+            Err(Denied::NotRenewed(why)) => self.error(AuthAction::Retry, &why.to_string()),
             Err(Denied::Unverified(portcullis_core::VerifyError::Unavailable { .. })) => {
-                self.error("the token cannot be verified at the moment")
+                self.error(AuthAction::Retry, "verifier unavailable")
             }
-            Err(Denied::Unverified(_)) => self.error("the token is not accepted"),
+            Err(Denied::Unverified(_)) => self.error(AuthAction::Retry, "invalid token"),
         }
     }
 
-    fn expiring(&mut self, after: Duration) -> Option<String> {
+    fn on_expiring(&mut self, after: Duration) -> Option<String> {
         let warning = json!({
             "type": &*self.dialect.message_type,
             "expiring_in": after.as_secs(),
@@ -142,9 +145,9 @@ impl Conversation for Renewing {
 }
 
 impl Renewing {
-    fn error(&self, why: &str) -> Reaction {
+    fn error<A>(&self, action: A, why: &str) -> Reaction<A> {
         let reply = json!({ "type": &*self.dialect.message_type, "error": why });
-        Reaction::from(Next::Wait).reply(reply.to_string())
+        Reaction::from(action).reply(reply.to_string())
     }
 }
 
@@ -153,34 +156,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_its_own_messages_are_taken() {
+    fn only_messages_of_its_type_are_consumed() {
         let rows = [
             (r#"{"type":"auth","token":"t"}"#, "verify"),
             (r#"{"token":"t","type":"auth","more":1}"#, "verify"),
             (r#"{"type":"\u0061uth","token":"t"}"#, "verify"),
             (r#"{"\u0074ype":"auth","token":"t"}"#, "verify"),
-            (r#"{"type":"auth"}"#, "wait"),
-            (r#"{"type":"auth","token":7}"#, "wait"),
-            (r#"{"type":"auth","token":""}"#, "wait"),
-            (r#"{"type":"chat","token":"auth"}"#, "pass"),
-            (r#"{"type":"chat"}"#, "pass"),
-            (r#"["auth"]"#, "pass"),
-            ("auth", "pass"),
-            ("", "pass"),
+            (r#"{"type":"auth"}"#, "consume"),
+            (r#"{"type":"auth","token":7}"#, "consume"),
+            (r#"{"type":"auth","token":""}"#, "consume"),
+            (r#"{"type":"chat","token":"auth"}"#, "forward"),
+            (r#"{"type":"chat"}"#, "forward"),
+            (r#"["auth"]"#, "forward"),
+            ("auth", "forward"),
+            ("", "forward"),
         ];
         for (text, expected) in rows {
-            let reaction = InBandRenewal::new().begin(true).hear(Heard::Text(text));
-            let is = match reaction.next {
-                Next::Verify(_) => "verify",
-                Next::Wait => "wait",
-                Next::Pass => "pass",
+            let reaction = InBandRenewal::new()
+                .begin(true)
+                .on_message(Incoming::Text(text));
+            let is = match reaction.action {
+                MessageAction::Verify(_) => "verify",
+                MessageAction::Consume => "consume",
+                MessageAction::Forward => "forward",
                 other => panic!("{text}: {other:?}"),
             };
             assert_eq!(is, expected, "{text}");
         }
         let binary = InBandRenewal::new()
             .begin(true)
-            .hear(Heard::Binary(br#"{"type":"auth"}"#));
-        assert!(matches!(binary.next, Next::Pass));
+            .on_message(Incoming::Binary(br#"{"type":"auth"}"#));
+        assert!(matches!(binary.action, MessageAction::Forward));
     }
 }

@@ -1,15 +1,15 @@
-//! How credentials are spoken in messages, once a socket is open.
+//! Dialects: how a subprotocol carries credentials in WebSocket messages.
 //!
-//! A route with a [`Dialect`] admits a request without a credential as *pending*: the socket opens,
-//! and the client has to say who it is before anything else. Nothing of the application is sent or
-//! delivered before that: the handler runs only when the identity stands. A socket that was
-//! admitted with a credential speaks the dialect, too, for a renewal in band.
+//! A route with a [`Dialect`] admits an upgrade without a credential as *pending*: the socket
+//! opens, and the client has to authenticate in a message first. Until then no message of the
+//! application is sent or delivered; the handler runs once the identity is known. A socket that
+//! was admitted with a credential uses the dialect, too, to renew the credential in band.
 //!
-//! | dialect | the client says | |
+//! | dialect | the client sends | then |
 //! |---|---|---|
-//! | [`FirstMessage`] | the token, or a field of a JSON object | then the application's messages |
-//! | [`InBandRenewal`] | `{"type":"auth","token":…}` | any time, on an ordinary socket |
-//! | [`Fhir`] | `bind-with-token …`, `bind …` | several bindings, each renewed on its own |
+//! | [`FirstMessage`] | the token, or a JSON object with the token in a field | the application's messages |
+//! | [`InBandRenewal`] | `{"type":"auth","token":…}` at any time, on an admitted socket | a reply with the new lifetime |
+//! | [`Fhir`] | `bind-with-token …`, `bind …` | several bindings, each renewed separately |
 //! | [`GraphqlWs`] | `connection_init` | `connection_ack`, or a close code of graphql-ws |
 //! | [`Ddp`] | `connect`, then `login` with `resume` | Meteor's replies |
 //!
@@ -31,10 +31,9 @@
 //!
 //! # Limits
 //!
-//! A pending socket has five seconds, one message of at most 16 KiB, and small buffers; what
-//! follows it stays unread in the connection until then. Pings are answered and buy no time. There
-//! are at most 4,096 pending sockets, and 256 of one address where the server knows addresses (a
-//! network of 64 bits is one address of IPv6); see [`AuthLayer::pending_limits`](crate::AuthLayer::pending_limits).
+//! A pending socket has five seconds, one message of at most 16 KiB, and small buffers. Everything
+//! behind that message stays unread in the connection until the client is authenticated. Pings are
+//! answered and do not extend the time. See [`PendingLimits`] for the number of pending sockets.
 
 mod ddp;
 mod fhir;
@@ -53,19 +52,25 @@ pub use self::fhir::Fhir;
 pub use self::first_message::FirstMessage;
 pub use self::graphql_ws::GraphqlWs;
 pub use self::in_band_renewal::InBandRenewal;
-pub(crate) use self::pending::{Pending, PendingPermit, PendingRefused};
-use crate::session::{CloseCodes, CloseFrame, RenewError, Session, SessionId};
+pub use self::pending::PendingLimits;
+pub(crate) use self::pending::{PendingPermit, PendingRefused, PendingSockets};
+use crate::close::{CloseCodes, CloseFrame};
+use crate::session::Session;
+use crate::session::{RenewError, SessionId};
 
-/// How credentials are spoken in the messages of a socket.
+/// How a subprotocol carries credentials in messages.
 ///
-/// A dialect begins a [`Conversation`] with each socket. It does no input or output and asks no
-/// verifier: it is told what the client says, and answers what to do about it.
+/// A dialect starts a [`Conversation`] for each socket. It does no I/O and calls no verifier: it
+/// receives the client's messages, and returns what to do with each.
 ///
 /// ```
-/// use portcullis::dialect::{Accepted, Conversation, Denied, Dialect, Heard, Next, Reaction};
-/// use portcullis::{Carrier, Credential, Scheme};
+/// use portcullis::carrier::{Carrier, Scheme};
+/// use portcullis::dialect::{
+///     Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MessageAction, Reaction,
+/// };
+/// use portcullis::Credential;
 ///
-/// /// The client says `AUTH <token>`, at first and whenever it likes, and hears `OK` or `ERR`.
+/// /// The client sends `AUTH <token>`, first and to renew, and receives `OK` or `ERR`.
 /// #[derive(Debug)]
 /// struct Lines;
 ///
@@ -78,113 +83,82 @@ use crate::session::{CloseCodes, CloseFrame, RenewError, Session, SessionId};
 /// }
 ///
 /// impl Conversation for Line {
-///     fn hear(&mut self, message: Heard<'_>) -> Reaction {
-///         let Heard::Text(text) = message else { return Next::Pass.into() };
+///     fn on_message(&mut self, message: Incoming<'_>) -> Reaction<MessageAction> {
+///         let Incoming::Text(text) = message else { return MessageAction::Forward.into() };
 ///         match text.strip_prefix("AUTH ") {
-///             Some(token) => Next::Verify(Credential::new(Carrier::Message, Scheme::Bearer, token)).into(),
-///             None => Next::Pass.into(),
+///             Some(token) => {
+///                 let token = Credential::new(Carrier::Message, Scheme::Bearer, token);
+///                 MessageAction::Verify(token).into()
+///             }
+///             None => MessageAction::Forward.into(),
 ///         }
 ///     }
 ///
-///     fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
-///         let reply = if judgement.is_ok() { "OK" } else { "ERR" };
-///         Reaction::from(Next::Wait).reply(reply)
+///     fn on_verified(&mut self, outcome: Result<&Accepted, &Denied>) -> Reaction<AuthAction> {
+///         match outcome {
+///             Ok(_) => Reaction::from(AuthAction::Continue).reply("OK"),
+///             Err(_) => Reaction::from(AuthAction::Retry).reply("ERR"),
+///         }
 ///     }
 /// }
 /// # let _ = portcullis::AuthLayer::new(portcullis::StaticTokens::new([("a", "b")])?).dialect(Lines);
-/// # Ok::<_, portcullis::verify::StaticTokenError>(())
-/// ```
 ///
-/// A test of it needs no socket and no verifier either:
-///
-/// ```
+/// // A test of the dialect needs no socket and no verifier:
 /// use std::time::Duration;
-/// use portcullis::VerifyError;
-/// use portcullis::dialect::{Accepted, Denied, Dialect, Heard, Next};
-/// use portcullis::session::SessionId;
-/// # use portcullis::dialect::{Conversation, Reaction};
-/// # #[derive(Debug)]
-/// # struct Lines;
-/// # struct Line;
-/// # impl Dialect for Lines {
-/// #     fn begin(&self, _admitted: bool) -> Box<dyn Conversation> {
-/// #         Box::new(Line)
-/// #     }
-/// # }
-/// # impl Conversation for Line {
-/// #     fn hear(&mut self, message: Heard<'_>) -> Reaction {
-/// #         use portcullis::{Carrier, Credential, Scheme};
-/// #         let Heard::Text(text) = message else { return Next::Pass.into() };
-/// #         match text.strip_prefix("AUTH ") {
-/// #             Some(token) => Next::Verify(Credential::new(Carrier::Message, Scheme::Bearer, token)).into(),
-/// #             None => Next::Pass.into(),
-/// #         }
-/// #     }
-/// #     fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction {
-/// #         let reply = if judgement.is_ok() { "OK" } else { "ERR" };
-/// #         Reaction::from(Next::Wait).reply(reply)
-/// #     }
-/// # }
+/// use portcullis::{VerifyError, session::SessionId};
 ///
 /// let mut line = Lines.begin(false);
 ///
-/// let reaction = line.hear(Heard::Text("AUTH t0k"));
-/// assert!(matches!(reaction.next(), Next::Verify(it) if it.expose_secret() == "t0k"));
+/// let reaction = line.on_message(Incoming::Text("AUTH t0k"));
+/// assert!(matches!(reaction.action(), MessageAction::Verify(it) if it.expose_secret() == "t0k"));
 ///
-/// let bad = Denied::Unverified(VerifyError::Invalid);
-/// assert_eq!(line.judged(Err(&bad)).replies(), ["ERR"]);
+/// let invalid = Denied::Unverified(VerifyError::Invalid);
+/// assert_eq!(line.on_verified(Err(&invalid)).replies(), ["ERR"]);
 ///
 /// let session: SessionId = "AAAAAAAAAAAAAAAAAAAAAA".parse()?;
-/// let good = Accepted::new("alice", session, Duration::from_secs(60));
-/// let reaction = line.judged(Ok(&good));
+/// let accepted = Accepted::new("alice", session, Duration::from_secs(60));
+/// let reaction = line.on_verified(Ok(&accepted));
 /// assert_eq!(reaction.replies(), ["OK"]);
-/// assert!(matches!(reaction.next(), Next::Wait));
-/// # Ok::<_, portcullis::session::InvalidSessionId>(())
+/// assert!(matches!(reaction.action(), AuthAction::Continue));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 pub trait Dialect: fmt::Debug + Send + Sync + 'static {
-    /// Begins with one socket. It is `admitted` if the handshake bore a credential.
+    /// Starts the conversation of one socket. `admitted` is `true` if the handshake contained a
+    /// valid credential.
     fn begin(&self, admitted: bool) -> Box<dyn Conversation>;
 
-    /// How long a client may take to say who it is, all its attempts together; five seconds by
-    /// default.
+    /// Returns how long a client may take to authenticate, including all its attempts. Five
+    /// seconds by default.
     fn time_limit(&self) -> Duration {
         Duration::from_secs(5)
     }
 
-    /// The close codes of its world, if it has any of its own. By default those of the
-    /// [`Profile`](crate::Profile) hold.
+    /// Returns the close codes of the subprotocol, if it defines any. By default those of the
+    /// [`Profile`](crate::Profile) apply.
     fn close_codes(&self) -> Option<CloseCodes> {
         None
     }
 
-    /// Whether a request without a credential is let in to say who it is in a message; it is by
-    /// default. A dialect for renewals alone says no.
+    /// Returns whether an upgrade without a credential is admitted as pending; `true` by default.
+    /// A dialect for renewals only returns `false`.
     fn admits_pending(&self) -> bool {
         true
     }
 }
 
-/// The conversation with one client about who it is.
+/// The state of a dialect on one socket.
 pub trait Conversation: Send {
-    /// The client says something.
-    fn hear(&mut self, message: Heard<'_>) -> Reaction;
+    /// Decides what to do with a message of the client.
+    fn on_message(&mut self, message: Incoming<'_>) -> Reaction<MessageAction>;
 
-    /// The verifier has answered about the credential that [`hear`](Self::hear) asked to
-    /// [verify](Next::Verify).
-    ///
-    /// | reaction | the first credential is good | it is not | a later one, good or not |
-    /// |---|---|---|---|
-    /// | [`Wait`](Next::Wait) | the handler runs | the client may try again, three times in all | the session goes on |
-    /// | [`Deliver`](Next::Deliver) | … and reads this first | the socket is closed | … and the application reads this next |
-    /// | [`Close`](Next::Close) | the socket is closed | the socket is closed, with this frame | the socket is closed |
-    /// | [`Pass`](Next::Pass) | as `Wait` | the socket is closed, with the code for it | as `Wait` |
-    ///
-    /// [`Verify`](Next::Verify) is no reaction to an answer.
-    fn judged(&mut self, judgement: Result<&Accepted, &Denied>) -> Reaction;
+    /// Decides what to do after the verification that [`MessageAction::Verify`] asked for.
+    fn on_verified(&mut self, outcome: Result<&Accepted, &Denied>) -> Reaction<AuthAction>;
 
-    /// The session ends after this time. What to tell the client, if anything; nothing by default.
-    /// It is asked if there is a [`warn_before`](crate::session::SessionsBuilder::warn_before).
-    fn expiring(&mut self, after: Duration) -> Option<String> {
+    /// Returns the message to send when the session ends after this time, if any. None by default.
+    ///
+    /// It is called only with
+    /// [`warn_before`](crate::session::SessionsBuilder::warn_before).
+    fn on_expiring(&mut self, after: Duration) -> Option<String> {
         let _ = after;
         None
     }
@@ -193,7 +167,7 @@ pub trait Conversation: Send {
 /// A message of the client.
 #[non_exhaustive]
 #[derive(Clone, Copy)]
-pub enum Heard<'a> {
+pub enum Incoming<'a> {
     /// A text message.
     Text(&'a str),
 
@@ -201,8 +175,8 @@ pub enum Heard<'a> {
     Binary(&'a [u8]),
 }
 
-/// A message may be a credential, so nothing of it is printed.
-impl fmt::Debug for Heard<'_> {
+/// Prints the length only, because a message may contain a credential.
+impl fmt::Debug for Incoming<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => write!(f, "Text([{} bytes])", text.len()),
@@ -211,98 +185,137 @@ impl fmt::Debug for Heard<'_> {
     }
 }
 
-/// What to do about a message of the client: what to reply, and what then.
-pub struct Reaction {
-    pub(crate) replies: Vec<String>,
-    pub(crate) next: Next,
-}
-
-/// What becomes of a message.
+/// What to do with a message of the client.
 #[non_exhaustive]
 #[derive(Debug)]
-pub enum Next {
-    /// It is the application's, and is delivered as it is. Before the identity stands it closes the
-    /// socket.
-    Pass,
+pub enum MessageAction {
+    /// Delivers the message to the application. While the socket is pending, it is handled like
+    /// [`Refuse`](Self::Refuse).
+    Forward,
 
-    /// The application gets this text in its place.
-    Deliver(String),
+    /// Delivers this text to the application instead. While the socket is pending, it is handled
+    /// like [`Refuse`](Self::Refuse).
+    Replace(String),
 
-    /// It was for the dialect, and the application does not see it.
-    Wait,
+    /// Handles the message in the dialect; the application does not receive it.
+    Consume,
 
-    /// It bears a credential, which the verifier is to be asked about.
+    /// Asks the verifier about a credential; [`Conversation::on_verified`] gets the outcome.
     Verify(Credential),
 
-    /// The socket is closed.
+    /// Closes the socket with the close code for a client that is not authenticated.
+    Refuse,
+
+    /// Closes the socket with this frame.
     Close(CloseFrame),
 }
 
-impl Reaction {
-    /// Sends `reply` before it does what it does.
+/// What to do after a verification.
+///
+/// | action | the first credential is accepted | it is refused | after a later credential |
+/// |---|---|---|---|
+/// | [`Continue`](Self::Continue) | the handler runs | as `Refuse` | the session continues |
+/// | [`Deliver`](Self::Deliver) | the handler runs and receives this text first | as `Refuse` | the application receives this text next |
+/// | [`Retry`](Self::Retry) | the handler runs | the client may try again, three times in all | the session continues |
+/// | [`Refuse`](Self::Refuse) | the socket closes | the socket closes with the code for the error | the socket closes |
+/// | [`Close`](Self::Close) | the socket closes with this frame | the same | the same |
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum AuthAction {
+    /// Continues with the messages of the application.
+    Continue,
+
+    /// Continues, and delivers this text to the application first.
+    Deliver(String),
+
+    /// Lets the client try another credential.
+    Retry,
+
+    /// Closes the socket with the close code for a refused credential.
+    Refuse,
+
+    /// Closes the socket with this frame.
+    Close(CloseFrame),
+}
+
+/// What a dialect does: replies to the client, then a [`MessageAction`] or an [`AuthAction`].
+///
+/// ```
+/// use portcullis::dialect::{MessageAction, Reaction};
+///
+/// let pong = Reaction::from(MessageAction::Consume).reply(r#"{"type":"pong"}"#);
+/// assert_eq!(pong.replies(), [r#"{"type":"pong"}"#]);
+/// ```
+pub struct Reaction<A> {
+    pub(crate) replies: Vec<String>,
+    pub(crate) action: A,
+}
+
+impl<A> Reaction<A> {
+    /// Adds a text message that is sent to the client before the action.
     #[must_use]
     pub fn reply(mut self, reply: impl Into<String>) -> Self {
         self.replies.push(reply.into());
         self
     }
 
-    /// What the client hears, in this order.
+    /// Returns the replies, in the order in which they are sent.
     pub fn replies(&self) -> &[String] {
         &self.replies
     }
 
-    /// What becomes of the message.
-    pub fn next(&self) -> &Next {
-        &self.next
+    /// Returns the action.
+    pub fn action(&self) -> &A {
+        &self.action
     }
 }
 
-/// A reply may say a token back to the client, so nothing of it is printed.
-impl fmt::Debug for Reaction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reaction")
-            .field("replies", &self.replies.len())
-            .field("next", &self.next)
-            .finish()
-    }
-}
-
-impl From<Next> for Reaction {
-    fn from(next: Next) -> Self {
+impl<A> From<A> for Reaction<A> {
+    fn from(action: A) -> Self {
         Self {
             replies: Vec::new(),
-            next,
+            action,
         }
     }
 }
 
-/// The credential that a client spoke is good.
+/// Prints the number of replies only, because a reply may repeat a token.
+impl<A: fmt::Debug> fmt::Debug for Reaction<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reaction")
+            .field("replies", &self.replies.len())
+            .field("action", &self.action)
+            .finish()
+    }
+}
+
+/// The verifier has accepted a credential from a message.
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Accepted {
-    /// Whose it is.
+    /// The subject of the credential.
     pub subject: Box<str>,
 
-    /// The credential's own name, if it has one.
+    /// The identifier of the credential, if it has one.
     pub token_id: Option<Box<str>>,
 
-    /// The session.
+    /// The id of the session.
     pub session: SessionId,
 
-    /// How long the session has.
+    /// The remaining time of the session.
     pub expires_in: Duration,
 
-    /// The first credential of a pending socket, and not a renewal.
+    /// Whether it is the first credential of a pending socket, and not a renewal.
     pub first: bool,
 
-    /// Whether it ends later than the one before it. If not, it is good, and the session goes on
-    /// with the one before.
+    /// Whether it expires later than the present credential. If not, the session keeps the present
+    /// one.
     pub later: bool,
 }
 
 impl Accepted {
-    /// The first credential of a pending socket, without a name of its own. A test of a dialect sets
-    /// the fields that it is about.
+    /// Describes the first credential of a pending socket. A test of a dialect can then set the
+    /// other fields.
     pub fn new(subject: impl Into<Box<str>>, session: SessionId, expires_in: Duration) -> Self {
         Self {
             subject: subject.into(),
@@ -314,7 +327,7 @@ impl Accepted {
         }
     }
 
-    pub(crate) fn by<C>(identity: &Identity<C>, session: &Session<C>) -> Self {
+    pub(crate) fn by(identity: &Identity, session: &Session) -> Self {
         Self {
             token_id: identity.token_id().map(Into::into),
             ..Self::new(identity.subject(), session.id(), session.expires_in())
@@ -322,20 +335,20 @@ impl Accepted {
     }
 }
 
-/// The credential that a client spoke is not good.
+/// A credential from a message is not accepted.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Denied {
-    /// What the verifier says.
+    /// The verifier refused it.
     Unverified(VerifyError),
 
-    /// The session is not renewed with it. After
-    /// [`OtherSubject`](RenewError::OtherSubject) the session is being closed.
+    /// It does not renew the session. After [`OtherSubject`](RenewError::OtherSubject) the session
+    /// is closing.
     NotRenewed(RenewError),
 }
 
 impl Denied {
-    /// What the verifier said, as far as it did.
+    /// Returns the error of the verifier; `Invalid` if the verifier accepted the credential.
     pub fn verify_error(&self) -> VerifyError {
         match self {
             Self::Unverified(error) | Self::NotRenewed(RenewError::Unverified(error)) => *error,
@@ -343,33 +356,22 @@ impl Denied {
         }
     }
 
-    /// The frame to close a socket with, by these codes.
+    /// Returns the frame that closes the socket, with the code that `codes` has for the error.
     pub fn frame(&self, codes: &CloseCodes) -> CloseFrame {
-        let (code, reason) = match self.verify_error() {
-            VerifyError::Expired => (codes.expired, "credential expired"),
-            VerifyError::Forbidden => (codes.forbidden, "forbidden"),
-            VerifyError::Unavailable { .. } => {
-                (codes.unavailable, "cannot be verified at the moment")
-            }
-            _ => (codes.unauthorized, "credential not accepted"),
-        };
-        CloseFrame::new(code, reason)
+        codes.frame(self.verify_error())
     }
 }
 
-/// A bearer token that came as a message.
-pub(crate) fn spoken(token: impl Into<String>) -> Credential {
+/// Creates a bearer credential that came in a message.
+pub(crate) fn message_credential(token: impl Into<String>) -> Credential {
     Credential::new(Carrier::Message, Scheme::Bearer, token)
 }
 
-/// Whether `word` may stand in a message of JSON, which may write any letter as an escape. Says
-/// quickly of most messages that they need no parsing.
-pub(crate) fn may_say(text: &str, word: &str) -> bool {
+/// Returns `false` if no string of the JSON text can be equal to `word`, so that most messages need
+/// no parsing. JSON can write any letter as an escape.
+pub(crate) fn may_contain(text: &str, word: &str) -> bool {
     text.contains(word) || text.contains('\\')
 }
 
-/// Longer credentials are refused, as they are in every other carrier.
-pub(crate) const LONGEST_CREDENTIAL: usize = 8 * 1024;
-
-/// The longest message by which a client may say who it is.
-pub(crate) const LONGEST_MESSAGE: usize = 16 * 1024;
+/// The maximum length of a message by which a client authenticates.
+pub(crate) const MAX_MESSAGE: usize = 16 * 1024;

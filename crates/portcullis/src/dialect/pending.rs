@@ -4,63 +4,106 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Counts the sockets whose client has not said who it is.
-#[derive(Debug)]
-pub(crate) struct Pending {
+/// How many sockets may be pending: opened, but their client has not authenticated yet.
+///
+/// One more is refused: with 503 beyond the total, with 429 beyond the limit of its address.
+///
+/// The server has to know the addresses of its clients. axum does with
+/// `into_make_service_with_connect_info::<SocketAddr>()`. Behind a proxy, every client has the
+/// proxy's address. In IPv6, a network of 64 bits counts as one address.
+///
+/// ```
+/// use portcullis::dialect::PendingLimits;
+///
+/// let limits = PendingLimits::default().total(1_000).per_address(20);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct PendingLimits {
+    total: usize,
+    per_address: usize,
+}
+
+impl PendingLimits {
+    /// Sets the limit for all clients together; 4,096 by default.
+    #[must_use]
+    pub fn total(mut self, limit: usize) -> Self {
+        self.total = limit;
+        self
+    }
+
+    /// Sets the limit for one address; 256 by default.
+    #[must_use]
+    pub fn per_address(mut self, limit: usize) -> Self {
+        self.per_address = limit;
+        self
+    }
+}
+
+impl Default for PendingLimits {
+    fn default() -> Self {
+        Self {
+            total: 4096,
+            per_address: 256,
+        }
+    }
+}
+
+/// Counts the pending sockets of one layer.
+#[derive(Debug, Default)]
+pub(crate) struct PendingSockets {
     counts: Mutex<Counts>,
-    limit: usize,
-    limit_per_peer: usize,
+    limits: PendingLimits,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
     total: usize,
-    peers: HashMap<IpAddr, usize>,
+    addresses: HashMap<IpAddr, usize>,
 }
 
-/// There is no room for another one.
+/// Which limit refuses another pending socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PendingRefused {
-    Full,
-    PeerFull,
+    Total,
+    Address,
 }
 
-impl Pending {
-    pub(crate) fn new(limit: usize, limit_per_peer: usize) -> Self {
+impl PendingSockets {
+    pub(crate) fn new(limits: PendingLimits) -> Self {
         Self {
             counts: Mutex::default(),
-            limit,
-            limit_per_peer,
+            limits,
         }
     }
 
-    /// A place, which is given back when the last clone of the permit is dropped.
+    /// Counts one more socket, until the last clone of the permit is dropped.
     pub(crate) fn acquire(
         self: &Arc<Self>,
         peer: Option<IpAddr>,
     ) -> Result<PendingPermit, PendingRefused> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.total >= self.limit {
-            return Err(PendingRefused::Full);
+        if counts.total >= self.limits.total {
+            return Err(PendingRefused::Total);
         }
-        let peer = peer.map(network);
-        if let Some(peer) = peer {
-            // Nothing is kept of who is refused, also if nobody is to be let in.
-            if counts.peers.get(&peer).copied().unwrap_or(0) >= self.limit_per_peer {
-                return Err(PendingRefused::PeerFull);
+        let address = peer.map(network);
+        if let Some(address) = address {
+            // Compare first: a refused address must not leave an entry behind.
+            if counts.addresses.get(&address).copied().unwrap_or(0) >= self.limits.per_address {
+                return Err(PendingRefused::Address);
             }
-            *counts.peers.entry(peer).or_default() += 1;
+            *counts.addresses.entry(address).or_default() += 1;
         }
         counts.total += 1;
-        Ok(PendingPermit(Arc::new(Place {
-            pending: Arc::clone(self),
-            peer,
+        Ok(PendingPermit(Arc::new(Counted {
+            sockets: Arc::clone(self),
+            address,
             opened: AtomicBool::new(false),
         })))
     }
 }
 
-/// Whom an address stands for. Whoever has one of IPv6 has the 2^64 beside it, too.
+/// Returns the network that counts as one address. A client with one IPv6 address usually has all
+/// 2^64 of its network.
 fn network(address: IpAddr) -> IpAddr {
     const INTERFACE: u128 = u64::MAX as u128;
 
@@ -70,47 +113,38 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-impl Default for Pending {
-    fn default() -> Self {
-        Self::new(4096, 256)
-    }
-}
-
-/// The place of one pending socket.
+/// The permit of one pending socket.
 #[derive(Clone)]
-pub(crate) struct PendingPermit(Arc<Place>);
+pub(crate) struct PendingPermit(Arc<Counted>);
 
-struct Place {
-    pending: Arc<Pending>,
-    peer: Option<IpAddr>,
+struct Counted {
+    sockets: Arc<PendingSockets>,
+    address: Option<IpAddr>,
     opened: AtomicBool,
 }
 
 impl PendingPermit {
-    /// A socket is opened that asks its client who it is.
+    /// Records that the pending socket is being opened.
     pub(crate) fn open(&self) {
         self.0.opened.store(true, Ordering::Release);
     }
 
-    /// Whether somebody has opened such a socket.
+    /// Returns whether the handler has opened the pending socket.
     pub(crate) fn is_opened(&self) -> bool {
         self.0.opened.load(Ordering::Acquire)
     }
 }
 
-impl Drop for Place {
+impl Drop for Counted {
     fn drop(&mut self) {
-        let mut counts = self
-            .pending
-            .counts
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let counts = self.sockets.counts.lock();
+        let mut counts = counts.unwrap_or_else(PoisonError::into_inner);
         counts.total -= 1;
-        let Some(peer) = self.peer else { return };
-        if let Some(count) = counts.peers.get_mut(&peer) {
+        let Some(address) = self.address else { return };
+        if let Some(count) = counts.addresses.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                counts.peers.remove(&peer);
+                counts.addresses.remove(&address);
             }
         }
     }
@@ -127,37 +161,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_come_back() {
-        let pending = Arc::new(Pending::new(3, 2));
+    fn dropped_permits_are_free_again() {
+        let pending = Arc::new(PendingSockets::new(
+            PendingLimits::default().total(3).per_address(2),
+        ));
         let peer = |last| Some(IpAddr::from([127, 0, 0, last]));
         let first = pending.acquire(peer(1)).unwrap();
         let _second = pending.acquire(peer(1)).unwrap();
         assert_eq!(
             pending.acquire(peer(1)).err(),
-            Some(PendingRefused::PeerFull)
+            Some(PendingRefused::Address)
         );
         let _third = pending.acquire(peer(2)).unwrap();
-        assert_eq!(pending.acquire(None).err(), Some(PendingRefused::Full));
+        assert_eq!(pending.acquire(None).err(), Some(PendingRefused::Total));
         let clone = first.clone();
         drop(first);
-        assert_eq!(pending.acquire(None).err(), Some(PendingRefused::Full));
+        assert_eq!(pending.acquire(None).err(), Some(PendingRefused::Total));
         drop(clone);
         let _fourth = pending.acquire(peer(1)).unwrap();
     }
 
     #[test]
-    fn nothing_is_kept_of_who_is_refused() {
-        let pending = Arc::new(Pending::new(2, 0));
+    fn refused_addresses_leave_no_entry() {
+        let pending = Arc::new(PendingSockets::new(
+            PendingLimits::default().total(2).per_address(0),
+        ));
         for last in 1..4 {
             let refused = pending.acquire(Some(IpAddr::from([192, 0, 2, last])));
-            assert_eq!(refused.unwrap_err(), PendingRefused::PeerFull);
+            assert_eq!(refused.unwrap_err(), PendingRefused::Address);
         }
         let counts = pending.counts.lock().unwrap();
-        assert_eq!((counts.total, counts.peers.len()), (0, 0));
+        assert_eq!((counts.total, counts.addresses.len()), (0, 0));
     }
 
     #[test]
-    fn who_counts_as_one() {
+    fn addresses_of_one_network_count_together() {
         let rows = [
             ("2001:db8:1:2::1", "2001:db8:1:2:ffff:ffff:ffff:ffff", true),
             ("2001:db8:1:2::1", "2001:db8:1:3::1", false),

@@ -28,8 +28,8 @@ pub use self::kind::RefusalKind;
 #[cfg(feature = "axum")]
 pub(crate) use self::respond::problem;
 pub use self::respond::{Problem, Respond};
-use crate::Profile;
-use crate::carrier::{Reader, Unreadable};
+use crate::carrier::{CarrierConfig, Unreadable};
+use crate::profile::Profile;
 use crate::trace::Redacted;
 
 /// Why a request is not admitted, and how that is answered.
@@ -62,7 +62,7 @@ impl Refusal {
         match why {
             Unreadable::BrokenSeal => Self::new(RefusalKind::InvalidCredential),
             Unreadable::Malformed(detail) => {
-                Self::new(RefusalKind::MalformedCredential).detail(detail)
+                Self::new(RefusalKind::MalformedCredential).with_detail(detail)
             }
             Unreadable::TooLarge => Self::new(RefusalKind::TooLarge),
             Unreadable::Unsupported => Self::new(RefusalKind::UnsupportedScheme),
@@ -84,7 +84,7 @@ impl Refusal {
         refusal.carrier_is(carrier)
     }
 
-    pub(crate) fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail = detail.into();
         self
     }
@@ -106,7 +106,7 @@ impl Refusal {
 
     /// A sentence for whoever debugs the client. It tells nothing about credentials: expired,
     /// revoked and unknown ones get the same.
-    pub fn explain(&self) -> &str {
+    pub fn detail(&self) -> &str {
         &self.detail
     }
 
@@ -229,7 +229,7 @@ fn challenges(profile: &Profile) -> impl Iterator<Item = Scheme> {
         .carriers()
         .iter()
         .filter_map(|reader| match reader {
-            Reader::Authorization(authorization) => Some(authorization.challenges()),
+            CarrierConfig::Authorization(authorization) => Some(authorization.challenges()),
             _ => None,
         })
         .flatten()

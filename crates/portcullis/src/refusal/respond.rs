@@ -13,12 +13,12 @@ use super::{Refusal, RefusalKind};
 /// ```
 /// use axum::body::Body;
 /// use axum::http::{Response, header, request::Parts};
-/// use portcullis::{AuthLayer, Refusal, StaticTokens};
+/// use portcullis::{refusal::Refusal, AuthLayer, StaticTokens};
 ///
 /// let tokens = StaticTokens::new([("alice", "s3cret")])?;
 /// let auth = AuthLayer::new(tokens).respond(|refusal: &Refusal, request: &Parts| {
 ///     let page = request.headers.get(header::ACCEPT).is_some_and(|a| a == "text/html");
-///     let text = if page { "Log in first." } else { refusal.explain() };
+///     let text = if page { "Log in first." } else { refusal.detail() };
 ///     let mut response = Response::new(Body::from(text.to_owned()));
 ///     *response.status_mut() = refusal.status();
 ///     response
@@ -82,7 +82,7 @@ pub(crate) fn problem(refusal: &Refusal) -> String {
     format!(
         r#"{{"type":"about:blank","title":"{title}","status":{},"detail":"{}","kind":"{}"}}"#,
         status.as_u16(),
-        refusal.explain().replace(['"', '\\'], "'"),
+        refusal.detail().replace(['"', '\\'], "'"),
         public_name(refusal.kind()),
     )
 }

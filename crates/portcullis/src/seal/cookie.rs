@@ -18,7 +18,7 @@ use crate::carrier::{Unreadable, find_cookie};
 /// to a [`Profile`](crate::Profile), which reads it.
 ///
 /// ```
-/// use portcullis::{Profile, seal::{CookieKey, CookieKeys, SealedCookie}};
+/// use portcullis::{seal::{CookieKey, CookieKeys, SealedCookie}, Profile};
 ///
 /// let cookie = SealedCookie::new("session", CookieKeys::new(&CookieKey::generate()));
 /// assert_eq!(cookie.name(), "__Host-session");

@@ -1,7 +1,7 @@
 //! The sealed cookie: a credential that a browser keeps and cannot read.
 //!
 //! [`PersistTokenLayer`](crate::PersistTokenLayer) seals, the reader
-//! [`Cookie::sealed`](crate::carrier::Cookie::sealed) opens, and both are given the same
+//! [`CookieCarrier::sealed`](crate::carrier::CookieCarrier::sealed) opens, and both are given the same
 //! [`SealedCookie`].
 //!
 //! The cookie holds the credential itself, with the time it was sealed and the time it ends, under

@@ -25,13 +25,13 @@ use super::{LagPolicy, SessionEvent, Sessions};
 ///
 /// For claims other than `()`, name the type: `let sessions: Sessions<Member> = …`.
 #[must_use = "nothing is built before `build`"]
-pub struct SessionsBuilder<C = ()> {
-    pub(super) settings: Settings<C>,
+pub struct SessionsBuilder {
+    pub(super) settings: Settings,
     pub(super) limits: Limits,
-    pub(super) store: Option<Arc<dyn Store<C>>>,
+    pub(super) store: Option<Arc<dyn Store>>,
 }
 
-impl<C: Send + Sync + 'static> SessionsBuilder<C> {
+impl SessionsBuilder {
     pub(super) fn new() -> Self {
         Self {
             settings: Settings::default(),
@@ -134,8 +134,8 @@ impl<C: Send + Sync + 'static> SessionsBuilder<C> {
 
     /// How long a revocation is kept that does not say: no credential may be good for longer than
     /// this. 30 days by default.
-    pub fn longest_credential(mut self, lifetime: Duration) -> Self {
-        self.settings.longest_credential = lifetime;
+    pub fn max_credential_lifetime(mut self, lifetime: Duration) -> Self {
+        self.settings.max_credential_lifetime = lifetime;
         self
     }
 
@@ -152,7 +152,7 @@ impl<C: Send + Sync + 'static> SessionsBuilder<C> {
     ///
     /// It is called on the path of admission and of closing, so it should be quick and must not
     /// block. If it panics, that event is lost to it, and the session goes its way.
-    pub fn observe(mut self, observer: impl Fn(&SessionEvent<C>) + Send + Sync + 'static) -> Self {
+    pub fn observe(mut self, observer: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
         self.settings.observer = Some(Box::new(observer));
         self
     }
@@ -164,12 +164,12 @@ impl<C: Send + Sync + 'static> SessionsBuilder<C> {
     }
 
     /// Done. With a store, call it inside a tokio runtime: it begins to follow the store at once.
-    pub fn build(self) -> Sessions<C> {
+    pub fn build(self) -> Sessions {
         Sessions::new(self)
     }
 }
 
-impl<C> fmt::Debug for SessionsBuilder<C> {
+impl fmt::Debug for SessionsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionsBuilder")
             .field("limits", &self.limits)

@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_core::Stream;
 use portcullis_core::Identity;
 
-use super::CloseCause;
 use super::entry::{Changed, Entry, Seen};
+use crate::close::CloseCause;
 
 /// What changes in a session, one after the other; see [`Session::changes`](super::Session::changes).
 ///
@@ -41,17 +41,17 @@ use super::entry::{Changed, Entry, Seen};
 /// }
 /// ```
 #[must_use = "it tells nothing unless it is asked"]
-pub struct Changes<C = ()> {
-    entry: Arc<Entry<C>>,
+pub struct Changes {
+    entry: Arc<Entry>,
     seen: Seen,
 }
 
 /// What has changed in a session; see [`Changes`].
 #[non_exhaustive]
 #[derive(Debug)]
-pub enum Change<C = ()> {
+pub enum Change {
     /// It has a new credential.
-    Renewed(Identity<C>),
+    Renewed(Identity),
 
     /// It ends soon, after this time, unless it is renewed.
     Expiring(Duration),
@@ -60,8 +60,8 @@ pub enum Change<C = ()> {
     Ended(CloseCause),
 }
 
-impl<C> Changes<C> {
-    pub(super) fn of(entry: Arc<Entry<C>>) -> Self {
+impl Changes {
+    pub(super) fn of(entry: Arc<Entry>) -> Self {
         let seen = entry.seen();
         Self { entry, seen }
     }
@@ -69,11 +69,11 @@ impl<C> Changes<C> {
     /// Waits for the next change. After the end there is none.
     ///
     /// It may be dropped at any time, as a loser of `select!` is.
-    pub async fn next(&mut self) -> Option<Change<C>> {
+    pub async fn next(&mut self) -> Option<Change> {
         poll_fn(|context| self.poll_change(context)).await
     }
 
-    pub(crate) fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Option<Change<C>>> {
+    pub(crate) fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Option<Change>> {
         let changed = self.entry.poll_change(&mut self.seen, context.waker());
         changed.map(|changed| {
             Some(match changed? {
@@ -88,16 +88,16 @@ impl<C> Changes<C> {
     }
 }
 
-impl<C> Stream for Changes<C> {
-    type Item = Change<C>;
+impl Stream for Changes {
+    type Item = Change;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Change<C>>> {
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Change>> {
         self.get_mut().poll_change(context)
     }
 }
 
 // Written out, since a derive would ask for `C: Clone`.
-impl<C> Clone for Change<C> {
+impl Clone for Change {
     fn clone(&self) -> Self {
         match self {
             Self::Renewed(identity) => Self::Renewed(identity.clone()),
@@ -108,13 +108,13 @@ impl<C> Clone for Change<C> {
 }
 
 /// Nobody is woken any more who does not wait.
-impl<C> Drop for Changes<C> {
+impl Drop for Changes {
     fn drop(&mut self) {
         self.entry.unwatch(&self.seen);
     }
 }
 
-impl<C> fmt::Debug for Changes<C> {
+impl fmt::Debug for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Changes")
             .field("session", &self.entry)

@@ -6,16 +6,17 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 
+use super::SessionEvent;
 use super::entry::{Ended, Entry};
 use super::evict::Evict;
 use super::shared::Shared;
-use super::{CloseCause, CloseFrame, SessionEvent};
+use crate::close::{CLOSE_TIMEOUT, CloseCause, CloseFrame};
 
-impl<C: Send + Sync + 'static> Shared<C> {
+impl Shared {
     /// Ends these sessions; how many of them had not ended until now.
     pub(super) fn end(
         self: &Arc<Self>,
-        entries: impl IntoIterator<Item = Arc<Entry<C>>>,
+        entries: impl IntoIterator<Item = Arc<Entry>>,
         cause: &CloseCause,
     ) -> usize {
         self.end_with(entries, cause, |entry| entry.end(cause.clone()))
@@ -24,9 +25,9 @@ impl<C: Send + Sync + 'static> Shared<C> {
     /// Ends those that `end` finds have to.
     pub(super) fn end_with(
         self: &Arc<Self>,
-        entries: impl IntoIterator<Item = Arc<Entry<C>>>,
+        entries: impl IntoIterator<Item = Arc<Entry>>,
         cause: &CloseCause,
-        end: impl Fn(&Entry<C>) -> Ended,
+        end: impl Fn(&Entry) -> Ended,
     ) -> usize {
         let mut ended = 0;
         let mut closing = Vec::new();
@@ -45,7 +46,7 @@ impl<C: Send + Sync + 'static> Shared<C> {
     /// Closes a socket that has come when its session had ended.
     pub(super) fn close_late(
         self: &Arc<Self>,
-        entry: &Arc<Entry<C>>,
+        entry: &Arc<Entry>,
         socket: &dyn Evict,
         cause: &CloseCause,
     ) {
@@ -56,7 +57,7 @@ impl<C: Send + Sync + 'static> Shared<C> {
 
     /// Closes sockets in tasks of a few hundred: one after the other takes seconds for thousands,
     /// and a task for each is as much memory as the sockets.
-    fn close(&self, mut closing: Vec<Closing<C>>, cause: &CloseCause) {
+    fn close(&self, mut closing: Vec<Closing>, cause: &CloseCause) {
         let Some(runtime) = self.runtime() else {
             // Nobody can wait for their clients. They are let go.
             return;
@@ -73,8 +74,8 @@ impl<C: Send + Sync + 'static> Shared<C> {
     fn grace(&self, cause: &CloseCause) -> Duration {
         match (cause, self.settings.ping) {
             // It has had its time, but for what the pings have left of it.
-            (CloseCause::Unresponsive, Some(every)) => GRACE.min(every / 16),
-            _ => GRACE,
+            (CloseCause::Unresponsive, Some(every)) => CLOSE_TIMEOUT.min(every / 16),
+            _ => CLOSE_TIMEOUT,
         }
     }
 }
@@ -82,15 +83,15 @@ impl<C: Send + Sync + 'static> Shared<C> {
 /// A socket that was taken out, on its way to its close. Dropped, it is closed.
 ///
 /// The socket goes first, so that a session that is not counted any more has none.
-struct Closing<C> {
+struct Closing {
     closing: Pin<Box<dyn Future<Output = ()> + Send>>,
-    _place: Place<C>,
+    _place: Place,
 }
 
-impl<C> Closing<C> {
+impl Closing {
     /// Takes the socket of a session out.
-    fn of(entry: Arc<Entry<C>>, socket: &dyn Evict, cause: &CloseCause) -> Self {
-        let frame = entry.policy.codes.frame(cause);
+    fn of(entry: Arc<Entry>, socket: &dyn Evict, cause: &CloseCause) -> Self {
+        let frame = entry.policy.codes.frame_for_cause(cause);
         let place = Place(entry);
         // Only the client's and the handler's own ends have none.
         let closing = socket.evict(frame.unwrap_or_else(|| CloseFrame::new(1000, "")));
@@ -108,9 +109,9 @@ impl<C> Closing<C> {
 
 /// The place of a session that is closing. It is free when this is dropped: the close frame was
 /// answered, or the time for it is over, or the runtime.
-struct Place<C>(Arc<Entry<C>>);
+struct Place(Arc<Entry>);
 
-impl<C> Drop for Place<C> {
+impl Drop for Place {
     fn drop(&mut self) {
         if let Some(cause) = self.0.finish() {
             self.0.shared().forget(&self.0, &cause);
@@ -119,14 +120,11 @@ impl<C> Drop for Place<C> {
 }
 
 /// Who has not answered after `grace` is dropped.
-async fn close_some<C>(some: Vec<Closing<C>>, grace: Duration) {
+async fn close_some(some: Vec<Closing>, grace: Duration) {
     let mut closing: FuturesUnordered<_> = some.into_iter().map(Closing::close).collect();
     let all = async { while closing.next().await.is_some() {} };
     let _ = tokio::time::timeout(grace, all).await;
 }
-
-/// How long a client may take to answer a close frame.
-const GRACE: Duration = Duration::from_secs(3);
 
 /// How many sockets one task closes.
 const AT_ONCE: usize = 256;

@@ -4,17 +4,18 @@ use std::time::{Duration, SystemTime};
 use portcullis_core::Identity;
 
 use super::entry::Entry;
-use super::{CloseCause, RenewError, SessionId};
+use super::{RenewError, SessionId};
+use crate::close::CloseCause;
 
 /// What is known of one session.
 #[non_exhaustive]
 #[derive(Debug)]
-pub struct SessionInfo<C = ()> {
+pub struct SessionInfo {
     /// Its name.
     pub id: SessionId,
 
     /// Who it is, and by which carrier it came.
-    pub identity: Identity<C>,
+    pub identity: Identity,
 
     /// When it was admitted.
     pub since: SystemTime,
@@ -28,8 +29,8 @@ pub struct SessionInfo<C = ()> {
     pub peer: Option<SocketAddr>,
 }
 
-impl<C> Entry<C> {
-    pub(super) fn info(&self) -> SessionInfo<C> {
+impl Entry {
+    pub(super) fn info(&self) -> SessionInfo {
         SessionInfo {
             id: self.id,
             identity: self.identity(),
@@ -40,7 +41,7 @@ impl<C> Entry<C> {
     }
 }
 
-impl<C> Clone for SessionInfo<C> {
+impl Clone for SessionInfo {
     fn clone(&self) -> Self {
         Self {
             identity: self.identity.clone(),
@@ -55,7 +56,7 @@ impl<C> Clone for SessionInfo<C> {
 /// One that is ended in the very moment in which its socket comes may be told of as closed first.
 ///
 /// ```
-/// use portcullis::session::{SessionEvent, Sessions};
+/// use portcullis::{session::SessionEvent, Sessions};
 ///
 /// fn record(event: &SessionEvent) {
 ///     let Some(session) = event.session() else { return };
@@ -71,28 +72,28 @@ impl<C> Clone for SessionInfo<C> {
 /// ```
 #[non_exhaustive]
 #[derive(Debug)]
-pub enum SessionEvent<C = ()> {
+pub enum SessionEvent {
     /// Its socket is open.
-    Opened(SessionInfo<C>),
+    Opened(SessionInfo),
 
     /// It has a new credential.
-    Renewed(SessionInfo<C>),
+    Renewed(SessionInfo),
 
     /// A credential was brought that does not renew it.
     RenewalRefused {
         /// The session, as it was before.
-        session: SessionInfo<C>,
+        session: SessionInfo,
         /// What is wrong with the credential.
         why: RenewError,
     },
 
     /// Its end is near; see [`SessionsBuilder::warn_before`](super::SessionsBuilder::warn_before).
-    Expiring(SessionInfo<C>),
+    Expiring(SessionInfo),
 
     /// Its socket is gone.
     Closed {
         /// The session, as it was at last.
-        session: SessionInfo<C>,
+        session: SessionInfo,
         /// Why it ended.
         cause: CloseCause,
         /// How long it was open.
@@ -104,7 +105,7 @@ pub enum SessionEvent<C = ()> {
     Missed(u64),
 }
 
-impl<C> SessionEvent<C> {
+impl SessionEvent {
     /// The name that logs, metrics and audit records use.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -118,7 +119,7 @@ impl<C> SessionEvent<C> {
     }
 
     /// The session that it happened to; `None` for [`Missed`](Self::Missed) events.
-    pub const fn session(&self) -> Option<&SessionInfo<C>> {
+    pub const fn session(&self) -> Option<&SessionInfo> {
         match self {
             Self::Opened(session)
             | Self::Renewed(session)
@@ -130,7 +131,7 @@ impl<C> SessionEvent<C> {
     }
 }
 
-impl<C> Clone for SessionEvent<C> {
+impl Clone for SessionEvent {
     fn clone(&self) -> Self {
         match self {
             Self::Opened(session) => Self::Opened(session.clone()),

@@ -1,7 +1,6 @@
+use crate::close::CloseFrame;
 use std::fmt;
 use std::pin::Pin;
-
-use super::CloseFrame;
 
 /// A socket that can be taken out of the hands of its handler.
 pub(super) trait Evict: fmt::Debug + Send + Sync {

@@ -8,13 +8,14 @@ use portcullis_core::{Follower, Revocation, RevocationStore, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::LagPolicy;
 use super::lifetime::in_milliseconds;
 use super::shared::Shared;
-use super::{CloseCause, LagPolicy};
+use crate::close::CloseCause;
 
 /// A store that is followed.
-pub(super) struct Followed<C> {
-    store: Arc<dyn Store<C>>,
+pub(super) struct Followed {
+    store: Arc<dyn Store>,
     started: Instant,
     /// When it has last answered, in milliseconds since the start.
     heard_at: AtomicU64,
@@ -22,26 +23,26 @@ pub(super) struct Followed<C> {
 }
 
 /// A store of revocations without its type.
-pub(super) trait Store<C>: Send + Sync {
+pub(super) trait Store: Send + Sync {
     fn revoke<'a>(&'a self, revocation: &'a Revocation) -> Task<'a, Result<(), StoreError>>;
 
-    fn follow<'a>(&'a self, feed: Feed<C>) -> Task<'a, ()>;
+    fn follow<'a>(&'a self, feed: Feed) -> Task<'a, ()>;
 }
 
 type Task<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-impl<C: Send + Sync + 'static, S: RevocationStore> Store<C> for S {
+impl<S: RevocationStore> Store for S {
     fn revoke<'a>(&'a self, revocation: &'a Revocation) -> Task<'a, Result<(), StoreError>> {
         Box::pin(RevocationStore::revoke(self, revocation))
     }
 
-    fn follow<'a>(&'a self, feed: Feed<C>) -> Task<'a, ()> {
+    fn follow<'a>(&'a self, feed: Feed) -> Task<'a, ()> {
         Box::pin(RevocationStore::follow(self, feed))
     }
 }
 
-impl<C> Followed<C> {
-    pub(super) fn new(store: Arc<dyn Store<C>>) -> Self {
+impl Followed {
+    pub(super) fn new(store: Arc<dyn Store>) -> Self {
         Self {
             store,
             started: Instant::now(),
@@ -66,23 +67,20 @@ impl<C> Followed<C> {
     }
 }
 
-impl<C: Send + Sync + 'static> Followed<C> {
+impl Followed {
     /// Brings all that it tells to the sessions.
-    pub(super) fn follow(
-        &self,
-        shared: Weak<Shared<C>>,
-    ) -> impl Future<Output = ()> + Send + use<C> {
+    pub(super) fn follow(&self, shared: Weak<Shared>) -> impl Future<Output = ()> + Send + use<> {
         let store = Arc::clone(&self.store);
         async move { store.follow(Feed { shared }).await }
     }
 }
 
 /// Where the sessions hear of it.
-pub(super) struct Feed<C> {
-    shared: Weak<Shared<C>>,
+pub(super) struct Feed {
+    shared: Weak<Shared>,
 }
 
-impl<C: Send + Sync + 'static> Follower for Feed<C> {
+impl Follower for Feed {
     fn synchronized(&mut self, revocations: Vec<Revocation>) {
         self.apply(&revocations);
         self.alive();
@@ -108,7 +106,7 @@ impl<C: Send + Sync + 'static> Follower for Feed<C> {
     }
 }
 
-impl<C: Send + Sync + 'static> Feed<C> {
+impl Feed {
     fn apply(&self, revocations: &[Revocation]) {
         if let Some(shared) = self.shared.upgrade() {
             shared.apply(revocations, shared.now());
@@ -116,7 +114,7 @@ impl<C: Send + Sync + 'static> Feed<C> {
     }
 }
 
-impl<C: Send + Sync + 'static> Shared<C> {
+impl Shared {
     /// How long the store has been silent, and what that means.
     pub(super) fn judge_lag(self: &Arc<Self>) {
         let Some(store) = &self.store else { return };

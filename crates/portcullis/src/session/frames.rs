@@ -1,8 +1,7 @@
+use crate::close::CloseFrame;
 use std::fmt;
 
 use futures_core::Stream;
-
-use super::CloseFrame;
 
 /// How a WebSocket crate writes the frames that are a guard's own; see
 /// [`Session::guard_with`](super::Session::guard_with).

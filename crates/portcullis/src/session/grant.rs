@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Extensions;
 use hyper::upgrade::OnUpgrade;
-use portcullis_core::{Credential, Handshake, Identity, MissingAuthLayer};
+use portcullis_core::{Credential, Handshake, Identity, IdentityRejection};
 
 use super::{NotRegistered, Policy, Session};
 use crate::dialect::{Dialect, PendingPermit};
@@ -13,8 +13,8 @@ use crate::refusal::{Refusal, RefusalKind};
 
 /// What the layer hands to whoever opens the socket: with the identity, or in the request's
 /// extensions while the socket is pending.
-pub(crate) struct Grant<C> {
-    pub(crate) policy: Arc<Policy<C>>,
+pub(crate) struct Grant {
+    pub(crate) policy: Arc<Policy>,
     /// The client's address, kept for a socket that is pending.
     pub(crate) peer: Option<SocketAddr>,
     /// The request, if the verifier wants to see it beside a credential that comes later.
@@ -38,10 +38,7 @@ pub(crate) struct Presented {
 
 impl Presented {
     /// The one that `identity` rests on, of the credentials of a request.
-    pub(crate) fn proving<C>(
-        extensions: &Extensions,
-        identity: &Identity<C>,
-    ) -> Option<Credential> {
+    pub(crate) fn proving(extensions: &Extensions, identity: &Identity) -> Option<Credential> {
         let Self { credentials } = extensions.get()?;
         let carrier = identity.proof()?.carrier;
         let mut credentials = credentials.iter();
@@ -51,9 +48,9 @@ impl Presented {
     }
 }
 
-impl<C: Send + Sync + 'static> Grant<C> {
+impl Grant {
     /// What holds for every socket of a layer.
-    pub(crate) fn new(policy: Policy<C>, dialect: Option<Arc<dyn Dialect>>, in_band: bool) -> Self {
+    pub(crate) fn new(policy: Policy, dialect: Option<Arc<dyn Dialect>>, in_band: bool) -> Self {
         Self {
             policy: Arc::new(policy),
             peer: None,
@@ -69,8 +66,8 @@ impl<C: Send + Sync + 'static> Grant<C> {
     #[cfg(feature = "axum")]
     pub(crate) fn of(extensions: &Extensions) -> Option<Self> {
         let of_identity = || {
-            let mut identity: Identity<C> = extensions.get().cloned()?;
-            identity.take_grant::<Self>().as_deref().cloned()
+            let mut identity: Identity = extensions.get().cloned()?;
+            identity.take_socket_grant::<Self>().as_deref().cloned()
         };
         extensions.get().cloned().or_else(of_identity)
     }
@@ -78,19 +75,19 @@ impl<C: Send + Sync + 'static> Grant<C> {
     /// Opens the session of an identity that came by a message.
     pub(crate) fn open_with(
         &self,
-        identity: Identity<C>,
+        identity: Identity,
         credential: Credential,
-    ) -> Result<Session<C>, Refusal> {
+    ) -> Result<Session, Refusal> {
         let kept = self.policy.sessions.needs_credential();
         self.admit(identity, kept.then_some(credential), self.peer)
     }
 
     fn admit(
         &self,
-        identity: Identity<C>,
+        identity: Identity,
         credential: Option<Credential>,
         peer: Option<SocketAddr>,
-    ) -> Result<Session<C>, Refusal> {
+    ) -> Result<Session, Refusal> {
         self.policy
             .sessions
             .admit(&self.policy, identity, credential, peer)
@@ -98,24 +95,24 @@ impl<C: Send + Sync + 'static> Grant<C> {
     }
 }
 
-impl<C: Send + Sync + 'static> Session<C> {
+impl Session {
     /// The session of an admitted upgrade, from the request's extensions: for WebSocket crates and
     /// frameworks that have no extractor of ours. The first call registers it, the next ones find
     /// it.
     ///
-    /// With axum, take `Session<C>` as an argument of the handler.
+    /// With axum, take `Session` as an argument of the handler.
     ///
     /// ```
     /// use http::{Request, Response};
     /// use hyper::body::Incoming;
-    /// use portcullis::session::{NotOpened, Session};
+    /// use portcullis::{session::SessionRejection, Session};
     ///
     /// /// A service of hyper behind an `AuthLayer`.
     /// async fn ws(mut request: Request<Incoming>) -> http::Result<Response<String>> {
     ///     let session: Session = match Session::open(request.extensions_mut()) {
     ///         Ok(session) => session,
-    ///         Err(NotOpened::Refused(refusal)) => {
-    ///             return Response::builder().status(refusal.status()).body(refusal.explain().to_owned());
+    ///         Err(SessionRejection::Refused(refusal)) => {
+    ///             return Response::builder().status(refusal.status()).body(refusal.detail().to_owned());
     ///         }
     ///         Err(error) => return Response::builder().status(500).body(error.to_string()),
     ///     };
@@ -130,16 +127,16 @@ impl<C: Send + Sync + 'static> Session<C> {
     ///
     /// If no layer has admitted the request, if its identity is not what the layer has put there
     /// nor made of that, or if there is no room for another session.
-    pub fn open(extensions: &mut Extensions) -> Result<Self, NotOpened> {
+    pub fn open(extensions: &mut Extensions) -> Result<Self, SessionRejection> {
         if let Some(session) = extensions.get::<Self>() {
             return Ok(session.clone());
         }
-        let missing = || NotOpened::MissingAuthLayer(MissingAuthLayer::of::<C>());
-        let mut identity: Identity<C> = extensions.get().cloned().ok_or_else(missing)?;
-        let grant: Arc<Grant<C>> = identity.take_grant().ok_or_else(missing)?;
+        let missing = || SessionRejection::Identity(IdentityRejection);
+        let mut identity: Identity = extensions.get().cloned().ok_or_else(missing)?;
+        let grant: Arc<Grant> = identity.take_socket_grant().ok_or_else(missing)?;
         let credential = Presented::proving(extensions, &identity);
         let session = grant.admit(identity, credential, peer_of(extensions));
-        let session = session.map_err(NotOpened::Refused)?;
+        let session = session.map_err(SessionRejection::Refused)?;
         extensions.insert(session.clone());
         Ok(session)
     }
@@ -148,24 +145,24 @@ impl<C: Send + Sync + 'static> Session<C> {
 /// Why a request has no session.
 #[non_exhaustive]
 #[derive(Debug)]
-pub enum NotOpened {
+pub enum SessionRejection {
     /// No layer has admitted it as an upgrade of somebody.
-    MissingAuthLayer(MissingAuthLayer),
+    Identity(IdentityRejection),
 
     /// There is no room, or the credential was taken back in the meantime.
     Refused(Refusal),
 }
 
-impl fmt::Display for NotOpened {
+impl fmt::Display for SessionRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MissingAuthLayer(missing) => missing.fmt(f),
+            Self::Identity(missing) => missing.fmt(f),
             Self::Refused(refusal) => refusal.fmt(f),
         }
     }
 }
 
-impl std::error::Error for NotOpened {}
+impl std::error::Error for SessionRejection {}
 
 impl From<NotRegistered> for RefusalKind {
     fn from(why: NotRegistered) -> Self {
@@ -177,7 +174,7 @@ impl From<NotRegistered> for RefusalKind {
     }
 }
 
-impl<C> Clone for Grant<C> {
+impl Clone for Grant {
     fn clone(&self) -> Self {
         Self {
             policy: Arc::clone(&self.policy),
@@ -192,7 +189,7 @@ impl<C> Clone for Grant<C> {
 }
 
 /// Prints no credential.
-impl<C> fmt::Debug for Grant<C> {
+impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant")
             .field("peer", &self.peer)

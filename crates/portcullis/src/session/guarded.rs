@@ -8,29 +8,30 @@ use futures_core::stream::FusedStream;
 use futures_sink::Sink;
 use portcullis_core::Identity;
 
+use super::Session;
 use super::entry::Entry;
 use super::slot::Slot;
-use super::{CloseCause, Session};
+use crate::close::CloseCause;
 
 /// A socket of any crate under the guard of its session; see [`Session::guard`].
 ///
 /// It is a `Stream` and a `Sink` of the socket's own messages. When the session ends, reading ends
 /// with `None` and writing fails with [`GuardedError::Ended`], at once and whatever the client does.
-pub struct Guarded<S, M, C = ()>
+pub struct Guarded<S, M>
 where
     S: Stream + Sink<M> + Unpin,
 {
     slot: Arc<Slot<S, M>>,
-    entry: Arc<Entry<C>>,
+    entry: Arc<Entry>,
     /// Whether the session is about this socket.
     is_its_own: bool,
 }
 
-impl<S, M, C> Guarded<S, M, C>
+impl<S, M> Guarded<S, M>
 where
     S: Stream + Sink<M> + Unpin,
 {
-    pub(super) fn new(slot: Arc<Slot<S, M>>, entry: Arc<Entry<C>>, is_its_own: bool) -> Self {
+    pub(super) fn new(slot: Arc<Slot<S, M>>, entry: Arc<Entry>, is_its_own: bool) -> Self {
         Self {
             slot,
             entry,
@@ -39,12 +40,12 @@ where
     }
 
     /// The session of this socket.
-    pub fn session(&self) -> Session<C> {
+    pub fn session(&self) -> Session {
         Session::of(Arc::clone(&self.entry))
     }
 
     /// Who is at the other end, as of the last renewal.
-    pub fn identity(&self) -> Identity<C> {
+    pub fn identity(&self) -> Identity {
         self.entry.identity()
     }
 
@@ -93,7 +94,7 @@ where
     }
 }
 
-impl<S, M, C> Stream for Guarded<S, M, C>
+impl<S, M> Stream for Guarded<S, M>
 where
     S: Stream + Sink<M> + Unpin,
 {
@@ -105,7 +106,7 @@ where
     }
 }
 
-impl<S, M, C> FusedStream for Guarded<S, M, C>
+impl<S, M> FusedStream for Guarded<S, M>
 where
     S: FusedStream + Sink<M> + Unpin,
 {
@@ -114,7 +115,7 @@ where
     }
 }
 
-impl<S, M, C> Sink<M> for Guarded<S, M, C>
+impl<S, M> Sink<M> for Guarded<S, M>
 where
     S: Stream + Sink<M> + Unpin,
 {
@@ -152,7 +153,7 @@ where
     }
 }
 
-impl<S, M, C> Guarded<S, M, C>
+impl<S, M> Guarded<S, M>
 where
     S: Stream + Sink<M> + Unpin,
 {
@@ -166,7 +167,7 @@ where
 
 /// What is still open is dropped, and the session is over. One that the registry is closing is left
 /// to it, so that the client hears why.
-impl<S, M, C> Drop for Guarded<S, M, C>
+impl<S, M> Drop for Guarded<S, M>
 where
     S: Stream + Sink<M> + Unpin,
 {
@@ -185,7 +186,7 @@ where
     }
 }
 
-impl<S, M, C> fmt::Debug for Guarded<S, M, C>
+impl<S, M> fmt::Debug for Guarded<S, M>
 where
     S: Stream + Sink<M> + Unpin,
 {

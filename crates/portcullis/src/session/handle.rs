@@ -10,7 +10,8 @@ use super::entry::{Entry, NotGuarded};
 use super::evict::Evict;
 use super::guarded::Guarded;
 use super::slot::Slot;
-use super::{Change, Changes, CloseCause, CloseFrame, Frames, RenewError, SessionId, SessionInfo};
+use super::{Change, Changes, Frames, RenewError, SessionId, SessionInfo};
+use crate::close::{CloseCause, CloseFrame};
 
 /// One admitted socket, from its upgrade to its close.
 ///
@@ -36,24 +37,24 @@ use super::{Change, Changes, CloseCause, CloseFrame, Frames, RenewError, Session
 ///     })
 /// }
 /// ```
-pub struct Session<C = ()> {
-    entry: Arc<Entry<C>>,
+pub struct Session {
+    entry: Arc<Entry>,
     /// Until the socket has come.
-    held: Option<Arc<Held<C>>>,
+    held: Option<Arc<Held>>,
 }
 
 /// Gives the place back if the socket never comes.
-struct Held<C> {
-    entry: Arc<Entry<C>>,
+struct Held {
+    entry: Arc<Entry>,
 }
 
-impl<C> Session<C> {
-    pub(super) fn of(entry: Arc<Entry<C>>) -> Self {
+impl Session {
+    pub(super) fn of(entry: Arc<Entry>) -> Self {
         Self { entry, held: None }
     }
 
     /// A session whose socket has not come. When the last clone is dropped, its place is free.
-    pub(super) fn admitted(entry: Arc<Entry<C>>) -> Self {
+    pub(super) fn admitted(entry: Arc<Entry>) -> Self {
         let held = Held {
             entry: Arc::clone(&entry),
         };
@@ -69,12 +70,12 @@ impl<C> Session<C> {
     }
 
     /// Who it is, as of the last renewal.
-    pub fn identity(&self) -> Identity<C> {
+    pub fn identity(&self) -> Identity {
         self.entry.identity()
     }
 
     /// What [`Sessions::list`](super::Sessions::list) tells about it.
-    pub fn info(&self) -> SessionInfo<C> {
+    pub fn info(&self) -> SessionInfo {
         self.entry.info()
     }
 
@@ -104,15 +105,12 @@ impl<C> Session<C> {
 
     /// Tells every change from now on: a renewal, the warning, the end. A warning that was given
     /// before is told if it still holds, and so is the end.
-    pub fn changes(&self) -> Changes<C> {
+    pub fn changes(&self) -> Changes {
         Changes::of(Arc::clone(&self.entry))
     }
 
     /// Closes the socket with this frame, and is done with it.
-    pub fn close(&self, frame: CloseFrame)
-    where
-        C: Send + Sync + 'static,
-    {
+    pub fn close(&self, frame: CloseFrame) {
         let cause = CloseCause::Application(frame);
         self.entry.shared().end([Arc::clone(&self.entry)], &cause);
     }
@@ -122,10 +120,7 @@ impl<C> Session<C> {
     /// # Errors
     ///
     /// If it does not renew the session; see [`RenewError`].
-    pub async fn renew(&self, credential: Credential) -> Result<Duration, RenewError>
-    where
-        C: Send + Sync + 'static,
-    {
+    pub async fn renew(&self, credential: Credential) -> Result<Duration, RenewError> {
         self.bring(credential).await.1
     }
 
@@ -133,10 +128,7 @@ impl<C> Session<C> {
     pub(crate) async fn bring(
         &self,
         credential: Credential,
-    ) -> (Option<Identity<C>>, Result<Duration, RenewError>)
-    where
-        C: Send + Sync + 'static,
-    {
+    ) -> (Option<Identity>, Result<Duration, RenewError>) {
         self.entry.shared().renew(&self.entry, credential).await
     }
 
@@ -150,7 +142,7 @@ impl<C> Session<C> {
     /// close frame. A session has one socket; a second one is dropped, and the first one goes on.
     ///
     /// ```
-    /// # use portcullis::session::{Guarded, Session};
+    /// # use portcullis::{session::Guarded, Session};
     /// # use tokio_tungstenite::{WebSocketStream, tungstenite::{Message, protocol::CloseFrame}};
     /// # fn guard<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static>(
     /// #     session: Session, socket: WebSocketStream<S>
@@ -161,23 +153,21 @@ impl<C> Session<C> {
     /// })
     /// # }
     /// ```
-    pub fn guard<S, M>(self, socket: S, close: fn(CloseFrame) -> M) -> Guarded<S, M, C>
+    pub fn guard<S, M>(self, socket: S, close: fn(CloseFrame) -> M) -> Guarded<S, M>
     where
         S: Stream + Sink<M> + Send + Unpin + 'static,
         S::Item: Send,
         M: Send + 'static,
-        C: Send + Sync + 'static,
     {
         self.guard_with(socket, Frames::new(close))
     }
 
     /// The same for a socket that is to be [pinged](super::SessionsBuilder::ping_every), too.
-    pub fn guard_with<S, M>(self, socket: S, frames: Frames<S, M>) -> Guarded<S, M, C>
+    pub fn guard_with<S, M>(self, socket: S, frames: Frames<S, M>) -> Guarded<S, M>
     where
         S: Stream + Sink<M> + Send + Unpin + 'static,
         S::Item: Send,
         M: Send + 'static,
-        C: Send + Sync + 'static,
     {
         let slot = Arc::new(Slot::new(socket, frames));
         let entry = Arc::clone(&self.entry);
@@ -191,7 +181,7 @@ impl<C> Session<C> {
     }
 }
 
-impl<C> Drop for Held<C> {
+impl Drop for Held {
     fn drop(&mut self) {
         if self.entry.abandon() {
             self.entry.shared().release(&self.entry);
@@ -199,7 +189,7 @@ impl<C> Drop for Held<C> {
     }
 }
 
-impl<C> Clone for Session<C> {
+impl Clone for Session {
     fn clone(&self) -> Self {
         Self {
             entry: Arc::clone(&self.entry),
@@ -208,7 +198,7 @@ impl<C> Clone for Session<C> {
     }
 }
 
-impl<C> fmt::Debug for Session<C> {
+impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Session").field(&self.entry).finish()
     }

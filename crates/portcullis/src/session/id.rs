@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 ///
 /// ```
 /// use axum::{extract::{Path, State}, http::StatusCode};
-/// use portcullis::{Revocation, Sessions, session::SessionId};
+/// use portcullis::{session::{Revocation, SessionId}, Sessions};
 ///
 /// // DELETE /sessions/{id}
 /// async fn close(State(sessions): State<Sessions>, Path(id): Path<SessionId>) -> StatusCode {
@@ -58,11 +58,13 @@ impl fmt::Debug for SessionId {
 }
 
 impl FromStr for SessionId {
-    type Err = InvalidSessionId;
+    type Err = ParseSessionIdError;
 
-    fn from_str(text: &str) -> Result<Self, InvalidSessionId> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| InvalidSessionId)?;
-        bytes.try_into().map(Self).map_err(|_| InvalidSessionId)
+    fn from_str(text: &str) -> Result<Self, ParseSessionIdError> {
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_| ParseSessionIdError)?;
+        bytes.try_into().map(Self).map_err(|_| ParseSessionIdError)
     }
 }
 
@@ -89,15 +91,15 @@ impl<'de> Deserialize<'de> for SessionId {
 /// A text is not the id of a session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct InvalidSessionId;
+pub struct ParseSessionIdError;
 
-impl fmt::Display for InvalidSessionId {
+impl fmt::Display for ParseSessionIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the id of a session is 22 letters of base64url")
     }
 }
 
-impl std::error::Error for InvalidSessionId {}
+impl std::error::Error for ParseSessionIdError {}
 
 #[cfg(test)]
 mod tests {
@@ -110,7 +112,11 @@ mod tests {
         assert_eq!(id.to_string().len(), 22);
         assert_ne!(id, SessionId::random());
         for wrong in ["", "a", "AAAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAA!"] {
-            assert_eq!(wrong.parse::<SessionId>(), Err(InvalidSessionId), "{wrong}");
+            assert_eq!(
+                wrong.parse::<SessionId>(),
+                Err(ParseSessionIdError),
+                "{wrong}"
+            );
         }
     }
 

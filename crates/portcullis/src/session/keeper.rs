@@ -11,9 +11,10 @@ use super::entry::Entry;
 use super::lifetime::in_milliseconds;
 use super::shared::Shared;
 use super::sync::lock;
-use super::{CloseCause, SessionEvent, pings, recheck};
+use super::{SessionEvent, pings, recheck};
+use crate::close::CloseCause;
 
-impl<C: Send + Sync + 'static> Shared<C> {
+impl Shared {
     /// Starts the tasks, unless they run. Outside of a runtime there are none yet; the first
     /// admission is inside of one.
     pub(super) fn keep(self: &Arc<Self>) {
@@ -81,7 +82,7 @@ impl<C: Send + Sync + 'static> Shared<C> {
     }
 }
 
-impl<C> Shared<C> {
+impl Shared {
     /// The runtime of the keeper, for who is in none. If there is no keeper, that of the caller.
     pub(super) fn runtime(&self) -> Option<Handle> {
         let runtime = lock(&self.runtime).clone();
@@ -89,9 +90,9 @@ impl<C> Shared<C> {
     }
 
     /// Sees to it that the keeper attends to a session when something is to be done for it.
-    pub(super) fn schedule(&self, entry: &Entry<C>) {
+    pub(super) fn schedule(&self, entry: &Entry) {
         let warning = self.settings.warning_in_milliseconds();
-        let timer = |entry: &Arc<Entry<C>>| Some((entry.next_wake(warning)?, entry.id));
+        let timer = |entry: &Arc<Entry>| Some((entry.next_wake(warning)?, entry.id));
         let Some(time) = entry.next_wake(warning) else {
             return;
         };
@@ -109,7 +110,7 @@ impl<C> Shared<C> {
 ///
 /// Deadlines are times of the wall clock, which may jump, and the machine may sleep; so it never
 /// sleeps for longer than a second while there is something to wait for.
-async fn keep<C: Send + Sync + 'static>(kept: Kept<C>) {
+async fn keep(kept: Kept) {
     while let Some(shared) = kept.shared.upgrade() {
         shared.attend();
         let (sleep, wake) = (shared.sleep(), shared.schedule.wake());
@@ -123,14 +124,14 @@ async fn keep<C: Send + Sync + 'static>(kept: Kept<C>) {
 }
 
 /// A task holds on to no session: when all handles are gone, it ends, and the others with it.
-struct Kept<C> {
-    shared: Weak<Shared<C>>,
+struct Kept {
+    shared: Weak<Shared>,
     #[expect(dead_code, reason = "they end when it is dropped")]
     others: JoinSet<()>,
 }
 
 /// The runtime of the task may end before the sessions do. The next admission starts another one.
-impl<C> Drop for Kept<C> {
+impl Drop for Kept {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
             let runtime = lock(&shared.runtime).take();
@@ -186,7 +187,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn tasks_begin_and_end_together() {
         let clock = Arc::new(Brittle::default());
-        let builder = Sessions::<()>::builder().clock(Arc::clone(&clock));
+        let builder = Sessions::builder().clock(Arc::clone(&clock));
         let store = MemoryRevocations::new();
         let sessions = builder.revocations(store).ping_every(IDLE).build();
         assert_eq!(tasks().await, 3);
@@ -204,7 +205,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_warning_waits_for_its_socket() {
         let clock = Arc::new(Brittle::default());
-        let builder = Sessions::<()>::builder().clock(Arc::clone(&clock));
+        let builder = Sessions::builder().clock(Arc::clone(&clock));
         let sessions = builder.warn_before(2 * IDLE).build();
         let end = SystemTime::UNIX_EPOCH + IDLE;
         let alice = Identity::builder("alice").expires_at(end).build();

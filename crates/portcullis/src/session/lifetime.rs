@@ -6,14 +6,9 @@ use portcullis_core::Identity;
 
 use super::settings::Settings;
 
-impl<C> Settings<C> {
+impl Settings {
     /// When a session ends that has lasted since `since`, in milliseconds since 1970.
-    pub(super) fn deadline(
-        &self,
-        identity: &Identity<C>,
-        since: SystemTime,
-        now: SystemTime,
-    ) -> u64 {
+    pub(super) fn deadline(&self, identity: &Identity, since: SystemTime, now: SystemTime) -> u64 {
         let expiry = identity
             .expires_at()
             .map(|end| milliseconds(end).saturating_add(in_milliseconds(self.leeway)));

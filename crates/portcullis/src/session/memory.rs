@@ -12,14 +12,14 @@ use tokio::sync::broadcast;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use portcullis::{Revocation, Sessions, session::MemoryRevocations};
+/// use portcullis::{session::{MemoryRevocations, Revocation}, Sessions};
 ///
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
 /// let store = Arc::new(MemoryRevocations::new());
 /// let first: Sessions = Sessions::builder().revocations(Arc::clone(&store)).build();
 /// let second: Sessions = Sessions::builder().revocations(store).build();
 /// second.synchronized().await;
-/// first.revoke(Revocation::subject("alice")).await?;
+/// first.revoke(Revocation::subject(None, "alice")).await?;
 /// # Ok::<_, portcullis::session::RevokeError>(())
 /// # }).unwrap();
 /// ```

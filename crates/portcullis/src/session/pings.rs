@@ -7,17 +7,17 @@ use std::time::Duration;
 use tokio::task::unconstrained;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::CloseCause;
 use super::evict::{Evict, Pulse};
 use super::registry::PARTS;
 use super::shared::Shared;
+use crate::close::CloseCause;
 
 /// Looks at every socket once in a round, until the last handle is gone. A round is shorter than
 /// the time between two pings by a sixteenth, which is for the clock and for the close.
 ///
 /// Each tick is for a part of the sockets. Whoever is behind never makes up for it: a client has
 /// the time of a whole round for its answer.
-pub(super) async fn ping<C: Send + Sync + 'static>(shared: Weak<Shared<C>>, every: Duration) {
+pub(super) async fn ping(shared: Weak<Shared>, every: Duration) {
     let mut ticks = interval(every / TICKS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stuck = Stuck::default();
@@ -35,7 +35,7 @@ pub(super) async fn ping<C: Send + Sync + 'static>(shared: Weak<Shared<C>>, ever
 #[derive(Default)]
 struct Stuck(Vec<(usize, Arc<dyn Evict>)>);
 
-impl<C: Send + Sync + 'static> Shared<C> {
+impl Shared {
     fn look(self: &Arc<Self>, part: usize, stuck: &mut Stuck) {
         // Those of the last round are looked at anew.
         stuck

@@ -6,17 +6,17 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use portcullis_core::{Credential, Identity, VerifyError};
 
-use super::CloseCause;
 use super::entry::{Entry, Recheck};
 use super::lifetime::{in_milliseconds, milliseconds, random_part};
 use super::settings::Settings;
 use super::shared::Shared;
+use crate::close::CloseCause;
 
-impl<C> Settings<C> {
+impl Settings {
     /// When to ask about a credential that is new; never, if it is not known or good for one time.
     pub(super) fn recheck_of(
         &self,
-        identity: &Identity<C>,
+        identity: &Identity,
         credential: Option<Credential>,
     ) -> Option<Box<Recheck>> {
         let every = self.recheck?;
@@ -36,10 +36,7 @@ impl<C> Settings<C> {
 }
 
 /// Asks about each of them, a few at a time: what is behind a verifier is not to be stormed.
-pub(super) async fn recheck<C: Send + Sync + 'static>(
-    shared: Arc<Shared<C>>,
-    sessions: Vec<(Arc<Entry<C>>, Credential)>,
-) {
+pub(super) async fn recheck(shared: Arc<Shared>, sessions: Vec<(Arc<Entry>, Credential)>) {
     stream::iter(sessions)
         .for_each_concurrent(AT_ONCE, |(entry, credential)| {
             let shared = Arc::clone(&shared);
@@ -51,13 +48,13 @@ pub(super) async fn recheck<C: Send + Sync + 'static>(
         .await;
 }
 
-impl<C: Send + Sync + 'static> Shared<C> {
+impl Shared {
     /// What the verifier says about a session now.
     fn rechecked(
         self: &Arc<Self>,
-        entry: &Arc<Entry<C>>,
+        entry: &Arc<Entry>,
         credential: &Credential,
-        answer: Result<Identity<C>, VerifyError>,
+        answer: Result<Identity, VerifyError>,
     ) {
         let now = self.now_in_milliseconds();
         let good_until = now.saturating_add(in_milliseconds(self.settings.recheck_grace));

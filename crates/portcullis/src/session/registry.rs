@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use portcullis_core::Identity;
 
 use super::SessionId;
 use super::entry::Entry;
@@ -14,10 +15,10 @@ use super::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 /// revocations, and with the shutdown, afterwards; who revokes takes note of the revocation first
 /// and looks for sessions afterwards. So one of them sees the other. And no lock is taken under
 /// another: what a session does with its socket never waits for the registry.
-pub(crate) struct Registry<C> {
-    shards: [Mutex<HashTable<Arc<Entry<C>>>>; SHARDS],
+pub(crate) struct Registry {
+    shards: [Mutex<HashTable<Arc<Entry>>>; SHARDS],
     live: AtomicUsize,
-    subjects: Mutex<HashMap<Box<str>, usize>>,
+    subjects: Mutex<HashMap<SubjectKey, usize>>,
     limits: Limits,
     shut: AtomicBool,
     pub(super) revocations: Arc<Revocations>,
@@ -30,6 +31,22 @@ pub(crate) struct Limits {
     pub(crate) per_subject: Option<usize>,
 }
 
+/// A subject of an issuer. Equal subjects of different issuers are different users.
+#[derive(Eq, Hash, PartialEq)]
+struct SubjectKey {
+    issuer: Option<Box<str>>,
+    subject: Box<str>,
+}
+
+impl SubjectKey {
+    fn of(identity: &Identity) -> Self {
+        Self {
+            issuer: identity.issuer().map(Into::into),
+            subject: identity.subject().into(),
+        }
+    }
+}
+
 /// Why a session is not registered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum NotRegistered {
@@ -39,7 +56,7 @@ pub(crate) enum NotRegistered {
     SubjectFull,
 }
 
-impl<C> Registry<C> {
+impl Registry {
     pub(super) fn new(limits: Limits, revocations: Arc<Revocations>) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::new(HashTable::new())),
@@ -52,7 +69,7 @@ impl<C> Registry<C> {
     }
 
     /// Lets a session in, if there is room, the server goes on, and nobody has revoked it.
-    pub(super) fn register(&self, entry: &Arc<Entry<C>>) -> Result<(), NotRegistered> {
+    pub(super) fn register(&self, entry: &Arc<Entry>) -> Result<(), NotRegistered> {
         let room = self
             .live
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |live| {
@@ -62,7 +79,7 @@ impl<C> Registry<C> {
             return Err(NotRegistered::Full);
         }
         if let Some(limit) = self.limits.per_subject {
-            let subject: Box<str> = entry.with_identity(|identity| identity.subject().into());
+            let subject = entry.with_identity(SubjectKey::of);
             let mut subjects = lock(&self.subjects);
             // Nothing is kept of who is refused, also if nobody is to be let in.
             if subjects.get(&subject).copied().unwrap_or(0) >= limit {
@@ -87,7 +104,7 @@ impl<C> Registry<C> {
     }
 
     /// Forgets a session. Whoever is first gives its place back.
-    pub(super) fn release(&self, entry: &Entry<C>) {
+    pub(super) fn release(&self, entry: &Entry) {
         let mut shard = lock(self.shard(entry.id));
         let found = shard.find_entry(entry.id.hash(), |other| other.id == entry.id);
         let Ok(found) = found else { return };
@@ -98,7 +115,7 @@ impl<C> Registry<C> {
         }
         drop(shard);
         if self.limits.per_subject.is_some() {
-            let subject: Box<str> = removed.with_identity(|identity| identity.subject().into());
+            let subject = removed.with_identity(SubjectKey::of);
             let mut subjects = lock(&self.subjects);
             if let Some(count) = subjects.get_mut(&subject) {
                 *count -= 1;
@@ -110,14 +127,14 @@ impl<C> Registry<C> {
         self.live.fetch_sub(1, Ordering::SeqCst);
     }
 
-    pub(super) fn find(&self, id: SessionId) -> Option<Arc<Entry<C>>> {
+    pub(super) fn find(&self, id: SessionId) -> Option<Arc<Entry>> {
         let shard = lock(self.shard(id));
         shard.find(id.hash(), |entry| entry.id == id).cloned()
     }
 
     /// Every session at some moment of the call. It looks at each: two milliseconds for ten
     /// thousand, which is why there is no index.
-    pub(super) fn all(&self) -> Vec<Arc<Entry<C>>> {
+    pub(super) fn all(&self) -> Vec<Arc<Entry>> {
         let mut all = Vec::with_capacity(self.len());
         for shard in &self.shards {
             all.extend(lock(shard).iter().cloned());
@@ -126,10 +143,10 @@ impl<C> Registry<C> {
     }
 
     /// One of [`PARTS`] that are about as large as each other. A session stays in its part.
-    pub(super) fn part(&self, part: usize) -> Vec<Arc<Entry<C>>> {
+    pub(super) fn part(&self, part: usize) -> Vec<Arc<Entry>> {
         let (shard, share) = (part % SHARDS, (part / SHARDS) as u64);
         let shard = lock(&self.shards[shard]);
-        let theirs = |entry: &&Arc<Entry<C>>| (entry.id.hash() >> 40) % SHARES == share;
+        let theirs = |entry: &&Arc<Entry>| (entry.id.hash() >> 40) % SHARES == share;
         shard.iter().filter(theirs).cloned().collect()
     }
 
@@ -142,7 +159,7 @@ impl<C> Registry<C> {
         self.shut.store(true, Ordering::SeqCst);
     }
 
-    fn shard(&self, id: SessionId) -> &Mutex<HashTable<Arc<Entry<C>>>> {
+    fn shard(&self, id: SessionId) -> &Mutex<HashTable<Arc<Entry>>> {
         // The low bits choose the place within a shard, and higher ones the part.
         &self.shards[(id.hash() >> 32) as usize % SHARDS]
     }

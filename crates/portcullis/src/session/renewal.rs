@@ -8,16 +8,17 @@ use portcullis_core::{Credential, Identity};
 use super::entry::Entry;
 use super::lifetime::milliseconds;
 use super::shared::Shared;
-use super::{CloseCause, RenewError, SessionEvent};
+use super::{RenewError, SessionEvent};
+use crate::close::CloseCause;
 
-impl<C: Send + Sync + 'static> Shared<C> {
+impl Shared {
     /// Asks whose a credential is, and renews a session with it. Whose it is is told also if it
     /// renews nothing.
     pub(super) async fn renew(
         self: &Arc<Self>,
-        entry: &Arc<Entry<C>>,
+        entry: &Arc<Entry>,
         credential: Credential,
-    ) -> (Option<Identity<C>>, Result<Duration, RenewError>) {
+    ) -> (Option<Identity>, Result<Duration, RenewError>) {
         match entry.policy.verifier.ask(&credential).await {
             Ok(identity) => {
                 let renewed = self.adopt(entry, identity.clone(), Some(credential));
@@ -34,8 +35,8 @@ impl<C: Send + Sync + 'static> Shared<C> {
     /// Renews a session with an identity that is proven. How long it has from now.
     pub(super) fn adopt(
         self: &Arc<Self>,
-        entry: &Arc<Entry<C>>,
-        identity: Identity<C>,
+        entry: &Arc<Entry>,
+        identity: Identity,
         credential: Option<Credential>,
     ) -> Result<Duration, RenewError> {
         let now = self.now();
@@ -69,7 +70,7 @@ impl<C: Send + Sync + 'static> Shared<C> {
         ))
     }
 
-    fn refuse(&self, entry: &Entry<C>, why: RenewError) {
+    fn refuse(&self, entry: &Entry, why: RenewError) {
         self.tell(|| SessionEvent::RenewalRefused {
             session: entry.info(),
             why,

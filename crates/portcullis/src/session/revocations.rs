@@ -27,7 +27,7 @@ struct InForce {
 
 impl Revocations {
     /// Whether the credential of `identity` was taken back.
-    pub(crate) fn cover<C>(&self, identity: &Identity<C>) -> bool {
+    pub(crate) fn cover(&self, identity: &Identity) -> bool {
         if !self.any.load(Ordering::SeqCst) {
             return false;
         }
@@ -59,7 +59,9 @@ impl Revocations {
         let in_force = &mut *write(&self.in_force);
         let list = match revocation.revoked() {
             Revoked::Token(id) => in_force.tokens.entry(id.clone()).or_default(),
-            Revoked::Subject(subject) => in_force.subjects.entry(subject.clone()).or_default(),
+            Revoked::Subject { subject, .. } | Revoked::SubjectAtAnyIssuer(subject) => {
+                in_force.subjects.entry(subject.clone()).or_default()
+            }
             _ => &mut in_force.everything,
         };
         list.retain(|one| !has_ended(one, now));
@@ -124,7 +126,7 @@ mod tests {
         assert!(!revocations.cover(&alice));
 
         revocations.add(&Revocation::token("t").until(at(10)), start);
-        revocations.add(&Revocation::subject("bob").until(at(20)), start);
+        revocations.add(&Revocation::subject(None, "bob").until(at(20)), start);
         assert!(revocations.cover(&alice));
         assert!(revocations.cover(&Identity::new("bob")));
         revocations.purge(at(10));
@@ -143,7 +145,7 @@ mod tests {
         let at = |second| start + Duration::from_secs(second);
         let revocations = Revocations::default();
         let log_out = |second| {
-            Revocation::subject("alice")
+            Revocation::subject(None, "alice")
                 .issued_before(at(second))
                 .until(at(second + 9))
         };

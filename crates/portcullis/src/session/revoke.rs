@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_core::{Revocation, Revoked, StoreError};
 
+use super::SessionId;
 use super::shared::Shared;
-use super::{CloseCause, SessionId};
+use crate::close::CloseCause;
 
 /// The store did not acknowledge a revocation.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +19,7 @@ pub struct RevokeError {
     pub store: StoreError,
 }
 
-impl<C: Send + Sync + 'static> Shared<C> {
+impl Shared {
     /// Takes back credentials, here and on every machine.
     pub(super) async fn revoke(
         self: &Arc<Self>,
@@ -37,13 +38,16 @@ impl<C: Send + Sync + 'static> Shared<C> {
     /// A revocation that says nothing else is of what was issued until now, and has an end.
     fn complete(&self, revocation: Revocation, now: SystemTime) -> Revocation {
         let revocation = match (revocation.revoked(), revocation.covers_issued_before()) {
-            (Revoked::Subject(_) | Revoked::Everything, None) => revocation.issued_before(now),
+            (
+                Revoked::Subject { .. } | Revoked::SubjectAtAnyIssuer(_) | Revoked::Everything,
+                None,
+            ) => revocation.issued_before(now),
             _ => revocation,
         };
         match revocation.ends_at() {
             Some(_) => revocation,
             None => {
-                let end = now.checked_add(self.settings.longest_credential);
+                let end = now.checked_add(self.settings.max_credential_lifetime);
                 revocation.until(end.unwrap_or(now + FAR))
             }
         }

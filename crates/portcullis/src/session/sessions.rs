@@ -13,10 +13,8 @@ use super::revocations::Revocations;
 use super::shared::Shared;
 #[cfg(feature = "axum")]
 use super::shutdown::Unidentified;
-use super::{
-    CloseCause, CloseFrame, Policy, RenewError, RevokeError, Session, SessionEvent, SessionId,
-    SessionInfo,
-};
+use super::{Policy, RenewError, RevokeError, Session, SessionEvent, SessionId, SessionInfo};
+use crate::close::{CloseCause, CloseFrame};
 
 /// All sessions that share a fate: the handle to count, list, revoke and close them.
 ///
@@ -24,14 +22,14 @@ use super::{
 ///
 /// ```
 /// use std::time::Duration;
-/// use portcullis::{AuthLayer, Revocation, Sessions, StaticTokens};
+/// use portcullis::{session::Revocation, AuthLayer, Sessions, StaticTokens};
 ///
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
 /// let sessions = Sessions::builder().max_lifetime(Duration::from_secs(8 * 3600)).build();
 /// let auth = AuthLayer::new(StaticTokens::new([("alice", "s3cret")])?).sessions(&sessions);
 ///
 /// // Later, when Alice logs out:
-/// let closed = sessions.revoke(Revocation::subject("alice")).await?;
+/// let closed = sessions.revoke(Revocation::subject(None, "alice")).await?;
 /// assert_eq!(closed, 0);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// # }).unwrap();
@@ -39,17 +37,17 @@ use super::{
 ///
 /// A clone is the same handle. It needs a tokio runtime: one task keeps the deadlines of all
 /// sessions, however many there are. What is not `async` may be called outside of it, too.
-pub struct Sessions<C = ()> {
-    pub(super) shared: Arc<Shared<C>>,
+pub struct Sessions {
+    pub(super) shared: Arc<Shared>,
 }
 
-impl<C: Send + Sync + 'static> Sessions<C> {
+impl Sessions {
     /// Starts with the defaults: a day at most, no leeway, no warning.
-    pub fn builder() -> SessionsBuilder<C> {
+    pub fn builder() -> SessionsBuilder {
         SessionsBuilder::new()
     }
 
-    pub(super) fn new(builder: SessionsBuilder<C>) -> Self {
+    pub(super) fn new(builder: SessionsBuilder) -> Self {
         let SessionsBuilder {
             settings,
             limits,
@@ -73,13 +71,30 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     }
 
     /// Every session there is, in no order.
-    pub fn list(&self) -> Vec<SessionInfo<C>> {
+    pub fn list(&self) -> Vec<SessionInfo> {
         let all = self.shared.registry.all();
         all.iter().map(|entry| entry.info()).collect()
     }
 
+    /// Returns every session of one subject of one issuer, in no order. Pass `None` for identities
+    /// without an issuer.
+    pub fn list_of<'a>(
+        &self,
+        issuer: impl Into<Option<&'a str>>,
+        subject: &str,
+    ) -> Vec<SessionInfo> {
+        let issuer = issuer.into();
+        let all = self.shared.registry.all();
+        let of_subject = all.iter().filter(|entry| {
+            entry.with_identity(|identity| {
+                identity.subject() == subject && identity.issuer() == issuer
+            })
+        });
+        of_subject.map(|entry| entry.info()).collect()
+    }
+
     /// The session of this id, as long as it is open.
-    pub fn find(&self, id: SessionId) -> Option<SessionInfo<C>> {
+    pub fn find(&self, id: SessionId) -> Option<SessionInfo> {
         self.shared.registry.find(id).map(|entry| entry.info())
     }
 
@@ -129,7 +144,7 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     /// # Errors
     ///
     /// If it does not renew the session; see [`RenewError`].
-    pub fn renew_with(&self, id: SessionId, identity: Identity<C>) -> Result<Duration, RenewError> {
+    pub fn renew_with(&self, id: SessionId, identity: Identity) -> Result<Duration, RenewError> {
         self.renew_by(id, identity, None)
     }
 
@@ -137,7 +152,7 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     pub(crate) fn renew_by(
         &self,
         id: SessionId,
-        identity: Identity<C>,
+        identity: Identity,
         credential: Option<Credential>,
     ) -> Result<Duration, RenewError> {
         let entry = self.shared.registry.find(id).ok_or(RenewError::Ended)?;
@@ -147,7 +162,7 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     /// What happens from now on. A reader that falls more than 1,024 events behind is told how many
     /// it has [missed](SessionEvent::Missed);
     /// [`observe`](SessionsBuilder::observe) misses none.
-    pub fn events(&self) -> impl Stream<Item = SessionEvent<C>> + Send + use<C> {
+    pub fn events(&self) -> impl Stream<Item = SessionEvent> + Send + use<> {
         let receiver = self.shared.events.subscribe();
         futures_util::stream::unfold(receiver, async |mut receiver| {
             let event = match receiver.recv().await {
@@ -180,11 +195,11 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     /// Registers an admitted request.
     pub(crate) fn admit(
         &self,
-        policy: &Arc<Policy<C>>,
-        identity: Identity<C>,
+        policy: &Arc<Policy>,
+        identity: Identity,
         credential: Option<Credential>,
         peer: Option<SocketAddr>,
-    ) -> Result<Session<C>, NotRegistered> {
+    ) -> Result<Session, NotRegistered> {
         self.shared.keep();
         let entry = self.shared.admit(policy, identity, credential, peer)?;
         Ok(Session::admitted(entry))
@@ -207,12 +222,12 @@ impl<C: Send + Sync + 'static> Sessions<C> {
 
     /// Counts a socket whose client has yet to say who it is, until the guard is dropped.
     #[cfg(feature = "axum")]
-    pub(crate) fn unidentified(&self) -> Unidentified<C> {
+    pub(crate) fn unidentified(&self) -> Unidentified {
         self.shared.unidentified()
     }
 }
 
-impl<C> Clone for Sessions<C> {
+impl Clone for Sessions {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -220,13 +235,13 @@ impl<C> Clone for Sessions<C> {
     }
 }
 
-impl<C: Send + Sync + 'static> Default for Sessions<C> {
+impl Default for Sessions {
     fn default() -> Self {
         Self::builder().build()
     }
 }
 
-impl<C> fmt::Debug for Sessions<C> {
+impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions")
             .field("len", &self.shared.registry.len())

@@ -6,7 +6,7 @@ use portcullis_core::{Clock, SystemClock};
 use super::SessionEvent;
 
 /// What sessions were told once and for all.
-pub(super) struct Settings<C> {
+pub(super) struct Settings {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) leeway: Duration,
     pub(super) max_lifetime: Duration,
@@ -15,13 +15,13 @@ pub(super) struct Settings<C> {
     pub(super) recheck: Option<Duration>,
     pub(super) recheck_grace: Duration,
     pub(super) ping: Option<Duration>,
-    pub(super) longest_credential: Duration,
+    pub(super) max_credential_lifetime: Duration,
     pub(super) max_lag: Duration,
     pub(super) lag_policy: LagPolicy,
-    pub(super) observer: Option<Observer<C>>,
+    pub(super) observer: Option<Observer>,
 }
 
-type Observer<C> = Box<dyn Fn(&SessionEvent<C>) + Send + Sync>;
+type Observer = Box<dyn Fn(&SessionEvent) + Send + Sync>;
 
 /// What becomes of open sessions when the store of revocations has been away for too long.
 #[non_exhaustive]
@@ -36,7 +36,7 @@ pub enum LagPolicy {
     Close,
 }
 
-impl<C> Default for Settings<C> {
+impl Default for Settings {
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock),
@@ -47,7 +47,7 @@ impl<C> Default for Settings<C> {
             recheck: None,
             recheck_grace: Duration::from_secs(300),
             ping: None,
-            longest_credential: 30 * DAY,
+            max_credential_lifetime: 30 * DAY,
             max_lag: Duration::from_secs(30),
             lag_policy: LagPolicy::default(),
             observer: None,

@@ -18,17 +18,18 @@ use super::revocations::Revocations;
 use super::schedule::Schedule;
 use super::settings::Settings;
 use super::sync::Mutex;
-use super::{CloseCause, Policy, SessionEvent};
+use super::{Policy, SessionEvent};
+use crate::close::CloseCause;
 
-pub(super) struct Shared<C> {
-    pub(super) settings: Settings<C>,
-    pub(super) registry: Registry<C>,
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) registry: Registry,
     pub(super) schedule: Schedule,
     pub(super) is_kept: AtomicBool,
     /// Where the keeper is.
     pub(super) runtime: Mutex<Option<Handle>>,
-    pub(super) store: Option<Followed<C>>,
-    pub(super) events: broadcast::Sender<SessionEvent<C>>,
+    pub(super) store: Option<Followed>,
+    pub(super) events: broadcast::Sender<SessionEvent>,
     pub(super) shutdown: watch::Sender<bool>,
     /// Sockets whose client has not said who it is. They are no sessions yet.
     pub(super) unidentified: AtomicUsize,
@@ -36,12 +37,8 @@ pub(super) struct Shared<C> {
     pub(super) emptied: Notify,
 }
 
-impl<C> Shared<C> {
-    pub(super) fn new(
-        settings: Settings<C>,
-        limits: Limits,
-        store: Option<Arc<dyn Store<C>>>,
-    ) -> Self {
+impl Shared {
+    pub(super) fn new(settings: Settings, limits: Limits, store: Option<Arc<dyn Store>>) -> Self {
         Self {
             settings,
             registry: Registry::new(limits, Arc::new(Revocations::default())),
@@ -67,11 +64,11 @@ impl<C> Shared<C> {
     /// Registers an admitted request.
     pub(super) fn admit(
         &self,
-        policy: &Arc<Policy<C>>,
-        identity: Identity<C>,
+        policy: &Arc<Policy>,
+        identity: Identity,
         credential: Option<Credential>,
         peer: Option<SocketAddr>,
-    ) -> Result<Arc<Entry<C>>, NotRegistered> {
+    ) -> Result<Arc<Entry>, NotRegistered> {
         let since = self.now();
         let deadline = self.settings.deadline(&identity, since, since);
         let recheck = self.settings.recheck_of(&identity, credential);
@@ -93,7 +90,7 @@ impl<C> Shared<C> {
     }
 
     /// The socket of a session has come. If that had to end by now, `open` has told the guard.
-    pub(super) fn opened(&self, entry: &Entry<C>) {
+    pub(super) fn opened(&self, entry: &Entry) {
         self.tell(|| SessionEvent::Opened(entry.info()));
         if !self.settings.warning.is_zero() {
             // Only who is open is warned.
@@ -102,7 +99,7 @@ impl<C> Shared<C> {
     }
 
     /// The socket of a session is gone.
-    pub(super) fn forget(&self, entry: &Entry<C>, cause: &CloseCause) {
+    pub(super) fn forget(&self, entry: &Entry, cause: &CloseCause) {
         // First: whoever waits until all are gone may take the observer down with it.
         self.tell(|| SessionEvent::Closed {
             session: entry.info(),
@@ -113,14 +110,14 @@ impl<C> Shared<C> {
     }
 
     /// The place of a session is free.
-    pub(super) fn release(&self, entry: &Entry<C>) {
+    pub(super) fn release(&self, entry: &Entry) {
         self.registry.release(entry);
         if self.registry.len() == 0 {
             self.emptied.notify_waiters();
         }
     }
 
-    pub(super) fn tell(&self, event: impl FnOnce() -> SessionEvent<C>) {
+    pub(super) fn tell(&self, event: impl FnOnce() -> SessionEvent) {
         let read = self.events.receiver_count() > 0;
         if !read && self.settings.observer.is_none() {
             return;
@@ -138,9 +135,9 @@ impl<C> Shared<C> {
     }
 }
 
-impl<C> Entry<C> {
+impl Entry {
     /// What it shares with the other sessions.
-    pub(super) fn shared(&self) -> &Arc<Shared<C>> {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.policy.sessions.shared
     }
 }

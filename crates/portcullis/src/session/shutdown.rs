@@ -2,10 +2,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::CloseCause;
 use super::shared::Shared;
+use crate::close::CloseCause;
 
-impl<C: Send + Sync + 'static> Shared<C> {
+impl Shared {
     /// Lets nobody in any more and closes everything. How many are left after `limit`.
     pub(super) async fn shutdown(self: &Arc<Self>, limit: Duration) -> usize {
         self.registry.shut();
@@ -27,7 +27,7 @@ impl<C: Send + Sync + 'static> Shared<C> {
 }
 
 #[cfg(feature = "axum")]
-impl<C> Shared<C> {
+impl Shared {
     /// Waits until nobody is let in any more.
     pub(super) async fn is_shut(&self) {
         let mut shutdown = self.shutdown.subscribe();
@@ -36,7 +36,7 @@ impl<C> Shared<C> {
     }
 
     /// Counts a socket whose client has yet to say who it is.
-    pub(super) fn unidentified(self: &Arc<Self>) -> Unidentified<C> {
+    pub(super) fn unidentified(self: &Arc<Self>) -> Unidentified {
         self.unidentified.fetch_add(1, Ordering::SeqCst);
         Unidentified {
             shared: Arc::clone(self),
@@ -46,12 +46,12 @@ impl<C> Shared<C> {
 
 /// A socket without a session, which a shutdown waits for all the same.
 #[cfg(feature = "axum")]
-pub(crate) struct Unidentified<C> {
-    shared: Arc<Shared<C>>,
+pub(crate) struct Unidentified {
+    shared: Arc<Shared>,
 }
 
 #[cfg(feature = "axum")]
-impl<C> Drop for Unidentified<C> {
+impl Drop for Unidentified {
     fn drop(&mut self) {
         self.shared.unidentified.fetch_sub(1, Ordering::SeqCst);
         self.shared.emptied.notify_waiters();

@@ -8,7 +8,8 @@ use portcullis_core::{Credential, Identity};
 
 use super::entry::{Changed, Ended, Entry, NotGuarded, Recheck, RenewError, State};
 use super::evict::Idle;
-use super::{Changes, CloseCause, Sessions, policy};
+use super::{Changes, Sessions, policy};
+use crate::close::CloseCause;
 
 /// A state, by the way that leads there.
 const STATES: [&str; 6] = [
@@ -20,7 +21,7 @@ const STATES: [&str; 6] = [
     "abandoned",
 ];
 
-fn entry_in(state: &str) -> Entry<()> {
+fn entry_in(state: &str) -> Entry {
     let policy = policy::of(&Sessions::default());
     let recheck = Recheck {
         credential: Credential::bearer("own"),
@@ -51,7 +52,7 @@ fn entry_in(state: &str) -> Entry<()> {
 }
 
 /// An event; what it answers, in a word.
-type Event = fn(&Entry<()>) -> String;
+type Event = fn(&Entry) -> String;
 
 /// What each event answers in each state, and the state after it.
 #[rustfmt::skip]
@@ -210,7 +211,7 @@ async fn what_was_not_seen() {
 /// Who waits is woken by every change, and who has gone leaves nothing behind.
 #[tokio::test]
 async fn who_waits() {
-    type Change = fn(&Entry<()>) -> bool;
+    type Change = fn(&Entry) -> bool;
     let changes: [(&str, Change); 6] = [
         ("open", |it| it.renew(alice(200), None, |_| 200_000).is_ok()),
         ("open", |it| it.warn()),
@@ -264,7 +265,7 @@ impl Wake for Wakes {
     }
 }
 
-fn changed(poll: &Poll<Option<Changed<()>>>) -> String {
+fn changed(poll: &Poll<Option<Changed>>) -> String {
     match poll {
         Poll::Pending => "nothing yet".to_owned(),
         Poll::Ready(None) => "over".to_owned(),
@@ -298,7 +299,7 @@ fn finished(cause: Option<CloseCause>) -> String {
     cause.map_or_else(|| "no".to_owned(), |cause| cause.to_string())
 }
 
-fn renewed(entry: &Entry<()>, identity: Identity) -> String {
+fn renewed(entry: &Entry, identity: Identity) -> String {
     match entry.renew(identity, None, |_| 200_000) {
         Ok(deadline) => deadline.to_string(),
         Err(RenewError::Ended) => "ended".to_owned(),

@@ -8,7 +8,7 @@ use portcullis_core::Clock;
 /// ```
 /// use std::time::Duration;
 /// use portcullis::testing::{Accepting, FakeClock, TestClient};
-/// use portcullis::{AuthLayer, Clock, Identity};
+/// use portcullis::{clock::Clock, AuthLayer, Identity};
 /// # use axum::{Router, routing::get};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {

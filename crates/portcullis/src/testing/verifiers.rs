@@ -20,15 +20,16 @@ use portcullis_core::{Credential, Identity, Scheme, Verify, VerifyError};
 /// ```
 ///
 /// For several tokens there is [`StaticTokens`](crate::StaticTokens).
-pub struct Accepting<C = ()> {
+#[derive(Clone)]
+pub struct Accepting {
     token: Option<Box<str>>,
-    identity: Identity<C>,
+    identity: Identity,
 }
 
-impl<C> Accepting<C> {
+impl Accepting {
     /// Accepts `token`, whatever carries it, as `identity`. A password needs the identity's subject
     /// as its user name.
-    pub fn token(token: impl Into<Box<str>>, identity: Identity<C>) -> Self {
+    pub fn token(token: impl Into<Box<str>>, identity: Identity) -> Self {
         Self {
             token: Some(token.into()),
             identity,
@@ -36,14 +37,14 @@ impl<C> Accepting<C> {
     }
 
     /// Accepts every credential as `identity`.
-    pub fn everything(identity: Identity<C>) -> Self {
+    pub fn everything(identity: Identity) -> Self {
         Self {
             token: None,
             identity,
         }
     }
 
-    fn judge(&self, credential: &Credential) -> Result<Identity<C>, VerifyError> {
+    fn judge(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         // Not in constant time, as a verifier has to be: a test has nobody to hide from.
         let is_accepted = self.token.as_deref().is_none_or(|token| {
             let is_basic = credential.scheme() == Scheme::Basic;
@@ -57,28 +58,17 @@ impl<C> Accepting<C> {
     }
 }
 
-impl<C: Send + Sync + 'static> Verify for Accepting<C> {
-    type Claims = C;
-
-    async fn verify(&self, credential: &Credential) -> Result<Identity<C>, VerifyError> {
+impl Verify for Accepting {
+    async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         self.judge(credential)
     }
 
-    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity<C>, VerifyError>> {
+    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         Some(self.judge(credential))
     }
 }
 
-impl<C> Clone for Accepting<C> {
-    fn clone(&self) -> Self {
-        Self {
-            token: self.token.clone(),
-            identity: self.identity.clone(),
-        }
-    }
-}
-
-impl<C> fmt::Debug for Accepting<C> {
+impl fmt::Debug for Accepting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accepting")
             .field("identity", &self.identity)
@@ -115,8 +105,6 @@ impl Refusing {
 }
 
 impl Verify for Refusing {
-    type Claims = ();
-
     async fn verify(&self, _: &Credential) -> Result<Identity, VerifyError> {
         Err(self.reason)
     }
@@ -149,8 +137,6 @@ impl Verify for Refusing {
 pub struct Silent;
 
 impl Verify for Silent {
-    type Claims = ();
-
     async fn verify(&self, _: &Credential) -> Result<Identity, VerifyError> {
         std::future::pending().await
     }
@@ -204,17 +190,12 @@ impl<V> Counting<V> {
 }
 
 impl<V: Verify> Verify for Counting<V> {
-    type Claims = V::Claims;
-
-    async fn verify(&self, credential: &Credential) -> Result<Identity<V::Claims>, VerifyError> {
+    async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         self.count();
         self.verifier.verify(credential).await
     }
 
-    fn verify_now(
-        &self,
-        credential: &Credential,
-    ) -> Option<Result<Identity<V::Claims>, VerifyError>> {
+    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         let answer = self.verifier.verify_now(credential);
         if answer.is_some() {
             self.count();

@@ -8,11 +8,11 @@
 //! ```
 //! use std::sync::Arc;
 //! use axum::{Router, response::Response, routing::{any, post}};
-//! use portcullis::{AuthLayer, GuardedUpgrade, Profile, StaticTokens, Tickets, carrier::Query, mint_handler};
+//! use portcullis::{carrier::QueryCarrier, ws::mint_handler, AuthLayer, GuardedUpgrade, Profile, StaticTokens, Tickets};
 //!
 //! let tokens = Arc::new(StaticTokens::new([("alice", "s3cret")])?);
 //! let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(["/ws"]));
-//! let by_ticket = Profile::new("ticket").carrier(Query::named("ticket"));
+//! let by_ticket = Profile::new("ticket").carrier(QueryCarrier::named("ticket"));
 //!
 //! let app: Router = Router::new()
 //!     .route("/ticket", post(mint_handler(&tickets)))
@@ -39,7 +39,8 @@
 mod memory;
 mod path;
 mod record;
-mod tickets;
+pub(crate) mod tickets;
 
 pub use self::memory::MemoryTickets;
-pub use self::tickets::{Binding, MintError, Ticket, Tickets};
+pub(crate) use self::tickets::Tickets;
+pub use self::tickets::{Binding, MintError, Ticket};

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +6,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis_core::{
-    Clock, Credential, Handshake, Identity, StoreError, SystemClock, TicketKey, TicketStore,
-    Verify, VerifyError,
+    ClaimsCodec, ClaimsError, Clock, Credential, Handshake, Identity, StoreError, SystemClock,
+    TicketKey, TicketStore, Verify, VerifyError,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,7 +31,7 @@ use super::record::Record;
 /// ```
 /// use std::sync::Arc;
 /// use axum::{extract::State, http::StatusCode};
-/// use portcullis::{Identity, Tickets, ticket::Binding};
+/// use portcullis::{ticket::Binding, Identity, Tickets};
 ///
 /// async fn link(State(tickets): State<Arc<Tickets>>, identity: Identity) -> Result<String, StatusCode> {
 ///     let room = Binding { path: Some("/rooms/7".into()), ..Binding::default() };
@@ -44,24 +43,24 @@ use super::record::Record;
 /// # let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(["/rooms/*"]));
 /// # let _: axum::Router = axum::Router::new().route("/", axum::routing::post(link)).with_state(tickets);
 /// ```
-pub struct Tickets<C = (), T = MemoryTickets> {
+pub struct Tickets<T = MemoryTickets> {
     store: T,
     paths: Box<[Box<str>]>,
     lifetime: Duration,
     bind_origin: bool,
     bind_peer: bool,
     clock: Arc<dyn Clock>,
-    claims: PhantomData<fn() -> C>,
+    claims: ClaimsCodec,
 }
 
-impl<C> Tickets<C> {
+impl Tickets {
     /// Tickets for these paths, up to 10,000 at a time in the memory of this process.
     pub fn in_memory<P: Into<Box<str>>>(paths: impl IntoIterator<Item = P>) -> Self {
         Self::new(MemoryTickets::new(10_000), paths)
     }
 }
 
-impl<C, T> Tickets<C, T> {
+impl<T> Tickets<T> {
     /// Tickets for these paths, in a store.
     pub fn new<P: Into<Box<str>>>(store: T, paths: impl IntoIterator<Item = P>) -> Self {
         Self {
@@ -71,7 +70,7 @@ impl<C, T> Tickets<C, T> {
             bind_origin: false,
             bind_peer: false,
             clock: Arc::new(SystemClock),
-            claims: PhantomData,
+            claims: ClaimsCodec::none(),
         }
     }
 
@@ -105,28 +104,45 @@ impl<C, T> Tickets<C, T> {
         self
     }
 
-    /// The store.
+    /// Registers the type of the claims that tickets carry.
+    ///
+    /// A ticket leaves the process as JSON, so its claims need a type that serde knows. Without
+    /// this, minting a ticket for an identity with claims is [`MintError::Claims`]. All servers that
+    /// share a store register the same type.
+    ///
+    /// ```
+    /// use portcullis::Tickets;
+    ///
+    /// #[derive(serde::Deserialize, serde::Serialize)]
+    /// struct Member {
+    ///     team: String,
+    /// }
+    ///
+    /// let tickets = Tickets::in_memory(["/ws"]).with_claims::<Member>();
+    /// ```
+    #[must_use]
+    pub fn with_claims<C>(mut self) -> Self
+    where
+        C: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        self.claims = ClaimsCodec::of::<C>();
+        self
+    }
+
+    /// Returns the store.
     pub fn store(&self) -> &T {
         &self.store
     }
 }
 
-impl<C, T> Tickets<C, T>
-where
-    C: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
-    T: TicketStore,
-{
+impl<T: TicketStore> Tickets<T> {
     /// Mints a ticket for `identity`.
     ///
     /// # Errors
     ///
     /// If the identity has ended, if the ticket is asked for a path that the tickets are not for,
     /// or if the store does not take it.
-    pub async fn mint(
-        &self,
-        identity: &Identity<C>,
-        binding: Binding,
-    ) -> Result<Ticket, MintError> {
+    pub async fn mint(&self, identity: &Identity, binding: Binding) -> Result<Ticket, MintError> {
         let now = self.clock.now();
         let left = match identity.expires_at() {
             Some(end) => end.duration_since(now).unwrap_or_default(),
@@ -142,7 +158,8 @@ where
         // What does not say when it was issued does not say it now either: this machine may not have
         // heard yet that its subject was revoked, and what is issued later is not covered.
         let identity = identity.to_builder().single_use().build();
-        let mut record = Record::new(identity, self.paths.clone());
+        let record = Record::new(&identity, self.claims, self.paths.clone());
+        let mut record = record.map_err(MintError::Claims)?;
         record.path = binding.path;
         record.origin = self.bind_origin.then_some(binding.origin);
         record.peer = self.bind_peer.then_some(binding.peer);
@@ -151,12 +168,12 @@ where
         getrandom::fill(&mut bytes).expect("the operating system gives randomness");
         let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes));
         bytes.zeroize();
-        let sealed = record.seal(&secret).ok_or(StoreError::Unavailable)?;
+        let sealed = record.seal(&secret);
         self.store.put(key(&secret), sealed, lifetime).await?;
         Ok(Ticket { secret, lifetime })
     }
 
-    async fn redeem(&self, credential: &Credential) -> Result<Identity<C>, VerifyError> {
+    async fn redeem(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         let handshake = credential.handshake();
         // A ticket in the address of an ordinary request is not for it, and is not used up by it.
         let Some(handshake) = handshake.filter(|handshake| handshake.upgrade) else {
@@ -169,12 +186,16 @@ where
         let taken = self.store.take(key(secret)).await;
         let record = taken.map_err(|_| VerifyError::unavailable())?;
         // Taken, whatever is wrong with it.
-        let record = record.and_then(|sealed| Record::<C>::open(sealed, secret));
+        let record = record.and_then(|sealed| Record::open(sealed, secret));
         let record = record.ok_or(VerifyError::Invalid)?;
         let named = credential.username();
-        let is_its_own = named.is_none_or(|name| name == record.identity.subject());
+        let identity = record.identity(self.claims).map_err(|error| {
+            tracing::error!(target: "portcullis", "cannot read the claims of a ticket: {error}");
+            VerifyError::unavailable()
+        })?;
+        let is_its_own = named.is_none_or(|name| name == identity.subject());
         match is_its_own && self.is_bound_to(&record, handshake) {
-            true => Ok(record.identity),
+            true => Ok(identity),
             false => Err(VerifyError::Invalid),
         }
     }
@@ -183,7 +204,7 @@ where
         self.paths.iter().any(|pattern| covers(pattern, path))
     }
 
-    fn is_bound_to(&self, record: &Record<C>, handshake: &Handshake) -> bool {
+    fn is_bound_to(&self, record: &Record, handshake: &Handshake) -> bool {
         // Also where servers with tickets for different paths share a store.
         let path = &*handshake.path;
         let path = self.is_for(path)
@@ -199,14 +220,8 @@ where
 }
 
 /// Redeems a ticket, which is gone after that.
-impl<C, T> Verify for Tickets<C, T>
-where
-    C: Clone + Serialize + DeserializeOwned + Send + Sync + 'static,
-    T: TicketStore,
-{
-    type Claims = C;
-
-    async fn verify(&self, credential: &Credential) -> Result<Identity<C>, VerifyError> {
+impl<T: TicketStore> Verify for Tickets<T> {
+    async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         self.redeem(credential).await
     }
 
@@ -261,9 +276,13 @@ impl fmt::Debug for Ticket {
 
 /// Why no ticket is minted.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum MintError {
-    /// The identity has ended.
+    /// The claims of the identity have a type that is not registered; see
+    /// [`Tickets::with_claims`].
+    Claims(ClaimsError),
+
+    /// The identity has expired.
     Expired,
 
     /// The tickets are not for the path that was asked for.
@@ -282,7 +301,8 @@ impl From<StoreError> for MintError {
 impl fmt::Display for MintError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Expired => f.write_str("the identity has ended"),
+            Self::Claims(error) => error.fmt(f),
+            Self::Expired => f.write_str("the identity has expired"),
             Self::OtherPath => f.write_str("there are no tickets for this path"),
             Self::Store(error) => error.fmt(f),
         }
@@ -291,7 +311,7 @@ impl fmt::Display for MintError {
 
 impl std::error::Error for MintError {}
 
-impl<C, T: fmt::Debug> fmt::Debug for Tickets<C, T> {
+impl<T: fmt::Debug> fmt::Debug for Tickets<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tickets")
             .field("store", &self.store)

@@ -48,14 +48,11 @@ pub struct AnyOf<T>(T);
 macro_rules! any_of_tuple {
     ($($verifier:ident)+) => {
         #[expect(non_snake_case, reason = "a variable for each type")]
-        impl<C, $($verifier),+> Verify for AnyOf<($($verifier,)+)>
+        impl<$($verifier),+> Verify for AnyOf<($($verifier,)+)>
         where
-            C: Send + Sync + 'static,
-            $($verifier: Verify<Claims = C>,)+
+            $($verifier: Verify,)+
         {
-            type Claims = C;
-
-            async fn verify(&self, credential: &Credential) -> Result<Identity<C>, VerifyError> {
+            async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
                 let ($($verifier,)+) = &self.0;
                 let mut undecided = VerifyError::Invalid;
                 $(
@@ -70,7 +67,7 @@ macro_rules! any_of_tuple {
             fn verify_now(
                 &self,
                 credential: &Credential,
-            ) -> Option<Result<Identity<C>, VerifyError>> {
+            ) -> Option<Result<Identity, VerifyError>> {
                 let ($($verifier,)+) = &self.0;
                 let mut undecided = VerifyError::Invalid;
                 $(
@@ -92,17 +89,15 @@ macro_rules! any_of_tuple {
 
 any_of_tuple!(A);
 any_of_tuple!(A B);
-any_of_tuple!(A B D);
-any_of_tuple!(A B D E);
-any_of_tuple!(A B D E F);
-any_of_tuple!(A B D E F G);
-any_of_tuple!(A B D E F G H);
-any_of_tuple!(A B D E F G H I);
+any_of_tuple!(A B C);
+any_of_tuple!(A B C D);
+any_of_tuple!(A B C D E);
+any_of_tuple!(A B C D E F);
+any_of_tuple!(A B C D E F G);
+any_of_tuple!(A B C D E F G H);
 
 impl<V: Verify> Verify for AnyOf<Vec<V>> {
-    type Claims = V::Claims;
-
-    async fn verify(&self, credential: &Credential) -> Result<Identity<V::Claims>, VerifyError> {
+    async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         let mut undecided = VerifyError::Invalid;
         for verifier in &self.0 {
             let answer = verifier.verify(credential).await;
@@ -113,10 +108,7 @@ impl<V: Verify> Verify for AnyOf<Vec<V>> {
         Err(undecided)
     }
 
-    fn verify_now(
-        &self,
-        credential: &Credential,
-    ) -> Option<Result<Identity<V::Claims>, VerifyError>> {
+    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         let mut undecided = VerifyError::Invalid;
         for verifier in &self.0 {
             let answer = verifier.verify_now(credential)?;
@@ -133,10 +125,10 @@ impl<V: Verify> Verify for AnyOf<Vec<V>> {
 }
 
 /// The answer, if it decides. What does not is added to what is `undecided`.
-fn weigh<C>(
-    answer: Result<Identity<C>, VerifyError>,
+fn weigh(
+    answer: Result<Identity, VerifyError>,
     undecided: &mut VerifyError,
-) -> Option<Result<Identity<C>, VerifyError>> {
+) -> Option<Result<Identity, VerifyError>> {
     match answer {
         Err(VerifyError::Invalid) => None,
         Err(VerifyError::Unavailable { retry_after }) => {
@@ -198,8 +190,6 @@ mod tests {
     }
 
     impl Verify for Says {
-        type Claims = ();
-
         async fn verify(&self, _: &Credential) -> Result<Identity, VerifyError> {
             tokio::task::yield_now().await;
             self.say()
@@ -256,7 +246,7 @@ mod tests {
     }
 
     async fn decides(
-        any: impl Verify<Claims = ()>,
+        any: impl Verify,
         three: &[Says; 3],
         expected: &Result<String, VerifyError>,
         asked: usize,
@@ -307,7 +297,7 @@ mod tests {
     fn takes_one_to_eight() {
         let no = || says(INVALID);
         let yes = || says(Ok("yes"));
-        fn last_wins(any: &impl Verify<Claims = ()>) {
+        fn last_wins(any: &impl Verify) {
             let answer = any.verify_now(&Credential::bearer("t"));
             assert_eq!(answer.map(subject), Some(Ok("yes".to_owned())));
         }

@@ -7,26 +7,25 @@ use portcullis_core::{Credential, Identity, Verify, VerifyError};
 /// A verifier without its type; see [`VerifyExt::boxed`](super::VerifyExt::boxed).
 ///
 /// A clone is the same verifier, for a second layer.
-pub struct BoxVerifier<C = ()> {
-    verifier: Arc<dyn ErasedVerify<C>>,
+#[derive(Clone)]
+pub struct BoxVerifier {
+    verifier: Arc<dyn ErasedVerify>,
 }
 
-impl<C> BoxVerifier<C> {
-    pub(super) fn new(verifier: impl Verify<Claims = C>) -> Self {
+impl BoxVerifier {
+    pub(super) fn new(verifier: impl Verify) -> Self {
         Self {
             verifier: Arc::new(verifier),
         }
     }
 }
 
-impl<C: Send + Sync + 'static> Verify for BoxVerifier<C> {
-    type Claims = C;
-
-    async fn verify(&self, credential: &Credential) -> Result<Identity<C>, VerifyError> {
+impl Verify for BoxVerifier {
+    async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         self.verifier.ask(credential).await
     }
 
-    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity<C>, VerifyError>> {
+    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         self.verifier.ask_now(credential)
     }
 
@@ -36,22 +35,22 @@ impl<C: Send + Sync + 'static> Verify for BoxVerifier<C> {
 }
 
 /// [`Verify`] with a future that a pointer can lead to.
-trait ErasedVerify<C>: Send + Sync {
-    fn ask<'a>(&'a self, credential: &'a Credential) -> Asking<'a, C>;
+trait ErasedVerify: Send + Sync {
+    fn ask<'a>(&'a self, credential: &'a Credential) -> Asking<'a>;
 
-    fn ask_now(&self, credential: &Credential) -> Option<Result<Identity<C>, VerifyError>>;
+    fn ask_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>>;
 
     fn asks_for_handshake(&self) -> bool;
 }
 
-type Asking<'a, C> = Pin<Box<dyn Future<Output = Result<Identity<C>, VerifyError>> + Send + 'a>>;
+type Asking<'a> = Pin<Box<dyn Future<Output = Result<Identity, VerifyError>> + Send + 'a>>;
 
-impl<V: Verify> ErasedVerify<V::Claims> for V {
-    fn ask<'a>(&'a self, credential: &'a Credential) -> Asking<'a, V::Claims> {
+impl<V: Verify> ErasedVerify for V {
+    fn ask<'a>(&'a self, credential: &'a Credential) -> Asking<'a> {
         Box::pin(self.verify(credential))
     }
 
-    fn ask_now(&self, credential: &Credential) -> Option<Result<Identity<V::Claims>, VerifyError>> {
+    fn ask_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         self.verify_now(credential)
     }
 
@@ -60,16 +59,7 @@ impl<V: Verify> ErasedVerify<V::Claims> for V {
     }
 }
 
-// Written out, since a derive would ask for `C: Clone`.
-impl<C> Clone for BoxVerifier<C> {
-    fn clone(&self) -> Self {
-        Self {
-            verifier: Arc::clone(&self.verifier),
-        }
-    }
-}
-
-impl<C> fmt::Debug for BoxVerifier<C> {
+impl fmt::Debug for BoxVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BoxVerifier").finish_non_exhaustive()
     }
@@ -79,7 +69,9 @@ impl<C> fmt::Debug for BoxVerifier<C> {
 mod tests {
     use super::*;
     use crate::ticket::Tickets;
-    use crate::verify::{StaticTokens, VerifyExt, any_of};
+    use crate::verify::StaticTokens;
+    use crate::verify::VerifyExt;
+    use crate::verify::any_of;
 
     fn tokens() -> BoxVerifier {
         StaticTokens::new([("alice", "s3cret")]).unwrap().boxed()

@@ -6,7 +6,7 @@ use super::{AndThen, BoxVerifier, CacheConfig, Cached, Map};
 ///
 /// ```
 /// use std::time::Duration;
-/// use portcullis::verify::{CacheConfig, VerifyExt};
+/// use portcullis::{verify::CacheConfig, VerifyExt};
 /// use portcullis::{AuthLayer, Credential, Identity, VerifyError};
 ///
 /// /// What this application knows about a user.
@@ -23,7 +23,7 @@ use super::{AndThen, BoxVerifier, CacheConfig, Cached, Map};
 ///     }
 /// })
 /// .and_then(async |identity: Identity| match account_of(identity.subject()).await {
-///     Some(account) => Ok(identity.map_claims(|()| account)),
+///     Some(account) => Ok(identity.to_builder().claims(account).build()),
 ///     None => Err(VerifyError::Forbidden),
 /// })
 /// .cached(CacheConfig::default().time_to_live(Duration::from_secs(30)));
@@ -38,22 +38,21 @@ pub trait VerifyExt: Verify + Sized {
     ///
     /// ```
     /// use portcullis::StaticTokens;
-    /// use portcullis::verify::VerifyExt;
+    /// use portcullis::VerifyExt;
     ///
     /// enum Caller {
     ///     Service,
     /// }
     ///
     /// let services = StaticTokens::new([("backup", "s3cret")])?
-    ///     .map(|identity| identity.map_claims(|()| Caller::Service));
+    ///     .map(|identity| identity.to_builder().claims(Caller::Service).build());
     /// # Ok::<_, portcullis::verify::StaticTokenError>(())
     /// ```
     ///
     /// What is answered at once still is.
-    fn map<F, D>(self, translate: F) -> Map<Self, F>
+    fn map<F>(self, translate: F) -> Map<Self, F>
     where
-        F: Fn(Identity<Self::Claims>) -> Identity<D> + Send + Sync + 'static,
-        D: Send + Sync + 'static,
+        F: Fn(Identity) -> Identity + Send + Sync + 'static,
     {
         Map::new(self, translate)
     }
@@ -63,11 +62,10 @@ pub trait VerifyExt: Verify + Sized {
     ///
     /// Nothing is answered at once any more. Use [`map`](Self::map) where nothing has to be waited
     /// for.
-    fn and_then<F, Fut, D>(self, ask: F) -> AndThen<Self, F>
+    fn and_then<F, Fut>(self, ask: F) -> AndThen<Self, F>
     where
-        F: Fn(Identity<Self::Claims>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Identity<D>, VerifyError>> + Send,
-        D: Send + Sync + 'static,
+        F: Fn(Identity) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Identity, VerifyError>> + Send,
     {
         AndThen::new(self, ask)
     }
@@ -82,7 +80,7 @@ pub trait VerifyExt: Verify + Sized {
     /// names one, or a list has several in it.
     ///
     /// ```
-    /// use portcullis::verify::{BoxVerifier, StaticTokenError, VerifyExt};
+    /// use portcullis::{verify::{BoxVerifier, StaticTokenError}, VerifyExt};
     /// use portcullis::{AuthLayer, Credential, Identity, StaticTokens, VerifyError};
     ///
     /// # async fn introspect(_: &str) -> Option<String> { None }
@@ -105,7 +103,7 @@ pub trait VerifyExt: Verify + Sized {
     ///
     /// What is answered at once still is, and costs a call through a pointer. What has to be waited
     /// for costs an allocation, for its future.
-    fn boxed(self) -> BoxVerifier<Self::Claims> {
+    fn boxed(self) -> BoxVerifier {
         BoxVerifier::new(self)
     }
 }

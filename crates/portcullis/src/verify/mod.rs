@@ -5,19 +5,24 @@
 //! [`cached`](VerifyExt::cached) and [`boxed`](VerifyExt::boxed).
 
 mod and_then;
-mod any_of;
+pub(crate) mod any_of;
 mod boxed;
 mod cached;
-mod ext;
+pub(crate) mod ext;
 mod map;
-mod static_tokens;
+pub(crate) mod static_tokens;
 
-pub use portcullis_core::{Verify, VerifyError};
+pub use portcullis_core::Handshake;
 
 pub use self::and_then::AndThen;
-pub use self::any_of::{AnyOf, any_of};
+pub use self::any_of::AnyOf;
+#[cfg(test)]
+pub(crate) use self::any_of::any_of;
 pub use self::boxed::BoxVerifier;
 pub use self::cached::{CacheConfig, Cached};
-pub use self::ext::VerifyExt;
+#[cfg(test)]
+pub(crate) use self::ext::VerifyExt;
 pub use self::map::Map;
-pub use self::static_tokens::{StaticToken, StaticTokenError, StaticTokens};
+#[cfg(test)]
+pub(crate) use self::static_tokens::StaticTokens;
+pub use self::static_tokens::{StaticToken, StaticTokenError};

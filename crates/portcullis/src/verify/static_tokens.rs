@@ -13,7 +13,7 @@ use crate::carrier::MAX_CREDENTIAL;
 /// of users, and for tests.
 ///
 /// ```
-/// use portcullis::{StaticToken, StaticTokens};
+/// use portcullis::{verify::StaticToken, StaticTokens};
 ///
 /// let tokens = StaticTokens::new([
 ///     StaticToken::new("alice", "s3cret")?.scopes(["chat:read", "chat:write"]),
@@ -97,8 +97,6 @@ impl StaticTokens {
 }
 
 impl Verify for StaticTokens {
-    type Claims = ();
-
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         self.find(credential)
     }

@@ -7,8 +7,6 @@
     reason = "a part of the library's own module"
 )]
 
-#[path = "../../src/session/close.rs"]
-mod close;
 #[path = "../../src/session/entry/mod.rs"]
 mod entry;
 #[path = "../../src/session/evict.rs"]
@@ -46,34 +44,35 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use portcullis::{Identity, Revocation};
+use portcullis::Identity;
+use portcullis::session::Revocation;
 
-use self::close::{CloseCause, CloseFrame};
 use self::entry::{Changed, Ended, Entry, Seen, State};
 use self::evict::Idle;
 pub(crate) use self::id::SessionId;
 use self::registry::{Limits, Registry};
 use self::revocations::Revocations;
+use crate::close::{CloseCause, CloseFrame};
 use crate::scenarios::Naive;
 
 /// What a session keeps of its layer, which the registry never looks into.
-pub(crate) struct Policy<C>(std::marker::PhantomData<C>);
+pub(crate) struct Policy;
 
 /// The registry with what the library does to it: the steps of `sessions.rs`, without its runtime.
 pub(crate) struct House {
-    registry: Registry<()>,
+    registry: Registry,
     revocations: Arc<Revocations>,
     naive: Naive,
 }
 
 /// One admitted request.
 pub(crate) struct Guest {
-    entry: Arc<Entry<()>>,
+    entry: Arc<Entry>,
 }
 
 /// Somebody who hears of every change of a session.
 pub(crate) struct Watch {
-    entry: Arc<Entry<()>>,
+    entry: Arc<Entry>,
     seen: Seen,
     naive: Naive,
 }
@@ -100,7 +99,7 @@ impl House {
     /// Admits alice, by a credential that ends at `end`.
     pub(crate) fn admit(&self, end: u64) -> Option<Guest> {
         let identity = identity(end);
-        let policy = Arc::new(Policy(std::marker::PhantomData));
+        let policy = Arc::new(Policy);
         let entry = Entry::new(policy, identity, None, at(0), end, None);
         let entry = Arc::new(entry);
         if self.naive == Naive::ChecksFirst {
@@ -136,7 +135,7 @@ impl House {
 
     /// Takes alice's credentials back.
     pub(crate) fn revoke(&self) {
-        let revocation = Revocation::subject("alice").until(at(1_000));
+        let revocation = Revocation::subject(None, "alice").until(at(1_000));
         if self.naive == Naive::LooksFirst {
             let all = self.registry.all();
             self.revocations.add(&revocation, at(0));
@@ -204,20 +203,20 @@ impl House {
         self.end(&self.registry.all(), &CloseCause::Shutdown);
     }
 
-    fn end(&self, entries: &[Arc<Entry<()>>], cause: &CloseCause) {
+    fn end(&self, entries: &[Arc<Entry>], cause: &CloseCause) {
         for entry in entries {
             self.closed(entry, &entry.end(cause.clone()));
         }
     }
 
     /// The close of a socket that was taken, which is a matter of its own in the library.
-    fn closed(&self, entry: &Entry<()>, ended: &Ended) {
+    fn closed(&self, entry: &Entry, ended: &Ended) {
         if let Ended::With(_) = ended {
             self.finish(entry);
         }
     }
 
-    fn finish(&self, entry: &Entry<()>) {
+    fn finish(&self, entry: &Entry) {
         if entry.finish().is_some() {
             self.registry.release(entry);
         }

@@ -16,21 +16,22 @@ use self::watch::Watchers;
 pub(super) use self::watch::{Changed, Seen};
 use super::evict::Evict;
 use super::sync::{Mutex, MutexGuard, lock};
-use super::{CloseCause, Policy, SessionId};
+use super::{Policy, SessionId};
+use crate::close::CloseCause;
 
 /// One session, as the registry knows it.
-pub(crate) struct Entry<C> {
+pub(crate) struct Entry {
     pub(super) id: SessionId,
     pub(super) since: SystemTime,
-    pub(super) policy: Arc<Policy<C>>,
+    pub(super) policy: Arc<Policy>,
     pub(super) peer: Option<Box<SocketAddr>>,
-    life: Mutex<Life<C>>,
+    life: Mutex<Life>,
 }
 
 /// What changes in a session, under one lock: whoever sees a part sees the rest beside it. Nothing
 /// is woken under it, and nothing that is not ours is dropped there.
-struct Life<C> {
-    identity: Identity<C>,
+struct Life {
+    identity: Identity,
     state: State,
     /// Milliseconds since 1970.
     deadline: u64,
@@ -82,10 +83,10 @@ pub(super) enum Ended {
     With(Arc<dyn Evict>),
 }
 
-impl<C> Entry<C> {
+impl Entry {
     pub(super) fn new(
-        policy: Arc<Policy<C>>,
-        identity: Identity<C>,
+        policy: Arc<Policy>,
+        identity: Identity,
         recheck: Option<Box<Recheck>>,
         since: SystemTime,
         deadline: u64,
@@ -108,11 +109,11 @@ impl<C> Entry<C> {
         }
     }
 
-    pub(super) fn identity(&self) -> Identity<C> {
+    pub(super) fn identity(&self) -> Identity {
         lock(&self.life).identity.clone()
     }
 
-    pub(super) fn with_identity<T>(&self, look: impl FnOnce(&Identity<C>) -> T) -> T {
+    pub(super) fn with_identity<T>(&self, look: impl FnOnce(&Identity) -> T) -> T {
         look(&lock(&self.life).identity)
     }
 
@@ -167,7 +168,7 @@ impl<C> Entry<C> {
         })
     }
 
-    fn end_if(&self, cause: CloseCause, still: impl FnOnce(&Life<C>) -> bool) -> Ended {
+    fn end_if(&self, cause: CloseCause, still: impl FnOnce(&Life) -> bool) -> Ended {
         let life = lock(&self.life);
         if !still(&life) {
             return Ended::Not;
@@ -247,7 +248,7 @@ impl<C> Entry<C> {
 }
 
 /// Goes on to the end, or nearer to it. The state before it, with the socket if that was open.
-fn turn<C>(mut life: MutexGuard<'_, Life<C>>, state: State) -> State {
+fn turn(mut life: MutexGuard<'_, Life>, state: State) -> State {
     let before = mem::replace(&mut life.state, state);
     let recheck = life.recheck.take();
     let watchers = mem::take(&mut life.watchers);
@@ -267,7 +268,7 @@ impl State {
     }
 }
 
-impl<C> fmt::Debug for Entry<C> {
+impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let life = lock(&self.life);
         f.debug_struct("Entry")

@@ -12,7 +12,7 @@ pub(crate) struct Recheck {
     pub(crate) good_until: u64,
 }
 
-impl<C> Entry<C> {
+impl Entry {
     /// The credential to be asked about, if it is time. The next time is `again`.
     pub(crate) fn recheck_due(&self, now: u64, again: u64) -> Option<Credential> {
         let mut life = lock(&self.life);

@@ -45,13 +45,13 @@ impl RenewError {
     }
 }
 
-impl<C> Entry<C> {
+impl Entry {
     /// Swaps the identity for a later one of the same subject, in one step.
     pub(crate) fn renew(
         &self,
-        identity: Identity<C>,
+        identity: Identity,
         recheck: Option<Box<Recheck>>,
-        deadline: impl FnOnce(&Identity<C>) -> u64,
+        deadline: impl FnOnce(&Identity) -> u64,
     ) -> Result<u64, RenewError> {
         let mut life = lock(&self.life);
         if life.state.cause().is_some() {
@@ -84,8 +84,8 @@ impl<C> Entry<C> {
 }
 
 /// Whether a session that rests on `new` ends later than one that rests on `present`, or never.
-fn is_later<C>(new: &Identity<C>, present: &Identity<C>) -> bool {
-    let end = |identity: &Identity<C>| {
+fn is_later(new: &Identity, present: &Identity) -> bool {
+    let end = |identity: &Identity| {
         let ends = [identity.expires_at(), identity.session_ends_at()];
         ends.into_iter().flatten().min()
     };

@@ -5,7 +5,7 @@ use std::task::{Poll, Waker};
 use portcullis_core::Identity;
 
 use super::Entry;
-use crate::session::CloseCause;
+use crate::close::CloseCause;
 use crate::session::sync::lock;
 
 /// What somebody who watches a session has seen of it.
@@ -19,8 +19,8 @@ pub(crate) struct Seen {
 
 /// What somebody who watches a session has not seen yet.
 #[derive(Debug)]
-pub(crate) enum Changed<C> {
-    Renewed(Identity<C>),
+pub(crate) enum Changed {
+    Renewed(Identity),
 
     /// The deadline is near, in milliseconds since 1970.
     Expiring(u64),
@@ -28,7 +28,7 @@ pub(crate) enum Changed<C> {
     Ended(CloseCause),
 }
 
-impl<C> Entry<C> {
+impl Entry {
     /// For who begins to watch: everything up to now, but for what still holds.
     pub(crate) fn seen(&self) -> Seen {
         Seen {
@@ -41,7 +41,7 @@ impl<C> Entry<C> {
 
     /// The first change that was not seen, and sees it; `None` after the end. Wakes `waker` if there
     /// is one later.
-    pub(crate) fn poll_change(&self, seen: &mut Seen, waker: &Waker) -> Poll<Option<Changed<C>>> {
+    pub(crate) fn poll_change(&self, seen: &mut Seen, waker: &Waker) -> Poll<Option<Changed>> {
         let mut life = lock(&self.life);
         if life.renewals != seen.renewals {
             seen.renewals = life.renewals;

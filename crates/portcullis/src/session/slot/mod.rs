@@ -9,10 +9,10 @@ use std::task::{Context, Poll, Waker};
 use futures_core::Stream;
 use futures_sink::Sink;
 
-use super::CloseFrame;
 use super::evict::{Evict, Pulse};
 use super::frames::{Frames, Sign};
 use super::sync::{Mutex, MutexGuard, lock};
+use crate::close::CloseFrame;
 
 /// Where the socket of a session is: in here, or taken out for good.
 ///

@@ -140,8 +140,9 @@ mod tests {
     use std::task::Wake;
 
     use super::*;
+    use crate::close::CloseFrame;
+    use crate::session::Frames;
     use crate::session::evict::Evict;
-    use crate::session::{CloseFrame, Frames};
 
     /// Says what it is told to, and may be asked if it says so.
     #[derive(Default)]

@@ -11,8 +11,8 @@ use super::key::{BuildKeyHasher, Key};
 
 /// The lookups under way, at most one for each credential and epoch.
 #[derive(Debug)]
-pub(super) struct Lookups<C> {
-    under_way: Mutex<HashMap<Question, Waiter<C>, BuildKeyHasher>>,
+pub(super) struct Lookups {
+    under_way: Mutex<HashMap<Question, Waiter, BuildKeyHasher>>,
     max: usize,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Question {
     pub(super) epoch: u64,
 }
 
-impl<C> Lookups<C> {
+impl Lookups {
     pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
             under_way: Mutex::default(),
@@ -33,7 +33,7 @@ impl<C> Lookups<C> {
     }
 
     /// Waits for a lookup that is under way, or has a new one to be started by the caller.
-    pub(super) fn join(self: &Arc<Self>, question: Question) -> Joined<C> {
+    pub(super) fn join(self: &Arc<Self>, question: Question) -> Joined {
         let mut under_way = self.lock();
         let is_full = under_way.len() >= self.max;
         match under_way.entry(question) {
@@ -58,38 +58,38 @@ impl<C> Lookups<C> {
     }
 
     /// No code of a user runs under this lock, so nothing panics there and leaves half a change.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Question, Waiter<C>, BuildKeyHasher>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Question, Waiter, BuildKeyHasher>> {
         self.under_way
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub(super) enum Joined<C> {
-    Follows(Waiter<C>),
+pub(super) enum Joined {
+    Follows(Waiter),
     Full,
-    Leads(Lookup<C>, Waiter<C>),
+    Leads(Lookup, Waiter),
 }
 
 /// One lookup. It ends when this is dropped, in whatever way that happens.
-pub(super) struct Lookup<C> {
+pub(super) struct Lookup {
     question: Question,
-    outcome: Option<Outcome<C>>,
-    sender: watch::Sender<Option<Outcome<C>>>,
-    lookups: Arc<Lookups<C>>,
+    outcome: Option<Outcome>,
+    sender: watch::Sender<Option<Outcome>>,
+    lookups: Arc<Lookups>,
 }
 
-impl<C> Lookup<C> {
+impl Lookup {
     pub(super) fn question(&self) -> Question {
         self.question
     }
 
-    pub(super) fn answer(mut self, answer: Answer<C>) {
+    pub(super) fn answer(mut self, answer: Answer) {
         self.outcome = Some(Outcome::Answered(answer));
     }
 }
 
-impl<C> Drop for Lookup<C> {
+impl Drop for Lookup {
     fn drop(&mut self) {
         // First it leaves, then it tells: who asks after hearing the answer asks anew.
         let left = self.lookups.lock().remove(&self.question);
@@ -103,22 +103,22 @@ impl<C> Drop for Lookup<C> {
 }
 
 #[derive(Debug)]
-enum Outcome<C> {
-    Answered(Answer<C>),
+enum Outcome {
+    Answered(Answer),
     Panicked,
 }
 
 /// Somebody who waits for a lookup.
 #[derive(Debug)]
-pub(super) struct Waiter<C>(watch::Receiver<Option<Outcome<C>>>);
+pub(super) struct Waiter(watch::Receiver<Option<Outcome>>);
 
-impl<C> Waiter<C> {
+impl Waiter {
     /// The answer.
     ///
     /// # Panics
     ///
     /// If the verifier did: to everybody who waited it is as if they had asked it themselves.
-    pub(super) async fn wait(mut self) -> Answer<C> {
+    pub(super) async fn wait(mut self) -> Answer {
         let outcome = match self.0.wait_for(Option::is_some).await {
             Ok(outcome) => match &*outcome {
                 Some(Outcome::Answered(answer)) => Some(answer.clone()),
@@ -134,7 +134,7 @@ impl<C> Waiter<C> {
 }
 
 // Written out, since a derive would ask for `C: Clone`.
-impl<C> Clone for Waiter<C> {
+impl Clone for Waiter {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }

@@ -24,7 +24,7 @@ use self::table::{Entry, Table};
 /// remembered: keep one to [invalidate](Self::invalidate) it.
 ///
 /// ```
-/// use portcullis::verify::{CacheConfig, VerifyExt};
+/// use portcullis::{verify::CacheConfig, VerifyExt};
 /// use portcullis::{AuthLayer, Credential, Identity, VerifyError};
 ///
 /// # async fn introspect(_: &str) -> Option<String> { None }
@@ -84,14 +84,14 @@ struct Shared<V: Verify> {
     verifier: V,
     config: CacheConfig,
     keys: DigestKey,
-    identities: Table<Identity<V::Claims>>,
+    identities: Table<Identity>,
     failures: Option<Table<VerifyError>>,
-    lookups: Arc<Lookups<V::Claims>>,
+    lookups: Arc<Lookups>,
     /// How often something was invalidated. An answer to a question from before that is not kept.
     epoch: AtomicU64,
 }
 
-type Answer<C> = Result<Identity<C>, VerifyError>;
+type Answer = Result<Identity, VerifyError>;
 
 impl<V: Verify> Cached<V> {
     pub(super) fn new(verifier: V, config: CacheConfig) -> Self {
@@ -117,7 +117,7 @@ impl<V: Verify> Cached<V> {
     /// credential back at its source first, and then call this.
     ///
     /// It looks at every entry. Sessions that are open already are not closed by it.
-    pub fn invalidate(&self, is_revoked: impl Fn(&Identity<V::Claims>) -> bool) {
+    pub fn invalidate(&self, is_revoked: impl Fn(&Identity) -> bool) {
         self.shared.epoch.fetch_add(1, Ordering::SeqCst);
         self.shared.identities.remove_if(is_revoked);
     }
@@ -132,9 +132,7 @@ impl<V: Verify> Cached<V> {
 }
 
 impl<V: Verify> Verify for Cached<V> {
-    type Claims = V::Claims;
-
-    async fn verify(&self, credential: &Credential) -> Result<Identity<V::Claims>, VerifyError> {
+    async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         if self.needs_handshake() {
             return self.shared.verifier.verify(credential).await;
         }
@@ -155,10 +153,7 @@ impl<V: Verify> Verify for Cached<V> {
         }
     }
 
-    fn verify_now(
-        &self,
-        credential: &Credential,
-    ) -> Option<Result<Identity<V::Claims>, VerifyError>> {
+    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         if self.needs_handshake() {
             return self.shared.verifier.verify_now(credential);
         }
@@ -172,7 +167,7 @@ impl<V: Verify> Verify for Cached<V> {
 }
 
 impl<V: Verify> Shared<V> {
-    fn answer_now(&self, key: Key, credential: &Credential) -> Option<Answer<V::Claims>> {
+    fn answer_now(&self, key: Key, credential: &Credential) -> Option<Answer> {
         let now = self.config.clock.now();
         if let Some(answer) = self.recall(&key, now) {
             return Some(answer);
@@ -183,7 +178,7 @@ impl<V: Verify> Shared<V> {
         Some(answer)
     }
 
-    async fn look_up(self: Arc<Self>, lookup: Lookup<V::Claims>, credential: Credential) {
+    async fn look_up(self: Arc<Self>, lookup: Lookup, credential: Credential) {
         let now = self.config.clock.now();
         let question = lookup.question();
         // Another lookup may have ended between the look into the cache and the start of this one.
@@ -200,7 +195,7 @@ impl<V: Verify> Shared<V> {
         lookup.answer(answer);
     }
 
-    fn recall(&self, key: &Key, now: SystemTime) -> Option<Answer<V::Claims>> {
+    fn recall(&self, key: &Key, now: SystemTime) -> Option<Answer> {
         if let Some(identity) = self.identities.get(key, now) {
             return Some(Ok(identity));
         }
@@ -208,7 +203,7 @@ impl<V: Verify> Shared<V> {
         Some(Err(failure))
     }
 
-    fn remember(&self, question: Question, asked_at: SystemTime, answer: &Answer<V::Claims>) {
+    fn remember(&self, question: Question, asked_at: SystemTime, answer: &Answer) {
         let is_current = || self.epoch() == question.epoch;
         match (answer, &self.failures) {
             (Ok(identity), _) if !identity.is_expired(asked_at) && !identity.is_single_use() => {

@@ -58,8 +58,6 @@ fn nor_if_it_is_given_at_once() {
     struct Revoked(Mutex<Option<Cached<Arc<Self>>>>);
 
     impl Verify for Revoked {
-        type Claims = ();
-
         async fn verify(&self, _: &Credential) -> Result<Identity, VerifyError> {
             Err(INVALID)
         }

@@ -45,8 +45,6 @@ async fn a_lookup_looks_again_before_it_asks() {
     struct Overtaken(Mutex<Option<Cached<Arc<Self>>>>);
 
     impl Verify for Overtaken {
-        type Claims = ();
-
         async fn verify(&self, _: &Credential) -> Result<Identity, VerifyError> {
             Err(INVALID)
         }

@@ -90,8 +90,6 @@ impl Backend {
 }
 
 impl Verify for Backend {
-    type Claims = ();
-
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         let answer = self.ask(credential);
         self.gate.acquire().await.unwrap().forget();

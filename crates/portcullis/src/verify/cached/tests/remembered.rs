@@ -115,8 +115,6 @@ async fn what_is_good_for_one_time_is_asked_about_each_time() {
     struct LooksAtTheHandshake(Arc<Backend>);
 
     impl Verify for LooksAtTheHandshake {
-        type Claims = ();
-
         async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
             self.0.verify(credential).await
         }

@@ -1,0 +1,241 @@
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::handler::Handler;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use portcullis_core::{Identity, StoreError, TicketStore, VerifyError};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::peer_of;
+use crate::session::Sessions;
+use crate::session::{Presented, RenewError, SessionId};
+use crate::ticket::Tickets;
+use crate::ticket::{Binding, MintError};
+
+/// Creates a handler that renews an open session with a new credential, out of band.
+///
+/// Use it for a `POST` route behind the [`AuthLayer`](crate::AuthLayer) whose verifier accepts the
+/// new credential, in any carrier. The body is `{"session":"<id>"}`, the response
+/// `{"expires_in":<seconds>}`. Only the subject of a session can renew it: a credential of another
+/// subject closes it.
+///
+/// ```
+/// use axum::{Router, routing::post};
+/// use portcullis::{AuthLayer, Sessions, StaticTokens, ws::renewal_handler};
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let sessions = Sessions::default();
+/// let auth = AuthLayer::new(StaticTokens::new([("alice", "s3cret")])?).sessions(&sessions);
+/// let app: Router = Router::new().route("/renew", post(renewal_handler(&sessions))).route_layer(auth);
+/// # Ok::<_, portcullis::verify::StaticTokenError>(())
+/// # }).unwrap();
+/// ```
+///
+/// # Errors
+///
+/// | status | cause |
+/// |---|---|
+/// | 400 | the body is not `{"session":"<id>"}` |
+/// | 401 | the new credential was revoked |
+/// | 403 | the new credential has another subject, and the session is closed; or another audience |
+/// | 404 | no session with this id is open on this machine |
+/// | 409 | the new credential does not expire later than the present one |
+pub fn renewal_handler<S>(sessions: &Sessions) -> impl Handler<(ByRequest,), S>
+where
+    S: Send + Sync + 'static,
+{
+    let sessions = sessions.clone();
+    Endpoint(move |request: Request| {
+        let sessions = sessions.clone();
+        async move { renew(&sessions, request).await }
+    })
+}
+
+/// Creates a handler that mints a ticket for the identity of the request; see [`Tickets`].
+///
+/// Use it for a `POST` route behind an [`AuthLayer`](crate::AuthLayer). The body is empty, or
+/// `{"path":"/ws"}` for a ticket that is valid for one path of the tickets. The response is
+/// `{"ticket":"…","expires_in":<seconds>}`. As for every `POST`, a cookie needs an allowed `Origin`.
+///
+/// # Errors
+///
+/// | status | cause |
+/// |---|---|
+/// | 400 | the body is something else, or names a path that the tickets are not for |
+/// | 401 | the credential has expired since admission |
+/// | 429 | the store is full |
+/// | 500 | the type of the claims is not registered; see [`Tickets::with_claims`] |
+/// | 503 | the store is unavailable |
+pub fn mint_handler<T, S>(tickets: &Arc<Tickets<T>>) -> impl Handler<(ByRequest,), S>
+where
+    T: TicketStore,
+    S: Send + Sync + 'static,
+{
+    let tickets = Arc::clone(tickets);
+    Endpoint(move |request: Request| {
+        let tickets = Arc::clone(&tickets);
+        async move { mint(&tickets, request).await }
+    })
+}
+
+/// A handler that takes the whole request.
+#[derive(Clone)]
+struct Endpoint<F>(F);
+
+/// The marker type of these handlers for axum's `Handler` trait.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ByRequest;
+
+impl<F, Fut, S> Handler<(ByRequest,), S> for Endpoint<F>
+where
+    F: FnOnce(Request) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Response> + Send + 'static,
+{
+    type Future = Fut;
+
+    fn call(self, request: Request, _: S) -> Fut {
+        (self.0)(request)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RenewalRequest {
+    session: String,
+}
+
+async fn renew(sessions: &Sessions, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let identity =
+        match <Identity as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await {
+            Ok(identity) => identity,
+            Err(missing) => return missing.into_response(),
+        };
+    let expected = r#"the body has to be {"session":"<id of the session>"}"#;
+    let Some(body) = small_body(body).await else {
+        return problem(StatusCode::BAD_REQUEST, expected);
+    };
+    let Ok(RenewalRequest { session }) = serde_json::from_slice(&body) else {
+        return problem(StatusCode::BAD_REQUEST, expected);
+    };
+    let Ok(id) = session.parse::<SessionId>() else {
+        return problem(StatusCode::NOT_FOUND, "no session with this id is open");
+    };
+    let credential = Presented::proving(&parts.extensions, &identity);
+    match sessions.renew_by(id, identity, credential) {
+        Ok(time) => answer(
+            StatusCode::OK,
+            "application/json",
+            &json!({ "expires_in": time.as_secs() }),
+        ),
+        Err(error) => {
+            let status = match error {
+                RenewError::Ended => StatusCode::NOT_FOUND,
+                RenewError::NotLater => StatusCode::CONFLICT,
+                RenewError::OtherAudience | RenewError::OtherSubject => StatusCode::FORBIDDEN,
+                RenewError::Unverified(VerifyError::Unavailable { .. }) => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+                RenewError::Revoked | RenewError::Unverified(_) => StatusCode::UNAUTHORIZED,
+            };
+            problem(status, &error.to_string())
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MintRequest {
+    path: Option<String>,
+}
+
+async fn mint<T>(tickets: &Tickets<T>, request: Request) -> Response
+where
+    T: TicketStore,
+{
+    let (mut parts, body) = request.into_parts();
+    let identity =
+        match <Identity as FromRequestParts<()>>::from_request_parts(&mut parts, &()).await {
+            Ok(identity) => identity,
+            Err(missing) => return missing.into_response(),
+        };
+    let expected = r#"the body has to be empty, or {"path":"<the path of the socket>"}"#;
+    let Some(body) = small_body(body).await else {
+        return problem(StatusCode::BAD_REQUEST, expected);
+    };
+    let request = match body.is_empty() {
+        true => Ok(MintRequest::default()),
+        false => serde_json::from_slice(&body),
+    };
+    let Ok(MintRequest { path }) = request else {
+        return problem(StatusCode::BAD_REQUEST, expected);
+    };
+    let origin = parts.headers.get(ORIGIN).and_then(|it| it.to_str().ok());
+    let binding = Binding {
+        path: path.map(Into::into),
+        origin: origin.map(Into::into),
+        peer: peer_of(&parts.extensions).map(|peer| peer.ip()),
+    };
+    match tickets.mint(&identity, binding).await {
+        Ok(ticket) => {
+            let minted = json!({
+                "ticket": ticket.expose_secret(),
+                "expires_in": ticket.expires_in().as_secs(),
+            });
+            answer(StatusCode::OK, "application/json", &minted)
+        }
+        Err(error) => {
+            let status = match &error {
+                MintError::Claims(claims) => {
+                    tracing::error!(target: "portcullis", "cannot mint a ticket: {claims}");
+                    let detail = "no ticket can be minted for this identity";
+                    return problem(StatusCode::INTERNAL_SERVER_ERROR, detail);
+                }
+                MintError::Expired => StatusCode::UNAUTHORIZED,
+                MintError::OtherPath => StatusCode::BAD_REQUEST,
+                MintError::Store(StoreError::Full) => StatusCode::TOO_MANY_REQUESTS,
+                MintError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            problem(status, &error.to_string())
+        }
+    }
+}
+
+/// Reads a body of at most 1 KiB.
+async fn small_body(body: Body) -> Option<Bytes> {
+    axum::body::to_bytes(body, 1024).await.ok()
+}
+
+fn problem(status: StatusCode, detail: &str) -> Response {
+    let body = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    let mut response = answer(status, "application/problem+json", &body);
+    let temporary = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ];
+    if temporary.contains(&status) {
+        let headers = response.headers_mut();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
