@@ -67,7 +67,7 @@ const ROWS: &[Row] = &[
     ("reason of a close frame", "123 bytes", SESSION, "LONGEST_REASON: usize = 123;"),
     ("sessions in all", "100,000", SESSION, "total: 100_000,"),
     ("sessions of one subject", "any number", SESSION, "per_subject: None,"),
-    ("how long a revocation is remembered", "30 days", SESSION, "longest_credential: 30 * DAY,"),
+    ("how long a revocation is remembered", "30 days", SESSION, "max_credential_lifetime: 30 * DAY,"),
     ("silence of the store before the policy decides", "30 s", SESSION, "max_lag: Duration::from_secs(30),"),
     ("… and the policy", "`LagPolicy::Stay`", SESSION, "#[default]\n    Stay,"),
     ("events that a reader of `Sessions::events` may be behind", "1,024", SESSION, "EVENTS: usize = 1024;"),

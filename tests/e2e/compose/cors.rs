@@ -6,7 +6,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{any, get};
 use axum::{Router, http::StatusCode};
-use portcullis::carrier::Cookie;
+use portcullis::carrier::CookieCarrier;
 use portcullis::testing::{Accepting, Counting, TestClient, TestRequest};
 use portcullis::{AuthLayer, GuardedUpgrade, Identity, Profile};
 use tower_http::cors::CorsLayer;
@@ -138,8 +138,8 @@ fn site() -> Site {
     let probe = Probe::default();
     let verifier = Counting::new(Accepting::token("t0k", Identity::new("alice")));
     let auth = AuthLayer::new(verifier.clone())
-        .profile(Profile::default().carrier(Cookie::named("session")))
-        .origins([APP])
+        .profile(Profile::default().carrier(CookieCarrier::named("session")))
+        .allow_origins([APP])
         .unwrap();
     let routes = Router::new()
         .route("/api/me", get(me).post(me))

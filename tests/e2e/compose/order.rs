@@ -9,13 +9,13 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{any, get};
-use portcullis::carrier::Query;
-use portcullis::persist::PersistToken;
+use portcullis::carrier::QueryCarrier;
+use portcullis::links::PersistToken;
 use portcullis::seal::{CookieKey, CookieKeys, SealedCookie};
 use portcullis::testing::{TestClient, TestRequest, TestResponse};
 use portcullis::{
     AuthLayer, GuardedUpgrade, Identity, PersistTokenLayer, Profile, RequireScopeLayer,
-    StaticToken, StaticTokens, redacting_span,
+    StaticTokens, trace::redacting_span, verify::StaticToken,
 };
 use portcullis_e2e::{leaks, new_secret};
 use tower::{Layer, ServiceBuilder};
@@ -203,7 +203,7 @@ impl Site {
         let cookie = SealedCookie::new("session", CookieKeys::new(&CookieKey::generate()));
         let auth = AuthLayer::new(tokens.unwrap()).profile(
             Profile::default()
-                .carrier(Query::named("token"))
+                .carrier(QueryCarrier::named("token"))
                 .carrier(cookie.clone()),
         );
         let links = PersistTokenLayer::beside(&auth, cookie);
