@@ -13,9 +13,11 @@ use portcullis::carrier::QueryCarrier;
 use portcullis::links::PersistToken;
 use portcullis::seal::{CookieKey, CookieKeys, SealedCookie};
 use portcullis::testing::{TestClient, TestRequest, TestResponse};
+use portcullis::trace::redacting_span;
+use portcullis::verify::StaticToken;
 use portcullis::{
     AuthLayer, GuardedUpgrade, Identity, PersistTokenLayer, Profile, RequireScopeLayer,
-    StaticTokens, trace::redacting_span, verify::StaticToken,
+    StaticTokens,
 };
 use portcullis_e2e::{leaks, new_secret};
 use tower::{Layer, ServiceBuilder};
@@ -206,7 +208,7 @@ impl Site {
                 .carrier(QueryCarrier::named("token"))
                 .carrier(cookie.clone()),
         );
-        let links = PersistTokenLayer::beside(&auth, cookie);
+        let links = PersistTokenLayer::for_auth(&auth, cookie);
         let probe = Probe::default();
         let routes = Router::new()
             .route("/", get(page))
