@@ -126,7 +126,7 @@ async fn the_page_offers_the_possible_actions_for_each_session() {
         "return Object.fromEntries([...document.querySelectorAll('#people li')].map(row =>
          [row.dataset.subject, [...row.querySelectorAll('button')].map(it => it.textContent)]));";
     let name = link["guest"].as_str().unwrap();
-    let expected = json!({ "owner": ["Disconnect"], name: ["Disconnect", "Take back"] });
+    let expected = json!({ "owner": ["Disconnect"], name: ["Disconnect", "Revoke"] });
     assert_eq!(browser.run(offered, Vec::new()).await, expected);
 
     let revoke = format!("#people [data-subject={name}] button:last-child");
