@@ -113,13 +113,7 @@ pub(super) fn parse_table(
     text: &str,
     name: &str,
 ) -> Result<BTreeMap<String, BTreeSet<String>>, String> {
-    let begin = format!("<!-- {name} -->");
-    let (_, rest) = text
-        .split_once(&begin)
-        .ok_or(format!("there is no line {begin}"))?;
-    let (table, _) = rest
-        .split_once("<!-- end -->")
-        .ok_or("there is no line <!-- end -->")?;
+    let [_, table, _] = split(text, name)?;
     let mut rows = BTreeMap::new();
     for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
@@ -141,6 +135,27 @@ pub(super) fn parse_table(
         }
     }
     Ok(rows)
+}
+
+/// Puts a table between the lines that [`parse_table`] looks for.
+pub(super) fn replace_table(text: &str, name: &str, table: &str) -> Result<String, String> {
+    let [before, _, after] = split(text, name)?;
+    Ok(format!("{before}\n\n{table}\n{after}"))
+}
+
+/// Splits a text after the first line, and before the last line, of a table.
+fn split<'a>(text: &'a str, name: &str) -> Result<[&'a str; 3], String> {
+    let (begin, end) = (format!("<!-- {name} -->"), "<!-- end -->");
+    let start = text
+        .find(&begin)
+        .ok_or(format!("there is no line {begin}"))?
+        + begin.len();
+    let length = text[start..]
+        .find(end)
+        .ok_or(format!("there is no line {end}"))?;
+    let (before, rest) = text.split_at(start);
+    let (table, after) = rest.split_at(length);
+    Ok([before, table, after])
 }
 
 struct Visitor<'a> {

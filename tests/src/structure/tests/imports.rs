@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sample;
-use crate::structure::imports::{Imports, parse_table, table};
+use crate::structure::imports::{Imports, parse_table, replace_table, table};
 
 #[test]
 fn every_kind_of_path_is_an_import() {
@@ -152,7 +152,7 @@ fn two_separate_cycles_are_both_found() {
 }
 
 #[test]
-fn a_table_is_read_as_it_is_written() {
+fn a_table_is_read_and_replaced_as_it_is_written() {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     let rows = BTreeMap::from([
         ("a".to_owned(), names(&["b", "c"])),
@@ -163,6 +163,15 @@ fn a_table_is_read_as_it_is_written() {
         table(&rows)
     );
     assert_eq!(parse_table(&text, "the imports"), Ok(rows.clone()));
+
+    let empty = "# Title\n\n<!-- the imports -->\n| a | b |\n<!-- end -->\n\nmore text\n";
+    let filled = replace_table(empty, "the imports", &table(&rows)).expect("a table");
+    assert_eq!(parse_table(&filled, "the imports"), Ok(rows.clone()));
+    assert!(filled.starts_with("# Title\n\n<!-- the imports -->\n\n| module |"));
+    assert!(
+        filled.ends_with(" |  |\n\n<!-- end -->\n\nmore text\n"),
+        "{filled}"
+    );
 
     let other = "<!-- the imports -->\n\n| module | imports |\n| --- | :-- |\n| `b` | – |\n\
                  | a | `c`, b |\n\n<!-- end -->";
