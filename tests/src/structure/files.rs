@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Returns the files below a folder, in order, without those that tools generate or install.
+/// Returns the files below a folder, in order, without licences and files that tools generate.
 pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     collect(folder, &mut found);
@@ -21,7 +21,7 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
             .unwrap_or_default();
         if path.is_dir() && !GENERATED_FOLDERS.contains(&name) {
             collect(&path, found);
-        } else if path.is_file() && !GENERATED_FILES.contains(&name) {
+        } else if path.is_file() && !SKIPPED_FILES.contains(&name) {
             found.push(path);
         }
     }
@@ -40,4 +40,9 @@ pub(super) fn median(mut values: Vec<usize>) -> usize {
 }
 
 const GENERATED_FOLDERS: &[&str] = &["target", "node_modules", "__pycache__", "book"];
-const GENERATED_FILES: &[&str] = &["Cargo.lock", "package-lock.json"];
+const SKIPPED_FILES: &[&str] = &[
+    "Cargo.lock",
+    "package-lock.json",
+    "LICENSE-APACHE",
+    "LICENSE-MIT",
+];
