@@ -1,4 +1,4 @@
-//! Who is connected with a kernel server: its audit log, and the list in its page.
+//! The administration of a kernel server: its audit log, and the list of sessions on its page.
 
 use futures_util::StreamExt as _;
 use http::Request;
@@ -11,10 +11,10 @@ use crate::guarded::{LIMIT, Socket, json_of};
 
 const FORBIDDEN: u16 = 3003;
 
-/// A login, a renewal, one that is refused, a revocation, and the end of the server: each leaves its
-/// line, and none of them holds a secret.
+/// Logins, renewals, a refused renewal, a revocation and the shutdown of the server each add a line,
+/// and no line contains a secret.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_audit_log_tells_who_came_and_why_he_went() {
+async fn the_audit_log_contains_every_event_of_a_session() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("audit.jsonl");
     let mut server = Server::kernels()
@@ -41,7 +41,7 @@ async fn the_audit_log_tells_who_came_and_why_he_went() {
     };
     let (of_owner, of_guest) = (id_of(&json!("owner")), id_of(&link["guest"]));
     as_owner(&server, "POST", "api/portcullis/renew", &of_owner).await;
-    // A link does not last longer because somebody asks.
+    // A request does not extend the lifetime of a link.
     let url = format!("{}api/portcullis/renew", server.base());
     let renewal = request("POST", &url, Some(token), &of_guest.to_string());
     assert_eq!(fetch(renewal).await.status(), 409);
@@ -60,16 +60,16 @@ async fn the_audit_log_tells_who_came_and_why_he_went() {
         .lines()
         .map(|line| serde_json::from_str(line).expect("a line is JSON"))
         .collect();
-    // Which of two clients is done with its close first is theirs to say.
+    // The two clients can finish their close handshakes in any order.
     lines[6..].sort_by_key(|line| line["cause"].to_string());
-    let told = lines.iter().map(|line| {
+    let events = lines.iter().map(|line| {
         let subject = line.pointer("/what/subject").unwrap_or(&line["subject"]);
-        let who = if *subject == link["guest"] {
+        let user = if *subject == link["guest"] {
             "guest"
         } else {
             "owner"
         };
-        format!("{} {who}", line["event"].as_str().unwrap())
+        format!("{} {user}", line["event"].as_str().unwrap())
     });
     let expected = [
         "opened owner",
@@ -81,7 +81,7 @@ async fn the_audit_log_tells_who_came_and_why_he_went() {
         "closed guest",
         "closed owner",
     ];
-    assert_eq!(told.collect::<Vec<_>>(), expected, "{log}");
+    assert_eq!(events.collect::<Vec<_>>(), expected, "{log}");
     assert_eq!(lines[0]["carrier"], "cookie");
     assert_eq!(lines[0]["session"], of_owner["session"]);
     assert!(lines[0]["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
@@ -95,9 +95,9 @@ async fn the_audit_log_tells_who_came_and_why_he_went() {
     assert!(lines[6]["lasted_seconds"].as_f64() > Some(0.0));
 }
 
-/// What closes a socket is offered for each; what takes the credential back, where that can be done.
+/// The page offers to disconnect each session, and to revoke a credential where that is possible.
 #[tokio::test]
-async fn the_page_offers_to_take_back_what_can_be() {
+async fn the_page_offers_the_possible_actions_for_each_session() {
     let server = Server::kernels().start();
     let link = as_owner(&server, "POST", "api/share", &Value::Null).await;
     let (_, token) = link["url"].as_str().unwrap().split_once("token=").unwrap();
@@ -106,9 +106,9 @@ async fn the_page_offers_to_take_back_what_can_be() {
     let browser = Browser::start().await;
     browser.open(server.link()).await;
     browser.element("#kernel[data-state=idle]").await;
-    // Now, so that its start is none of the events.
+    // After the start of the kernel, so that the socket receives no event of it.
     let guest = follow_events(&server, &query, &[]).await;
-    // It is read all the while, and so answers pings, however long the browser takes.
+    // A task reads the socket, so that it answers pings while the browser is busy.
     let mut guest = guest.into_inner();
     let guest = tokio::spawn(async move {
         loop {
@@ -126,11 +126,11 @@ async fn the_page_offers_to_take_back_what_can_be() {
         "return Object.fromEntries([...document.querySelectorAll('#people li')].map(row =>
          [row.dataset.subject, [...row.querySelectorAll('button')].map(it => it.textContent)]));";
     let name = link["guest"].as_str().unwrap();
-    let expected = json!({ "owner": ["Disconnect"], name: ["Disconnect", "Take back"] });
+    let expected = json!({ "owner": ["Disconnect"], name: ["Disconnect", "Revoke"] });
     assert_eq!(browser.run(offered, Vec::new()).await, expected);
 
-    let take_back = format!("#people [data-subject={name}] button:last-child");
-    let button = browser.element(&take_back).await;
+    let revoke = format!("#people [data-subject={name}] button:last-child");
+    let button = browser.element(&revoke).await;
     button.click().await.expect("a button can be pressed");
     let code = timeout(LIMIT, guest).await.expect("it is closed in time");
     assert_eq!(code.expect("no panic"), FORBIDDEN);
@@ -139,7 +139,7 @@ async fn the_page_offers_to_take_back_what_can_be() {
     assert_eq!(refused.map(|status| status.as_u16()), Some(403));
 }
 
-/// A socket whose handler has begun: it answers.
+/// Opens a socket and waits for a pong, which shows that its handler has started.
 async fn follow_events(server: &Server, query: &str, headers: &[(&str, &str)]) -> Socket {
     let url = format!("{}api/events/subscribe{query}", server.websocket_base());
     let mut socket = Socket::open(&url, headers).await.expect("it opens");
@@ -148,7 +148,7 @@ async fn follow_events(server: &Server, query: &str, headers: &[(&str, &str)]) -
     socket
 }
 
-/// What a browser has when it has followed the link.
+/// Returns the cookie that a browser has after the login link.
 async fn cookie_of_the_link(server: &Server) -> String {
     let link = Request::get(server.link()).header("accept", "text/html");
     let answer = fetch(link.body(String::new()).unwrap()).await;

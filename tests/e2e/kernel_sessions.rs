@@ -1,5 +1,5 @@
-//! Kernel servers whose sockets end, are renewed and are taken back: two of them with one Redis,
-//! and the page in a browser.
+//! Renewal and revocation in the kernel server: with two servers and one Redis, and on the page in a
+//! browser.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use serde_json::json;
 
 use crate::kernels;
 use crate::notebook::Notebook;
-use crate::pair::{EVENTS, Guest, Pair, REVOKED, ask, open, sessions};
+use crate::pair::{EVENTS, Guest, Pair, REVOKED, open, request, sessions};
 
-/// What is taken back at one server is closed at the other within this time of being asked for.
+/// A revocation at one server closes sockets at the other server within this time.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// How often that is tried on a machine that has other things to do.
+/// The number of attempts on a busy machine.
 const TRIES: usize = 3;
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn a_ticket_of_one_server_opens_a_kernel_of_the_other() {
 
     let ticket = pair.ticket(pair.a.token(), &path).await;
     let url = format!("{path}?ticket={ticket}");
-    let mut socket = open(&pair.b, &url).await.expect("the ticket is good");
+    let mut socket = open(&pair.b, &url).await.expect("the ticket is valid");
     assert_eq!(socket.run("print(6 * 7)").await, "42\n");
 
     let [here, there] = [&pair.a, &pair.b].map(|server| open(server, &url));
@@ -35,23 +35,23 @@ async fn a_ticket_of_one_server_opens_a_kernel_of_the_other() {
 }
 
 #[tokio::test]
-async fn a_link_that_one_server_takes_back_closes_at_the_other() {
+async fn a_link_revoked_at_one_server_closes_sockets_at_the_other() {
     let pair = Pair::start();
     let mut owner = pair.open_as_owner().await;
     promptly("a link", async || {
-        // A guest of the first server, who is with the second one by tickets.
+        // The guest has a link of the first server, and sockets at the second server by tickets.
         let guest = Guest::of(&pair.a).await;
         pair.b.keep_secret(&guest.token);
         let mut guests = Vec::new();
         for _ in 0..3 {
             let ticket = pair.ticket(&guest.token, EVENTS).await;
             let url = format!("{EVENTS}?ticket={ticket}");
-            guests.push(open(&pair.b, &url).await.expect("the ticket is good"));
+            guests.push(open(&pair.b, &url).await.expect("the ticket is valid"));
         }
         let unused = pair.ticket(&guest.token, EVENTS).await;
 
         let began = Instant::now();
-        ask(&pair.a, "DELETE", &format!("api/share/{}", guest.id), "").await;
+        request(&pair.a, "DELETE", &format!("api/share/{}", guest.id), "").await;
         for socket in &mut guests {
             assert_eq!(socket.close_code().await, REVOKED);
         }
@@ -65,19 +65,19 @@ async fn a_link_that_one_server_takes_back_closes_at_the_other() {
 }
 
 #[tokio::test]
-async fn what_one_server_revokes_closes_at_the_other() {
+async fn a_revocation_at_one_server_closes_sockets_at_the_other() {
     let pair = Pair::start();
     promptly("a session", async || {
         let mut owner = pair.open_as_owner().await;
         let mut second = pair.open_as_owner().await;
-        // The second server has it, and the first one is told to take it back.
+        // The session is open at the second server, and revoked at the first one.
         let sessions = sessions(&pair.b).await;
         let [.., first, _] = sessions.as_slice() else {
-            panic!("not two: {sessions:?}")
+            panic!("expected two sessions: {sessions:?}")
         };
         let body = json!({ "session": first["session"] }).to_string();
         let began = Instant::now();
-        ask(&pair.a, "POST", "api/portcullis/revoke", &body).await;
+        request(&pair.a, "POST", "api/portcullis/revoke", &body).await;
         assert_eq!(owner.close_code().await, REVOKED);
         let took = began.elapsed();
         second.assert_is_open().await;
@@ -88,7 +88,7 @@ async fn what_one_server_revokes_closes_at_the_other() {
         let mut owner = pair.open_as_owner().await;
         let body = json!({ "subject": "owner" }).to_string();
         let began = Instant::now();
-        ask(&pair.a, "POST", "api/portcullis/revoke", &body).await;
+        request(&pair.a, "POST", "api/portcullis/revoke", &body).await;
         assert_eq!(owner.close_code().await, REVOKED);
         began.elapsed()
     })
@@ -96,17 +96,17 @@ async fn what_one_server_revokes_closes_at_the_other() {
     pair.open_as_owner().await;
 }
 
-/// What is taken back at one server always closes at the other. How long that takes is held against
-/// the promise; a machine that is busy with other tests has a few tries.
-async fn promptly(what: &str, mut take_back: impl AsyncFnMut() -> Duration) {
+/// Revokes something and compares the time until the sockets are closed with the limit. A machine that
+/// is busy with other tests has several attempts.
+async fn promptly(what: &str, mut revoke: impl AsyncFnMut() -> Duration) {
     let mut took = Vec::new();
     while took.len() < TRIES {
-        took.push(take_back().await);
+        took.push(revoke().await);
         if took.last() <= Some(&PROMPT) {
             return println!("{what}: {took:?}");
         }
     }
-    panic!("{what}, taken back at one server, was closed at the other after {took:?}");
+    panic!("the revocation of {what} at one server closed sockets at the other after {took:?}");
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn the_page_renews_its_socket_while_a_cell_prints() {
         )
         .await;
     assert!(renewals.as_u64() >= Some(2), "{renewals}");
-    // One and the same socket, for more than two of its lifetimes.
+    // The socket is the same after more than two lifetimes.
     let after = sessions(&server).await;
     assert_eq!(after[0]["session"], before[0]["session"]);
     assert_ne!(after[0]["until"], before[0]["until"]);
@@ -152,7 +152,7 @@ const PRINTING: &str =
     "import time; [print(n, flush=True) or time.sleep(0.65) for n in range(40)] and None";
 
 #[tokio::test]
-async fn the_page_takes_links_and_sessions_back() {
+async fn the_page_revokes_links_and_closes_sessions() {
     let server = Server::kernels().start();
     let owner = Browser::start().await;
     owner.open(server.link()).await;
@@ -163,12 +163,12 @@ async fn the_page_takes_links_and_sessions_back() {
     let token = second_link.split_once("token=").expect("a link").1;
     let mut other = open(&server, &format!("{EVENTS}?token={token}"))
         .await
-        .expect("the link is good");
+        .expect("the link is valid");
     let guest = Browser::start().await;
     guest.open(&first_link).await;
     let notebook = Notebook::ready(&guest).await;
     notebook.run("x = 1").await;
-    // What only the owner may, the page does not offer to a guest.
+    // The page does not offer the actions of the owner to a guest.
     let offered =
         "return ['share', 'people-open'].filter(id => !document.getElementById(id).hidden);";
     assert_eq!(guest.run(offered, Vec::new()).await, json!([]));
@@ -203,7 +203,7 @@ async fn the_page_takes_links_and_sessions_back() {
     press(&owner, &format!("{row} button")).await;
     assert_eq!(other.close_code().await, REVOKED);
 
-    // The owner's own: the page says so, and comes back when it is told to.
+    // The session of the owner: the page reports the revocation, and connects again on request.
     press(&owner, "#people-dialog[open] [data-subject=owner] button").await;
     owner.element("#kernel[data-state=revoked]").await;
     press(&owner, "#people-close").await;
@@ -213,7 +213,7 @@ async fn the_page_takes_links_and_sessions_back() {
 
 // --- helpers -----------------------------------------------------------------------------------
 
-/// Makes a link in the page; the link, and the name of its guest.
+/// Creates a link on the page. Returns the link and the name of its guest.
 async fn share(owner: &Browser, server: &Server) -> (String, String) {
     press(owner, "#share").await;
     owner.element("#share-dialog[open]").await;
@@ -231,8 +231,8 @@ async fn share(owner: &Browser, server: &Server) -> (String, String) {
     (link, name)
 }
 
-/// Presses what can be pressed, once it is there.
+/// Waits for an element and clicks it.
 async fn press(browser: &Browser, selector: &str) {
     let element = browser.element(selector).await;
-    element.click().await.expect("it can be pressed");
+    element.click().await.expect("it can be clicked");
 }

@@ -1,10 +1,10 @@
-"""Holds one conversation after the other with Python's websockets and tells how each went.
+"""Opens sockets with Python's websockets, exchanges messages on each, and prints the results.
 
-usage: talk.py URL < conversations. A conversation is
-  {"path", "query", "user", "password", "subprotocols", "headers", "say"}
-all of them optional. It says each entry of "say" in turn and hears one message after each; null says
-nothing and only hears. `user` and `password` go into the address. A conversation that the server ends
-before its time has "closed"; the others end with a close of ours.
+usage: exchange.py URL < exchanges. An exchange is
+  {"path", "query", "user", "password", "subprotocols", "headers", "send"}
+with all fields optional. It sends each entry of "send" and receives one message after each; for null it
+only receives. `user` and `password` become a part of the URL. If the server closes the socket early,
+the result has "closed"; otherwise the client closes it.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ def address(base, path="", query="", user=None, password=None):
     return parts._replace(path=parts.path + path, query=query).geturl()
 
 
-async def talk(url, *, subprotocols=None, headers=(), say=(None,)):
+async def exchange(url, *, subprotocols=None, headers=(), send=(None,)):
     options = dict(
         subprotocols=subprotocols,
         additional_headers=[tuple(pair) for pair in headers],
@@ -34,12 +34,12 @@ async def talk(url, *, subprotocols=None, headers=(), say=(None,)):
     )
     try:
         async with connect(url, **options) as socket:
-            result = {"status": 101, "protocol": socket.subprotocol, "heard": []}
+            result = {"status": 101, "protocol": socket.subprotocol, "received": []}
             try:
-                for words in say:
-                    if words is not None:
-                        await socket.send(words)
-                    result["heard"].append(await asyncio.wait_for(socket.recv(), LIMIT))
+                for message in send:
+                    if message is not None:
+                        await socket.send(message)
+                    result["received"].append(await asyncio.wait_for(socket.recv(), LIMIT))
             except ConnectionClosed as end:
                 result["closed"] = end.rcvd and {"code": end.rcvd.code, "reason": end.rcvd.reason}
             return result
@@ -51,9 +51,9 @@ async def talk(url, *, subprotocols=None, headers=(), say=(None,)):
 
 async def main():
     results = []
-    for conversation in json.load(sys.stdin):
-        where = {name: conversation.pop(name) for name in ("path", "query", "user", "password") if name in conversation}
-        results.append(await talk(address(sys.argv[1], **where), **conversation))
+    for options in json.load(sys.stdin):
+        url = {name: options.pop(name) for name in ("path", "query", "user", "password") if name in options}
+        results.append(await exchange(address(sys.argv[1], **url), **options))
     print(json.dumps(results))
 
 

@@ -1,63 +1,63 @@
-//! Two machines with one store.
+//! The machines of a test.
 
 use http::StatusCode;
 use portcullis_e2e::new_secret;
 
-use super::ledger::Ledger;
 use super::machine::Machine;
+use super::record::Record;
 use crate::guarded::Guarded;
 
-/// Two machines with one store, and a third one whose tickets end soon.
-pub(crate) struct Site {
+/// Two machines with one store, and a third machine with short-lived tickets.
+pub(crate) struct Setup {
     guarded: [Guarded; 2],
-    hasty: Guarded,
-    /// Who is revoked while the store fails.
+    short_lived: Guarded,
+    /// The token of a subject that is revoked during the fault.
     pub(crate) mallory: String,
-    /// Who was revoked before.
+    /// The token of a subject that is revoked before the fault.
     pub(crate) eve: String,
 }
 
-impl Site {
-    /// `store` is the way to the store, `urls` are those that the two machines take, and `arguments`
-    /// are what else these two are told.
+impl Setup {
+    /// Starts the machines. `store` is the URL of the store, `urls` are the URLs for the two machines,
+    /// and `arguments` are further arguments for these.
     pub(crate) fn start(store: &str, urls: [String; 2], arguments: &[&str]) -> Self {
         let [mallory, eve] = [new_secret(), new_secret()];
         let start = |url: &str, more: &[&str]| start(url, &mallory, &eve, more);
         Self {
             guarded: urls.map(|url| start(&url, arguments)),
-            hasty: start(store, &["--token-lifetime", "2"]),
+            short_lived: start(store, &["--token-lifetime", "2"]),
             mallory,
             eve,
         }
     }
 
-    /// They end while the store fails.
-    pub(crate) async fn mint_some_that_end_soon(&self, ledger: &Ledger) {
-        let hasty = Machine {
+    /// Mints tickets that expire during the fault.
+    pub(crate) async fn mint_short_lived_tickets(&self, record: &Record) {
+        let machine = Machine {
             index: self.guarded.len(),
-            guarded: &self.hasty,
-            ledger,
+            guarded: &self.short_lived,
+            record,
         };
         for _ in 0..SHORT_LIVED {
-            let ticket = hasty.mint(hasty.guarded.alice()).await;
+            let ticket = machine.mint(machine.guarded.alice()).await;
             assert!(ticket.is_ok(), "{ticket:?}");
         }
     }
 
-    /// One that was not there when somebody was revoked.
-    pub(crate) async fn one_that_starts_late_refuses_them(&self, store: &str) {
-        let late = start(store, &self.mallory, &self.eve, &[]);
+    /// Asserts that a machine that starts after the revocations applies them.
+    pub(crate) async fn assert_new_machine_refuses_revoked(&self, store: &str) {
+        let new = start(store, &self.mallory, &self.eve, &[]);
         for token in [&self.mallory, &self.eve] {
-            let refused = late.try_open_as("ws/header", token).await;
+            let refused = new.try_open_as("ws/header", token).await;
             assert_eq!(refused.err(), Some(StatusCode::UNAUTHORIZED));
         }
     }
 
-    pub(crate) fn machines<'a>(&'a self, ledger: &'a Ledger) -> [Machine<'a>; 2] {
+    pub(crate) fn machines<'a>(&'a self, record: &'a Record) -> [Machine<'a>; 2] {
         [0, 1].map(|index| Machine {
             index,
             guarded: &self.guarded[index],
-            ledger,
+            record,
         })
     }
 }
@@ -72,5 +72,5 @@ fn start(url: &str, mallory: &str, eve: &str, more: &[&str]) -> Guarded {
     guarded
 }
 
-/// How many tickets of each test end soon.
+/// The number of short-lived tickets in each test.
 pub(crate) const SHORT_LIVED: usize = 5;
