@@ -276,8 +276,8 @@ async fn session_without_a_deadline_stays_open() {
     }
 }
 
-/// The wall clock jumps as after a suspend. A session that has expired closes within a second; a
-/// session whose deadline is in the future again stays open.
+/// The wall clock jumps as after a suspend. A session that has expired closes within a second. If
+/// the clock is set back before the deadline, the session stays open.
 #[tokio::test(start_paused = true)]
 async fn deadline_follows_a_clock_that_jumps() {
     for version in HttpVersion::ALL {

@@ -1,4 +1,4 @@
-//! Pending sockets, whose client has not authenticated yet. The application sends and receives
+//! Pending sockets: the client has not authenticated yet. The application sends and receives
 //! nothing before authentication. Slow, silent and flooding clients are closed. Frames that arrive
 //! together are processed in order.
 

@@ -10,8 +10,7 @@ use crate::support::{
 const INVALID: &str = "3000 invalid credential";
 const OTHER_SUBJECT: &str = "3003 credential of another subject";
 
-/// A session whose re-check fails because the verifier is unavailable closes after the grace
-/// period.
+/// If the verifier is unavailable at a re-check, the session closes after the grace period.
 #[tokio::test(start_paused = true)]
 async fn recheck_closes_sessions_of_rejected_credentials() {
     for version in HttpVersion::ALL {

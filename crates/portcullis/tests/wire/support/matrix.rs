@@ -269,7 +269,7 @@ async fn handle(request: Request, record: Arc<Mutex<Record>>) -> Response {
         return StatusCode::OK.into_response();
     }
     const PROTOCOLS: [&str; 2] = ["chat.v2", "chat.v1"];
-    // The layer removes `OnUpgrade` from a request whose client has not authenticated yet.
+    // The layer removes `OnUpgrade` from a request that opens a pending socket.
     let is_pending = parts.extensions.get::<OnUpgrade>().is_none();
     if identity.is_some() || is_pending {
         match GuardedUpgrade::from_request_parts(&mut parts, &()).await {

@@ -1,4 +1,4 @@
-//! A server whose clients authenticate with a message.
+//! A server for clients that authenticate with a message.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
