@@ -1,5 +1,5 @@
-//! The small examples of `crates/portcullis/examples`, each as a process of its own: a client without
-//! a credential is refused, and a client with one is admitted.
+//! The small examples of `crates/portcullis/examples`, each as a process: a client without a
+//! credential is refused, and a client with one is admitted.
 
 use std::env;
 use std::process::Command;
