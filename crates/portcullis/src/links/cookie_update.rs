@@ -32,8 +32,8 @@ impl CookieUpdate {
 
     /// Returns the headers that the response needs.
     ///
-    /// A cookie that occurs twice stays: a neighboring domain set one of the two, and that one would
-    /// remain if the layer removed its own.
+    /// A cookie that occurs twice stays: a neighboring domain set one of the two, and that one
+    /// would remain if the layer removed its own.
     pub(super) fn cookies<B>(&self, response: &Response<B>) -> Option<SetCookies> {
         let Settings { cookie, .. } = &*self.settings;
         if self.settings.sets_cookie(response) {

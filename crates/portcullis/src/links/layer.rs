@@ -69,8 +69,8 @@ use crate::trace::Redacted;
 /// * A link on a page of another site asks first.
 ///
 /// The layer learns from `Sec-Fetch-Site` where a link was. Browsers do not send this header over
-/// plain HTTP, except to `localhost`; every link passes there. Use [`LinkPolicy::AskAlways`] if that
-/// matters.
+/// plain HTTP, except to `localhost`; every link passes there. Use [`LinkPolicy::AskAlways`] if
+/// that matters.
 ///
 /// The address with the token is in the browser's history and in the logs of proxies. Use
 /// short-lived tokens in links.

@@ -7,21 +7,22 @@
 //!
 //! | request | effect |
 //! |---|---|
-//! | an upgrade, or a request for a host that is not on the list | passes; no cookie is set or removed |
-//! | a page is opened with a valid token | the response is a 303 with the cookie |
-//! | … through a link on a page of another site | the response asks "Continue as alice?"; the cookie is set after the user's click |
-//! | … while another user is logged in | the response is a 409 that names both users and offers to switch |
-//! | … with an invalid token, or while the verifier is unavailable | passes; admission refuses it with the application's responder |
-//! | a page is opened with a cookie that does not open, or that admission refuses | passes; the response removes the cookie |
-//! | a page is opened with a cookie of a previous key | passes; the response seals the cookie again, with the same end |
-//! | everything else: API calls, `HEAD`, prefetches, frames | passes |
+//! | an upgrade, or a host that is not on the list | passes; the cookie does not change |
+//! | opens a page with a valid token | the response is a 303 with the cookie |
+//! | … through a link on a page of another site | the response asks "Continue as alice?" first |
+//! | … while another user is logged in | a 409 names both users and offers to switch |
+//! | … with an invalid token, or an unavailable verifier | passes; admission refuses it |
+//! | opens a page with an invalid cookie | passes; the response removes the cookie |
+//! | opens a page with a cookie of a previous key | passes; the response renews the cookie |
+//! | all others: API calls, `HEAD`, prefetches, frames | passes |
 //!
 //! A request *opens a page* if it is a `GET` without an upgrade or prefetch, its `Accept` contains
 //! `text/html`, and `Sec-Fetch-Mode` and `Sec-Fetch-Dest` are `navigate` and `document` or absent.
 //! A script or `curl` with `?token=` therefore gets its response without a redirect.
 //!
 //! The layer does not change a request that passes. The token stays in the address until admission
-//! removes it, so the profile of the [`AuthLayer`](crate::AuthLayer) has to read the same parameter.
+//! removes it, so the profile of the [`AuthLayer`](crate::AuthLayer) has to read the same
+//! parameter.
 
 mod api_response;
 mod confirmation;

@@ -62,8 +62,8 @@ impl Settings {
 
     /// Returns whether a page of this server sent the request.
     ///
-    /// `Sec-Fetch-Site` and `Origin` must both say so if they are present. If `Sec-Fetch-Site` does,
-    /// the scheme of `Origin` may differ, because a proxy may terminate TLS.
+    /// `Sec-Fetch-Site` and `Origin` must both say so if they are present. If `Sec-Fetch-Site`
+    /// does, the scheme of `Origin` may differ, because a proxy may terminate TLS.
     pub(super) fn is_same_origin<B>(&self, request: &Request<B>, absent_passes: bool) -> bool {
         let origins = &self.admission.origins;
         let checked = match FetchSite::of(request.headers()) {

@@ -392,13 +392,13 @@ fn associated_data(purpose: &[&str]) -> Vec<u8> {
 
     let length: usize = purpose
         .iter()
-        .map(|word| size_of::<u64>() + word.len())
+        .map(|part| size_of::<u64>() + part.len())
         .sum();
     let mut data = Vec::with_capacity(VERSION.len() + length);
     data.extend_from_slice(VERSION);
-    for word in purpose {
-        data.extend_from_slice(&(word.len() as u64).to_be_bytes());
-        data.extend_from_slice(word.as_bytes());
+    for part in purpose {
+        data.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        data.extend_from_slice(part.as_bytes());
     }
     data
 }

@@ -6,7 +6,7 @@
 //!
 //! The cookie contains the credential, the time at which it was sealed and the time at which it
 //! ends, encrypted with AES-256-GCM-SIV (RFC 8452). The verifier checks the credential on every
-//! request, so the cookie of a revoked token is refused at once. The name of the cookie is
+//! request, so the cookie of a revoked token is refused immediately. The name of the cookie is
 //! associated data of the encryption: a value that was moved to another name does not open.
 //!
 //! # Keys

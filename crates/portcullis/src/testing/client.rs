@@ -137,8 +137,8 @@ impl TestClient {
 
     /// Sends `request` without changes.
     ///
-    /// Use it for invalid requests. Start from [`TestRequest::into_request`]: over HTTP/1.1 a request
-    /// needs a `Host` header, over HTTP/2 its address needs an authority.
+    /// Use it for invalid requests. Start from [`TestRequest::into_request`]: over HTTP/1.1 a
+    /// request needs a `Host` header, over HTTP/2 its address needs an authority.
     ///
     /// # Panics
     ///

@@ -38,8 +38,8 @@
 //!
 //! # Time
 //!
-//! [`FakeClock`] replaces the wall clock only. Timeouts, for example that of a verifier, use tokio's
-//! clock, which a test controls with `tokio::time::pause` and `tokio::time::advance`.
+//! [`FakeClock`] replaces the wall clock only. Timeouts, for example that of a verifier, use
+//! tokio's clock, which a test controls with `tokio::time::pause` and `tokio::time::advance`.
 
 mod client;
 mod clock;

@@ -178,7 +178,8 @@ impl<V> Counting<V> {
 
     /// Returns the number of verified credentials.
     ///
-    /// A call of `verify_now` that returns `None` does not count, because a call of `verify` follows.
+    /// A call of `verify_now` that returns `None` does not count, because a call of `verify`
+    /// follows.
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }

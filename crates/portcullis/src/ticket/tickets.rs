@@ -24,8 +24,8 @@ use super::record::Record;
 /// A path that ends in `/*` stands for all paths below: `/rooms/*` for `/rooms/7` and
 /// `/rooms/7/ws`, but not for `/rooms`, nor for a path with a segment `.` or `..`.
 ///
-/// [`mint_handler`](crate::ws::mint_handler) is a handler that mints tickets. Mint a ticket yourself
-/// to put it into a page or a message:
+/// [`mint_handler`](crate::ws::mint_handler) is a handler that mints tickets. Mint a ticket
+/// yourself to put it into a page or a message:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -151,8 +151,8 @@ impl<T: TicketStore> Tickets<T> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the identity has expired, if its claims have an unregistered type, if the
-    /// tickets are not for the requested path, or if the store is full or unavailable.
+    /// Returns an error if the identity has expired, if its claims have an unregistered type, if
+    /// the tickets are not for the requested path, or if the store is full or unavailable.
     pub async fn mint(&self, identity: &Identity, binding: Binding) -> Result<Ticket, MintError> {
         let now = self.clock.now();
         let left = match identity.expires_at() {

@@ -15,8 +15,9 @@ impl<V, F> AndThen<V, F> {
     }
 }
 
-// `verify_now` stays `None`, even if the first verifier could refuse without waiting. If it accepted
-// instead, `verify` would call it a second time, and a single-use credential would be used up.
+// `verify_now` stays `None`, even if the first verifier could refuse without waiting. If it
+// accepted instead, `verify` would call it a second time, and a single-use credential would be used
+// up.
 impl<V, F, Fut> Verify for AndThen<V, F>
 where
     V: Verify,

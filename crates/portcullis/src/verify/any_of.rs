@@ -44,14 +44,19 @@ use portcullis_core::{Credential, Identity, Verify, VerifyError};
 ///
 /// | result of a verifier | effect |
 /// |---|---|
-/// | an identity | is the result |
-/// | [`Invalid`](VerifyError::Invalid) | the next verifier is called |
-/// | [`Unavailable`](VerifyError::Unavailable) | the next verifier is called. If none of them decides, this is the result, because the verifier might have accepted |
-/// | [`Expired`](VerifyError::Expired), [`Forbidden`](VerifyError::Forbidden) | is the result, because only a verifier that knows the credential returns these |
+/// | an identity | `any_of` returns it |
+/// | [`Invalid`] | the next verifier is called |
+/// | [`Unavailable`] | the next verifier is called; if none decides, `any_of` returns this error |
+/// | [`Expired`], [`Forbidden`] | `any_of` returns it: the verifier knows the credential |
 ///
-/// [`verify_now`](Verify::verify_now) returns a result if all verifiers up to the deciding one do so.
-/// Otherwise it returns `None`, and [`verify`](Verify::verify) calls the first verifiers again. Put
-/// verifiers that never wait first.
+/// [`Invalid`]: VerifyError::Invalid
+/// [`Unavailable`]: VerifyError::Unavailable
+/// [`Expired`]: VerifyError::Expired
+/// [`Forbidden`]: VerifyError::Forbidden
+///
+/// [`verify_now`](Verify::verify_now) returns a result if all verifiers up to the deciding one do
+/// so. Otherwise it returns `None`, and [`verify`](Verify::verify) calls the first verifiers again.
+/// Put verifiers that never wait first.
 ///
 /// # Single-use credentials
 ///

@@ -36,7 +36,7 @@ async fn api_response_sets_the_cookie_only_if_enabled() {
 async fn api_response_sets_the_cookie_only_for_own_pages_with_a_valid_token() {
     #[rustfmt::skip]
     let table = [
-        // method    cookie       headers                                                               outcome
+        // method    cookie       headers                                                     outcome
         ("GET",      "nothing",   "authorization: token alice-1",                                           "pass 200 set"),
         ("GET",      "nothing",   "authorization: Bearer alice-1",                                          "pass 200 set"),
         ("POST",     "nothing",   "authorization: token alice-1 | origin: http://localhost:8888",           "pass 200 set"),

@@ -81,7 +81,7 @@ async fn cookie_ends_with_the_credential_or_before() {
 #[tokio::test]
 async fn changed_cookie_does_not_open() {
     let server = Server::new();
-    let good = server.jar("alice-1").0[0].1.clone();
+    let valid = server.jar("alice-1").0[0].1.clone();
     let bob = server.jar("bob-1").0[0].1.clone();
     let name = "__Host-session";
     let elsewhere =
@@ -103,35 +103,35 @@ async fn changed_cookie_does_not_open() {
         .0[0]
         .1
         .clone();
-    let last = &good[..good.len() - 1];
+    let last = &valid[..valid.len() - 1];
     let many: String = (0..64).map(|n| format!("c{n}=v; ")).collect();
 
     #[rustfmt::skip]
     let table = [
-        (format!("{name}={good}"),                       "pass 200"),
-        (format!("a=1; {name}={good}; b=2"),             "pass 200"),
-        (format!("{many}{name}={good}"),                 "pass 200"),
-        (format!("{name}={good}; {name}-1=left-over"),   "pass 200"),
-        (format!("{name}={good}; {name}-3=not-ours"),    "pass 200"),
-        (format!("{name}={good}; %5F%5FHost-session=x"), "pass 200"),
-        (format!("{name}={good}; __host-session=x"),     "pass 200"),
+        (format!("{name}={valid}"),                       "pass 200"),
+        (format!("a=1; {name}={valid}; b=2"),             "pass 200"),
+        (format!("{many}{name}={valid}"),                 "pass 200"),
+        (format!("{name}={valid}; {name}-1=left-over"),   "pass 200"),
+        (format!("{name}={valid}; {name}-3=not-ours"),    "pass 200"),
+        (format!("{name}={valid}; %5F%5FHost-session=x"), "pass 200"),
+        (format!("{name}={valid}; __host-session=x"),     "pass 200"),
         (format!("{name}="),                             "pass 403"),
-        (format!("__host-session={good}"),               "pass 403"),
-        (format!("%5F%5FHost-session={good}"),           "pass 403"),
-        (format!("__%48ost-session={good}"),             "pass 403"),
-        (format!("=__Host-session={good}"),              "pass 403"),
-        (format!("session={good}"),                      "pass 403"),
-        (format!("{name}=\"{good}\""),                   "pass 403 clear"),
+        (format!("__host-session={valid}"),               "pass 403"),
+        (format!("%5F%5FHost-session={valid}"),           "pass 403"),
+        (format!("__%48ost-session={valid}"),             "pass 403"),
+        (format!("=__Host-session={valid}"),              "pass 403"),
+        (format!("session={valid}"),                      "pass 403"),
+        (format!("{name}=\"{valid}\""),                   "pass 403 clear"),
         (format!("{name}={last}"),                       "pass 403 clear"),
-        (format!("{name}={good}A"),                      "pass 403 clear"),
-        (format!("{name}={good}%41"),                    "pass 403 clear"),
-        (format!("{name}={good}="),                      "pass 403 clear"),
-        (format!("{name}={good},"),                      "pass 403 clear"),
-        (format!("{name}={}", &good[2..]),               "pass 403 clear"),
-        (format!("{name}=0.{}", &good[2..]),             "pass 403 clear"),
-        (format!("{name}=2.{}", &good[2..]),             "pass 403 clear"),
-        (format!("{name}=4.{}", &good[2..]),             "pass 403 clear"),
-        (format!("{name}=9.{}", &good[2..]),             "pass 403 clear"),
+        (format!("{name}={valid}A"),                      "pass 403 clear"),
+        (format!("{name}={valid}%41"),                    "pass 403 clear"),
+        (format!("{name}={valid}="),                      "pass 403 clear"),
+        (format!("{name}={valid},"),                      "pass 403 clear"),
+        (format!("{name}={}", &valid[2..]),               "pass 403 clear"),
+        (format!("{name}=0.{}", &valid[2..]),             "pass 403 clear"),
+        (format!("{name}=2.{}", &valid[2..]),             "pass 403 clear"),
+        (format!("{name}=4.{}", &valid[2..]),             "pass 403 clear"),
+        (format!("{name}=9.{}", &valid[2..]),             "pass 403 clear"),
         (format!("{name}=1."),                           "pass 403 clear"),
         (format!("{name}=1.{}", "A".repeat(4095)),       "pass 403 clear"),
         (format!("{name}=alice-1"),                      "pass 403 clear"),
@@ -140,9 +140,9 @@ async fn changed_cookie_does_not_open() {
         (format!("{name}=1.{question}"),                 "pass 403 clear"),
         (format!("{name}={early}"),                      "pass 403 clear"),
         // Another domain set one of the two. Which one would remain is unknown.
-        (format!("{name}={good}; {name}={good}"),        "pass 400"),
-        (format!("{name}={good}; {name}={bob}"),         "pass 400"),
-        (format!("{name}={good}; a={}", "x".repeat(17_000)), "pass 431"),
+        (format!("{name}={valid}; {name}={valid}"),        "pass 400"),
+        (format!("{name}={valid}; {name}={bob}"),         "pass 400"),
+        (format!("{name}={valid}; a={}", "x".repeat(17_000)), "pass 431"),
     ];
     for (line, expected) in table {
         let mut sent = request("GET", "/", TYPED, &Jar::default());

@@ -45,7 +45,8 @@ impl CacheConfig {
         self
     }
 
-    /// Caches the results [`Invalid`] and [`Expired`] for this time. By default they are not cached.
+    /// Caches the results [`Invalid`] and [`Expired`] for this time. By default they are not
+    /// cached.
     ///
     /// One or two seconds protect a backend from a client that retries in a loop. A longer time
     /// locks out a user with a new token that the backend does not know yet. [`Unavailable`] and
@@ -78,8 +79,8 @@ impl CacheConfig {
 
     /// Sets the time limit of one lookup; 30 seconds by default.
     ///
-    /// The lookup then returns [`Unavailable`](portcullis_core::VerifyError::Unavailable). The limit
-    /// applies even if no request waits for the lookup any more.
+    /// The lookup then returns [`Unavailable`](portcullis_core::VerifyError::Unavailable). The
+    /// limit applies even if no request waits for the lookup any more.
     pub fn lookup_timeout(mut self, limit: Duration) -> Self {
         self.lookup_timeout = limit;
         self

@@ -5,8 +5,8 @@ use portcullis_core::{Carrier, Credential, Scheme};
 
 /// The random keys of one cache for the digests of credentials.
 ///
-/// They differ between caches. Without them, an attacker can neither choose credentials with similar
-/// digests nor test a leaked digest.
+/// They are secret and differ between caches, so an attacker can neither choose credentials with
+/// similar digests nor test a leaked digest.
 pub(super) struct DigestKey {
     without_username: [u8; 32],
     with_username: [u8; 32],

@@ -47,13 +47,13 @@ use self::table::{Entry, Table};
 ///   claims are shared, not copied. A result of the verifier's own `verify_now` is cached, too.
 /// * An entry is used for [`time_to_live`](CacheConfig::time_to_live), and not after the expiry of
 ///   its identity. Each use compares the expiry with the clock.
-/// * Only identities are cached, so a flood of invalid credentials does not evict them. Failures are
-///   cached separately, after [`remember_failures`](CacheConfig::remember_failures).
+/// * Only identities are cached, so a flood of invalid credentials does not evict them. Failures
+///   are cached separately, after [`remember_failures`](CacheConfig::remember_failures).
 /// * The result of a verifier that is unavailable, times out or panics is not cached.
-/// * Concurrent requests with the same credential share one lookup. It continues if the first client
-///   disconnects, has its own [time limit](CacheConfig::lookup_timeout), and the
-///   [number of lookups](CacheConfig::max_lookups) is limited. If the verifier panics, all requests
-///   that share the lookup panic.
+/// * Concurrent requests with the same credential share one lookup. It continues if the first
+///   client disconnects, has its own [time limit](CacheConfig::lookup_timeout), and the [number of
+///   lookups](CacheConfig::max_lookups) is limited. If the verifier panics, all requests that share
+///   the lookup panic.
 /// * A key is a digest of the secret under a random key, with the scheme, the user name and the
 ///   carrier. The cache contains no secret. A token in two carriers has two entries. Each `Cached`
 ///   has its own random key and its own entries.
@@ -111,8 +111,8 @@ impl<V> Cached<V> {
     /// Removes the identities for which `is_revoked` returns `true`, for example those of a subject
     /// or of a [token id](Identity::token_id).
     ///
-    /// A request that comes after this call gets a result that the verifier produced after the call:
-    /// it neither joins a running lookup nor gets its result from the cache. So revoke the
+    /// A request that comes after this call gets a result that the verifier produced after the
+    /// call: it neither joins a running lookup nor gets its result from the cache. So revoke the
     /// credential at its source first, and call this afterwards.
     ///
     /// It visits every entry. It does not close open sessions.

@@ -53,8 +53,8 @@ impl<T: Clone> Table<T> {
         None
     }
 
-    /// Inserts an entry if `is_current` returns `true`. It is called under the lock, so that no entry
-    /// is inserted after [`remove_if`](Self::remove_if) has visited the shard.
+    /// Inserts an entry if `is_current` returns `true`. It is called under the lock, so that no
+    /// entry is inserted after [`remove_if`](Self::remove_if) has visited the shard.
     pub(super) fn insert(&self, key: Key, entry: Entry<T>, is_current: impl FnOnce() -> bool) {
         let mut shard = self.shard(&key);
         if is_current() {
@@ -166,8 +166,8 @@ impl<T> Shard<T> {
         Some(removed)
     }
 
-    /// Returns the index of the entry to evict. Each slot that the hand passes becomes unused, so the
-    /// hand stops after at most one round and one step.
+    /// Returns the index of the entry to evict. Each slot that the hand passes becomes unused, so
+    /// the hand stops after at most one round and one step.
     fn find_evicted(&mut self, now: SystemTime, time_to_live: Duration) -> usize {
         loop {
             let at = self.hand % self.slots.len();
