@@ -30,9 +30,9 @@
 //! # Ok::<_, portcullis::verify::StaticTokenError>(())
 //! ```
 //!
-//! [`Tickets`] is a verifier. Combine it with others in [`any_of`](crate::any_of), as the last one,
-//! because it redeems each credential that reaches it. Do not cache it. A dialect accepts tickets
-//! like other tokens.
+//! [`Tickets`](crate::Tickets) is a verifier. Combine it with others in
+//! [`any_of`](crate::any_of), as the last one, because it redeems each credential that reaches it.
+//! Do not cache it. A dialect accepts tickets like other tokens.
 //!
 //! Verification removes the ticket from its store before the socket opens. If the handshake then
 //! fails, or the path is wrong, the ticket is used up, and the client mints another one.
@@ -43,5 +43,4 @@ mod record;
 pub(crate) mod tickets;
 
 pub use self::memory::MemoryTickets;
-pub(crate) use self::tickets::Tickets;
 pub use self::tickets::{Binding, MintError, Ticket};

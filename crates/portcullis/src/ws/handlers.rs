@@ -21,7 +21,9 @@ use super::peer_of;
 use crate::session::Sessions;
 use crate::session::{Presented, RenewError, SessionId};
 #[cfg(feature = "tickets")]
-use crate::ticket::{Binding, MintError, Tickets};
+use crate::ticket::tickets::Tickets;
+#[cfg(feature = "tickets")]
+use crate::ticket::{Binding, MintError};
 
 /// Creates a handler that renews an open session with a new credential, out of band.
 ///
