@@ -35,11 +35,13 @@ pub mod close;
 )]
 pub mod dialect;
 pub mod identity;
+#[cfg(feature = "cookie")]
 pub mod links;
 mod peer;
 mod profile;
 pub mod refusal;
 pub mod scope;
+#[cfg(feature = "cookie")]
 pub mod seal;
 #[cfg_attr(
     not(feature = "axum"),
@@ -49,6 +51,7 @@ pub mod session;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tickets")]
 pub mod ticket;
 pub mod trace;
 mod upgrade;
@@ -59,11 +62,13 @@ pub mod ws;
 pub use portcullis_core::{Claims, Credential, Identity, Scopes, Verify, VerifyError};
 
 pub use self::admission::layer::AuthLayer;
+#[cfg(feature = "cookie")]
 pub use self::links::layer::PersistTokenLayer;
 pub use self::profile::Profile;
 pub use self::scope::RequireScopeLayer;
 pub use self::session::handle::Session;
 pub use self::session::sessions::Sessions;
+#[cfg(feature = "tickets")]
 pub use self::ticket::tickets::Tickets;
 pub use self::verify::any_of::any_of;
 pub use self::verify::ext::VerifyExt;

@@ -28,12 +28,14 @@ mod origin;
 mod rules;
 mod service;
 
+#[cfg(feature = "cookie")]
 pub(crate) use self::admission::Settings;
 pub(crate) use self::detect::is_upgrade;
 pub use self::future::ResponseFuture;
 pub use self::host::{AllowedHost, ParseHostError};
 #[cfg(feature = "axum")]
 pub(crate) use self::in_band::InBand;
+#[cfg(feature = "cookie")]
 pub(crate) use self::layer::AuthLayer;
 pub use self::origin::{AllowedOrigin, ParseOriginError};
 pub use self::service::Auth;

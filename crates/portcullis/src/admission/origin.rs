@@ -23,6 +23,7 @@ pub(crate) struct OriginPolicy {
 
 impl OriginPolicy {
     /// The policy of the same server, without the pages of others that it trusts.
+    #[cfg(feature = "cookie")]
     pub(crate) fn of_own_pages(&self) -> Self {
         Self {
             https: self.https,

@@ -60,6 +60,7 @@ impl Refusal {
 
     pub(crate) fn unreadable(why: Unreadable, carrier: Carrier) -> Self {
         match why {
+            #[cfg(feature = "cookie")]
             Unreadable::BrokenSeal => Self::new(RefusalKind::InvalidCredential),
             Unreadable::Malformed(detail) => {
                 Self::new(RefusalKind::MalformedCredential).with_detail(detail)

@@ -1,3 +1,4 @@
+#[cfg(feature = "tickets")]
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -5,16 +6,23 @@ use axum::extract::{FromRequestParts, Request};
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER};
+#[cfg(feature = "tickets")]
+use http::header::ORIGIN;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
-use portcullis_core::{Identity, StoreError, TicketStore, VerifyError};
+use portcullis_core::{Identity, VerifyError};
+#[cfg(feature = "tickets")]
+use portcullis_core::{StoreError, TicketStore};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+#[cfg(feature = "tickets")]
 use super::peer_of;
 use crate::session::Sessions;
 use crate::session::{Presented, RenewError, SessionId};
-use crate::ticket::Tickets;
+#[cfg(feature = "tickets")]
+use crate::ticket::tickets::Tickets;
+#[cfg(feature = "tickets")]
 use crate::ticket::{Binding, MintError};
 
 /// Creates a handler that renews an open session with a new credential, out of band.
@@ -71,6 +79,7 @@ where
 /// | 429 | the store is full |
 /// | 500 | the type of the claims is not registered; see [`Tickets::with_claims`] |
 /// | 503 | the store is unavailable |
+#[cfg(feature = "tickets")]
 pub fn mint_handler<T, S>(tickets: &Arc<Tickets<T>>) -> impl Handler<(ByRequest,), S>
 where
     T: TicketStore,
@@ -149,12 +158,14 @@ async fn renew(sessions: &Sessions, request: Request) -> Response {
     }
 }
 
+#[cfg(feature = "tickets")]
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MintRequest {
     path: Option<String>,
 }
 
+#[cfg(feature = "tickets")]
 async fn mint<T>(tickets: &Tickets<T>, request: Request) -> Response
 where
     T: TicketStore,

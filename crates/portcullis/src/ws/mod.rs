@@ -19,7 +19,9 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{Extensions, HeaderValue, Uri};
 
-pub use self::handlers::{mint_handler, renewal_handler};
+#[cfg(feature = "tickets")]
+pub use self::handlers::mint_handler;
+pub use self::handlers::renewal_handler;
 pub use self::upgrade::{GuardedUpgradeRejection, RefusedInBand};
 use crate::carrier::remove_parameter;
 use crate::refusal::{Refusal, problem};
