@@ -37,8 +37,8 @@ pub(super) async fn identify(
     dialect: &dyn Dialect,
     conversation: &mut dyn Conversation,
 ) -> Option<Identified> {
-    let codes = grant.policy.codes;
-    let sessions = &grant.policy.sessions;
+    let codes = grant.context.codes;
+    let sessions = &grant.context.sessions;
     // Until it is closed, or a session: whoever shuts down sees one of them.
     let _unidentified = sessions.unidentified();
     let conversation = converse(socket, grant, conversation);
@@ -81,7 +81,7 @@ async fn converse(
     grant: &Grant,
     conversation: &mut dyn Conversation,
 ) -> Result<Identified, Ended> {
-    let codes = grant.policy.codes;
+    let codes = grant.context.codes;
     let mut attempts = 0;
     loop {
         let message = next_message(socket).await?;
@@ -108,7 +108,7 @@ async fn converse(
             Some(handshake) => credential.presented_with(std::sync::Arc::clone(handshake)),
             None => credential,
         };
-        let denied = match grant.policy.verifier.ask(&credential).await {
+        let denied = match grant.context.verifier.verify(&credential).await {
             Ok(identity) => match grant.open_with(identity, credential) {
                 Ok(session) => {
                     let accepted = Accepted::by(&session.identity(), &session);

@@ -133,7 +133,7 @@ impl Talk {
             AuthAction::Continue | AuthAction::Retry => None,
             AuthAction::Deliver(text) => Some(Message::Text(text.into())),
             AuthAction::Refuse => {
-                let frame = denied.map(|denied| denied.frame(&self.grant.policy.codes));
+                let frame = denied.map(|denied| denied.frame(&self.grant.context.codes));
                 self.close(socket, frame)
             }
             AuthAction::Close(frame) => self.close(socket, Some(frame)),
@@ -142,7 +142,7 @@ impl Talk {
 
     /// Closes the session, by default with the code for a client that is not authenticated.
     fn close(&self, socket: &Socket, frame: Option<CloseFrame>) -> Option<Message> {
-        let codes = &self.grant.policy.codes;
+        let codes = &self.grant.context.codes;
         let frame = frame.unwrap_or_else(|| codes.authentication_required());
         socket.session().close(frame);
         None
