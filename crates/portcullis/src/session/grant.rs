@@ -6,10 +6,10 @@ use http::Extensions;
 use hyper::upgrade::OnUpgrade;
 use portcullis_core::{Credential, Handshake, Identity, IdentityRejection};
 
-use super::{NotRegistered, Session, SessionContext};
+use super::{Session, SessionContext, SessionRejection};
 use crate::dialect::{Dialect, PendingPermit};
 use crate::peer::peer_of;
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 
 /// What the layer hands to whoever opens the socket: with the identity, or in the request's
 /// extensions while the socket is pending.
@@ -92,10 +92,7 @@ impl Grant {
         credential: Option<Credential>,
         peer: Option<SocketAddr>,
     ) -> Result<Session, Refusal> {
-        self.context
-            .sessions
-            .admit(&self.context, identity, credential, peer)
-            .map_err(|why| Refusal::new(why.into()))
+        Session::admit(&self.context, identity, credential, peer)
     }
 }
 
@@ -143,38 +140,6 @@ impl Session {
         let session = session.map_err(SessionRejection::Refused)?;
         extensions.insert(session.clone());
         Ok(session)
-    }
-}
-
-/// Why a request has no session.
-#[non_exhaustive]
-#[derive(Debug)]
-pub enum SessionRejection {
-    /// No layer has admitted it as an upgrade of somebody.
-    Identity(IdentityRejection),
-
-    /// There is no room, or the credential was taken back in the meantime.
-    Refused(Refusal),
-}
-
-impl fmt::Display for SessionRejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Identity(missing) => missing.fmt(f),
-            Self::Refused(refusal) => refusal.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SessionRejection {}
-
-impl From<NotRegistered> for RefusalKind {
-    fn from(why: NotRegistered) -> Self {
-        match why {
-            NotRegistered::Full | NotRegistered::ShutDown => Self::ServerFull,
-            NotRegistered::Revoked => Self::InvalidCredential,
-            NotRegistered::SubjectFull => Self::TooManySessions,
-        }
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn identify(
     let codes = grant.context.codes;
     let sessions = &grant.context.sessions;
     // Until it is closed, or a session: whoever shuts down sees one of them.
-    let _unidentified = sessions.unidentified();
+    let _pending = sessions.count_pending();
     let conversation = converse(socket, grant, conversation);
     let ended = tokio::select! {
         // What has come in time is heard, also in the moment of the end.
@@ -52,7 +52,7 @@ pub(super) async fn identify(
         () = tokio::time::sleep(dialect.time_limit()) => {
             Ended::With(CloseFrame::new(codes.timeout, "no credential in time"))
         }
-        () = sessions.is_shut() => match codes.frame(&CloseCause::Shutdown) {
+        () = sessions.shutdown_started() => match codes.frame(&CloseCause::Shutdown) {
             Some(frame) => Ended::With(frame),
             None => Ended::Gone,
         },

@@ -159,7 +159,7 @@ async fn renew(
     session: Session,
     credential: portcullis_core::Credential,
 ) -> Result<Accepted, Denied> {
-    let (identity, renewed) = session.bring(credential).await;
+    let (identity, renewed) = session.verify_and_renew(credential).await;
     let later = match renewed {
         Ok(_) => true,
         Err(RenewError::NotLater) => false,
