@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 
 use super::guarded::{Frames, Pings, Sign};
 use super::sync::{Mutex, MutexGuard, lock};
-use crate::close::{CloseCause, CloseCodes, CloseFrame};
+use crate::close::{CloseCause, CloseCodes};
 
 /// A stream that a session can end.
 ///
@@ -307,10 +307,8 @@ where
         let Some(socket) = self.take() else {
             return Box::pin(std::future::ready(()));
         };
-        let frame = codes
-            .frame(cause)
-            .unwrap_or_else(|| CloseFrame::new(1000, ""));
-        Box::pin(close(socket, (self.frames.close)(frame), client_answers))
+        let frame = (self.frames.close)(codes.frame_for_cause(cause));
+        Box::pin(close(socket, frame, client_answers))
     }
 
     /// Items that are read here wait for the handler, up to the first message. A sign of life that

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 
-use crate::close::CloseCause;
+use crate::close::{CLOSE_TIMEOUT, CloseCause};
 use crate::session::SessionEvent;
 use crate::session::registry::{Ended, Entry};
 use crate::session::sessions::Sessions;
@@ -128,9 +128,6 @@ impl Drop for FinishOnDrop {
         }
     }
 }
-
-/// How long a client may take to answer a close frame.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The number of sockets that one task closes.
 const MAX_PER_TASK: usize = 256;

@@ -5,8 +5,7 @@
 //! random priorities (PCT), and its assertions must hold in all of them. There is no runtime, so
 //! sockets close without waiting for their clients.
 //!
-//! A naive variant replaces one step of the library by an obvious but wrong one. The same scenarios
-//! must catch it.
+//! A deliberate defect replaces one step of the library. One of the scenarios must detect it.
 //!
 //! Run the exploration with `just races`.
 
@@ -32,28 +31,27 @@ const SCHEDULES: usize = 10_000;
 /// The number of priority changes in a schedule of PCT.
 const DEPTH: usize = 3;
 
-/// A wrong step in place of one of the library.
+/// A deliberate defect in place of a step of the library.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Naive {
-    /// All steps are those of the library.
-    No,
+enum Defect {
+    None,
 
-    /// Compares a session with the revocations before it is registered.
-    ComparesFirst,
+    /// Compares a session with the revocations before it registers the session.
+    ChecksBeforeRegistering,
 
-    /// Searches the sessions before the revocation is recorded.
-    SearchesFirst,
+    /// Lists the sessions of a revocation before it records the revocation.
+    ListsBeforeRecording,
 
     /// Does not release a session whose socket never opens.
-    KeepsUnopened,
+    LeaksCapacity,
 
-    /// Ends a session that was due, even if it was renewed in the meantime.
-    ExpiresRenewed,
+    /// Expires a session that was renewed after its timer fired.
+    ExpiresRenewedSessions,
 
-    /// Watches from now on after each change, in place of from the last change.
-    WatchesAgain,
+    /// Watches from now on after each change, and skips changes in between.
+    SkipsChanges,
 
-    /// Reports that a session is open after it has opened.
+    /// Reports that a session has opened after it has opened.
     ReportsLate,
 }
 
@@ -108,37 +106,37 @@ fn order_of_events() {
 }
 
 #[test]
-fn naive_variants_are_caught() {
-    let variants: [(Naive, Scenario); 6] = [
-        (Naive::ComparesFirst, admit_and_revoke),
-        (Naive::SearchesFirst, admit_and_revoke),
-        (Naive::KeepsUnopened, close_and_revoke),
-        (Naive::ExpiresRenewed, renew_and_expire),
-        (Naive::WatchesAgain, watch),
-        (Naive::ReportsLate, open_and_close),
+fn defects_are_detected() {
+    let detected_by: [(Defect, Scenario); 6] = [
+        (Defect::ChecksBeforeRegistering, admit_and_revoke),
+        (Defect::ListsBeforeRecording, admit_and_revoke),
+        (Defect::LeaksCapacity, close_and_revoke),
+        (Defect::ExpiresRenewedSessions, renew_and_expire),
+        (Defect::SkipsChanges, watch),
+        (Defect::ReportsLate, open_and_close),
     ];
-    for (naive, scenario) in variants {
-        let explore = || run(PctScheduler::new(DEPTH, SCHEDULES), naive, scenario);
-        assert!(catch_unwind(explore).is_err(), "{naive:?} is not caught");
+    for (defect, scenario) in detected_by {
+        let explore = || run(PctScheduler::new(DEPTH, SCHEDULES), defect, scenario);
+        assert!(catch_unwind(explore).is_err(), "{defect:?} is not detected");
     }
 }
 
-type Scenario = fn(Naive);
+type Scenario = fn(Defect);
 
 fn explore(scenario: Scenario) {
-    run(RandomScheduler::new(SCHEDULES), Naive::No, scenario);
-    run(PctScheduler::new(DEPTH, SCHEDULES), Naive::No, scenario);
+    run(RandomScheduler::new(SCHEDULES), Defect::None, scenario);
+    run(PctScheduler::new(DEPTH, SCHEDULES), Defect::None, scenario);
 }
 
-fn run(scheduler: impl Scheduler + 'static, naive: Naive, scenario: Scenario) {
+fn run(scheduler: impl Scheduler + 'static, defect: Defect, scenario: Scenario) {
     let mut config = Config::new();
     config.stack_size = 128 * 1024;
-    Runner::new(scheduler, config).run(move || scenario(naive));
+    Runner::new(scheduler, config).run(move || scenario(defect));
 }
 
 /// A session does not stay open after its subject was revoked.
-fn admit_and_revoke(naive: Naive) {
-    let server = Server::new(naive, 10, 10);
+fn admit_and_revoke(defect: Defect) {
+    let server = Server::new(defect, 10, 10);
     let revocation = spawn(&server, Server::revoke);
     let mut client = server.admit(100);
     if let Some(client) = &mut client {
@@ -154,8 +152,8 @@ fn admit_and_revoke(naive: Naive) {
 }
 
 /// Handlers that drop their socket, or never open one, release their session.
-fn close_and_revoke(naive: Naive) {
-    let server = Server::new(naive, 10, 10);
+fn close_and_revoke(defect: Defect) {
+    let server = Server::new(defect, 10, 10);
     let revocation = spawn(&server, Server::revoke);
     let other = spawn(&server, |server| {
         if let Some(mut client) = server.admit(100) {
@@ -172,8 +170,8 @@ fn close_and_revoke(naive: Naive) {
 }
 
 /// Expiry and the application end a session once, and no renewal opens it again.
-fn renew_expire_and_close(naive: Naive) {
-    let server = Server::new(naive, 10, 10);
+fn renew_expire_and_close(defect: Defect) {
+    let server = Server::new(defect, 10, 10);
     let mut client = server.admit(100).unwrap();
     client.open();
     server.clock.set(100);
@@ -192,8 +190,8 @@ fn renew_expire_and_close(naive: Naive) {
 }
 
 /// A session is either renewed and open, or expired and not renewed.
-fn renew_and_expire(naive: Naive) {
-    let server = Server::new(naive, 10, 10);
+fn renew_and_expire(defect: Defect) {
+    let server = Server::new(defect, 10, 10);
     let mut client = server.admit(100).unwrap();
     client.open();
     server.clock.set(100);
@@ -206,8 +204,8 @@ fn renew_and_expire(naive: Naive) {
 }
 
 /// A renewal does not escape a revocation.
-fn renew_and_revoke(naive: Naive) {
-    let server = Server::new(naive, 10, 10);
+fn renew_and_revoke(defect: Defect) {
+    let server = Server::new(defect, 10, 10);
     let mut client = server.admit(100).unwrap();
     client.open();
     let revocation = spawn(&server, Server::revoke);
@@ -218,14 +216,14 @@ fn renew_and_revoke(naive: Naive) {
 }
 
 /// A watcher gets the last renewal, and the end after it.
-fn watch(naive: Naive) {
-    let server = Server::new(naive, 10, 10);
+fn watch(defect: Defect) {
+    let server = Server::new(defect, 10, 10);
     let mut client = server.admit(100).unwrap();
     client.open();
     let watcher = {
         let session = client.session.clone();
         let changes = session.changes();
-        thread::spawn(move || all_changes(&session, changes, naive))
+        thread::spawn(move || all_changes(&session, changes, defect))
     };
     assert!(server.renew(&client, 200) && server.renew(&client, 300));
     client.session.close(CloseFrame::new(4000, ""));
@@ -235,8 +233,8 @@ fn watch(naive: Naive) {
 }
 
 /// No session stays open after a shutdown.
-fn shut_down_and_upgrade(naive: Naive) {
-    let server = Server::new(naive, 10, 10);
+fn shut_down_and_upgrade(defect: Defect) {
+    let server = Server::new(defect, 10, 10);
     let shutdown = spawn(&server, |server| server.sessions.begin_shutdown());
     let upgrade = spawn(&server, |server| {
         let mut client = server.admit(100);
@@ -257,8 +255,8 @@ fn shut_down_and_upgrade(naive: Naive) {
 }
 
 /// Three requests compete for two sessions. Afterwards two sessions can be opened again.
-fn limit_total(naive: Naive) {
-    let server = Server::new(naive, 2, 10);
+fn limit_total(defect: Defect) {
+    let server = Server::new(defect, 2, 10);
     let requests: Vec<_> = (0..3)
         .map(|index| {
             spawn(&server, move |server| {
@@ -282,8 +280,8 @@ fn limit_total(naive: Naive) {
 }
 
 /// Two requests compete for one session of their subject.
-fn limit_subject(naive: Naive) {
-    let server = Server::new(naive, 10, 1);
+fn limit_subject(defect: Defect) {
+    let server = Server::new(defect, 10, 1);
     let requests: Vec<_> = (0..2)
         .map(|_| {
             spawn(&server, |server| {
@@ -303,8 +301,8 @@ fn limit_subject(naive: Naive) {
 }
 
 /// A session reports that it has opened before it reports that it has closed, or neither.
-fn open_and_close(naive: Naive) {
-    let server = Server::new(naive, 10, 10);
+fn open_and_close(defect: Defect) {
+    let server = Server::new(defect, 10, 10);
     let mut client = server.admit(100).unwrap();
     let session = client.session.clone();
     let close = thread::spawn(move || session.close(CloseFrame::new(4000, "")));
@@ -315,14 +313,14 @@ fn open_and_close(naive: Naive) {
     assert_eq!(*events, ["opened", "closed"]);
 }
 
-/// A set of sessions, with the naive variant that is explored.
+/// A set of sessions, with the defect that is explored.
 struct Server {
     sessions: Sessions,
     context: Arc<SessionContext>,
     clock: Arc<TestClock>,
     events: Arc<std::sync::Mutex<Vec<&'static str>>>,
-    naive: Naive,
-    /// In `Naive::ComparesFirst`, the revocations in place of those of the registry.
+    defect: Defect,
+    /// Used in place of the registry's revocations with `Defect::ChecksBeforeRegistering`.
     revocations: Revocations,
 }
 
@@ -331,11 +329,11 @@ struct Client {
     session: Session,
     entry: Arc<Entry>,
     socket: Option<Guarded<IdleSocket, ()>>,
-    naive: Naive,
+    defect: Defect,
 }
 
 impl Server {
-    fn new(naive: Naive, total: usize, per_subject: usize) -> Arc<Self> {
+    fn new(defect: Defect, total: usize, per_subject: usize) -> Arc<Self> {
         let clock = Arc::new(TestClock::default());
         let events = Arc::new(std::sync::Mutex::new(Vec::new()));
         let observed = Arc::clone(&events);
@@ -350,7 +348,7 @@ impl Server {
             sessions,
             clock,
             events,
-            naive,
+            defect,
             revocations: Revocations::default(),
         })
     }
@@ -358,7 +356,7 @@ impl Server {
     /// Admits alice with a credential that ends at `end`.
     fn admit(&self, end: u64) -> Option<Client> {
         let identity = alice(end);
-        if self.naive == Naive::ComparesFirst && self.revocations.cover(&identity) {
+        if self.defect == Defect::ChecksBeforeRegistering && self.revocations.cover(&identity) {
             return None;
         }
         let session = Session::admit(&self.context, identity, None, None).ok()?;
@@ -368,21 +366,21 @@ impl Server {
             entry: entry.expect("the session is registered"),
             session,
             socket: None,
-            naive: self.naive,
+            defect: self.defect,
         })
     }
 
     fn revoke(&self) {
         let revocation = Revocation::subject(None, "alice").until(at(1_000));
         let registry = &self.sessions.inner.registry;
-        match self.naive {
-            Naive::ComparesFirst => {
+        match self.defect {
+            Defect::ChecksBeforeRegistering => {
                 self.revocations.add(&revocation, at(0));
                 let mut covered = registry.all();
                 covered.retain(|it| it.with_identity(|alice| self.revocations.cover(alice)));
                 closing::end(covered, &CloseCause::Revoked);
             }
-            Naive::SearchesFirst => {
+            Defect::ListsBeforeRecording => {
                 let all = registry.all();
                 registry.revocations.add(&revocation, at(0));
                 closing::end(all, &CloseCause::Revoked);
@@ -401,7 +399,7 @@ impl Server {
 
     /// Does the work of the keeper.
     fn expire(&self) {
-        if self.naive != Naive::ExpiresRenewed {
+        if self.defect != Defect::ExpiresRenewedSessions {
             keeper::handle_due(&self.sessions);
             return;
         }
@@ -423,7 +421,7 @@ impl Server {
 
 impl Client {
     fn open(&mut self) {
-        if self.naive == Naive::ReportsLate {
+        if self.defect == Defect::ReportsLate {
             let _ = self.entry.open(Arc::new(IdleStream), || {});
             let events = &self.entry.sessions().inner.events;
             events.report(|| SessionEvent::Opened(self.entry.info()));
@@ -433,7 +431,7 @@ impl Client {
     }
 
     fn never_open(self) {
-        if self.naive == Naive::KeepsUnopened {
+        if self.defect == Defect::LeaksCapacity {
             self.entry.close_unopened();
         }
     }
@@ -444,7 +442,7 @@ impl Client {
 }
 
 /// Returns every change until the end: the expiry of a renewal, and the cause of the end.
-fn all_changes(session: &Session, mut changes: Changes, naive: Naive) -> Vec<String> {
+fn all_changes(session: &Session, mut changes: Changes, defect: Defect) -> Vec<String> {
     let mut all = Vec::new();
     while let Some(change) = block_on(changes.next()) {
         let has_ended = matches!(change, Change::Ended(_));
@@ -457,7 +455,7 @@ fn all_changes(session: &Session, mut changes: Changes, naive: Naive) -> Vec<Str
             Change::Expiring(_) => "expiring".to_owned(),
             Change::Ended(cause) => cause.to_string(),
         });
-        if naive == Naive::WatchesAgain && !has_ended {
+        if defect == Defect::SkipsChanges && !has_ended {
             changes = session.changes();
         }
     }

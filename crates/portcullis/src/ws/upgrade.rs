@@ -1,0 +1,412 @@
+//! [`GuardedUpgrade`]: from an admitted request to the socket of the handler.
+
+use std::fmt;
+
+use axum::Error;
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{OnFailedUpgrade, WebSocketUpgrade};
+use axum::response::{IntoResponse, Response};
+use headers::HeaderMapExt;
+use http::header::CONNECTION;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use portcullis_core::{Identity, IdentityRejection};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+use super::pending;
+use super::socket::{DialectState, GuardedSocket};
+use super::wire::{Wire, frames};
+use crate::admission::InBand;
+use crate::carrier::SecWebSocketProtocol;
+use crate::refusal::Refusal;
+use crate::session::{Grant, Session, SessionRejection};
+use crate::upgrade::Opening;
+
+/// Opens the socket of an admitted request. Use it instead of axum's `WebSocketUpgrade`.
+///
+/// ```
+/// use axum::response::Response;
+/// use portcullis::GuardedUpgrade;
+///
+/// async fn ws(upgrade: GuardedUpgrade) -> Response {
+///     upgrade.protocols(["chat.v2", "chat.v1"]).on_upgrade(async move |mut socket| {
+///         let greeting = format!("Hello, {}!", socket.identity().subject());
+///         let _ = socket.send(greeting.into()).await;
+///     })
+/// }
+/// ```
+///
+/// It differs from axum's in four ways:
+///
+/// * The socket closes when the credential expires, and can be closed from elsewhere; see
+///   [`session`](crate::session). Because it opens a session, it is refused with 429 or 503 when
+///   there are [too many](crate::session::SessionsBuilder::max_sessions).
+/// * Its buffers are small. An idle socket takes 130 KiB with the defaults of axum, and less than
+///   6 KiB with these. See [`read_buffer_size`](Self::read_buffer_size).
+/// * A message may have 1 MiB, instead of 64 MiB.
+/// * [`protocols`](Self::protocols) follows the client's order of preference (RFC 6455 §4.1), which
+///   axum's loses.
+///
+/// # Rejections
+///
+/// See [`GuardedUpgradeRejection`](crate::ws::GuardedUpgradeRejection). Without an
+/// [`AuthLayer`](crate::AuthLayer) around the route, the response is 500 and the log names the fix.
+#[must_use = "call `on_upgrade` to open the socket"]
+pub struct GuardedUpgrade<F = fn(Error)> {
+    /// axum's upgrade, which opens the socket of an authenticated client.
+    upgrade: WebSocketUpgrade,
+    client: Client,
+    config: WebSocketConfig,
+    protocol: Option<HeaderValue>,
+    offered: SecWebSocketProtocol,
+    grant: Grant,
+    on_failed_upgrade: F,
+}
+
+enum Client {
+    /// The client was authenticated in the handshake.
+    Authenticated(Session),
+
+    /// The client has to authenticate in a message. axum's upgrade would let it send as much as
+    /// the application allows, so the socket is opened here.
+    Pending {
+        on_upgrade: OnUpgrade,
+        opening: Opening,
+    },
+}
+
+impl<F> GuardedUpgrade<F> {
+    /// Returns the identity of the client; `None` if it has to authenticate in a message of the
+    /// route's [dialect](crate::AuthLayer::dialect).
+    pub fn identity(&self) -> Option<Identity> {
+        self.session().map(Session::identity)
+    }
+
+    /// Returns the session of the socket; `None` if the client has to authenticate in a message.
+    pub fn session(&self) -> Option<&Session> {
+        match &self.client {
+            Client::Authenticated(session) => Some(session),
+            Client::Pending { .. } => None,
+        }
+    }
+
+    /// Returns the subprotocols that the client offers, in its order, without the entry that
+    /// contained a token.
+    pub fn requested_protocols(&self) -> &SecWebSocketProtocol {
+        &self.offered
+    }
+
+    /// Sets the subprotocols that the application supports. The first one *of the client's list*
+    /// that is among them is selected.
+    ///
+    /// If none is, the response names no subprotocol except the marker of the profile, and browsers
+    /// fail the connection. To refuse instead, check
+    /// [`selected_protocol`](Self::selected_protocol).
+    pub fn protocols<I>(mut self, supported: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let supported: Vec<_> = supported.into_iter().collect();
+        let is_supported = |entry: &[u8]| {
+            supported
+                .iter()
+                .any(|ours| ours.as_ref().as_bytes() == entry)
+        };
+        let selected = self.offered.iter().find(|entry| is_supported(entry));
+        // The conversion cannot fail: the entry came in a header.
+        if let Some(Ok(selected)) = selected.map(HeaderValue::from_bytes) {
+            self.protocol = Some(selected);
+        }
+        self
+    }
+
+    /// Returns the subprotocol that is selected so far.
+    pub fn selected_protocol(&self) -> Option<&HeaderValue> {
+        self.protocol.as_ref()
+    }
+
+    /// Selects a subprotocol. One that the client did not offer is not echoed.
+    pub fn set_selected_protocol(&mut self, protocol: HeaderValue) {
+        self.protocol = Some(protocol);
+    }
+
+    /// Sets the size of the read buffer in bytes; 4096 by default.
+    ///
+    /// The buffer exists as long as the socket is open. A larger one reads large messages with
+    /// fewer system calls.
+    pub fn read_buffer_size(mut self, size: usize) -> Self {
+        self.config.read_buffer_size = size;
+        self
+    }
+
+    /// Sets how many bytes are collected before they are written; 0 by default, which writes every
+    /// message at once.
+    pub fn write_buffer_size(mut self, size: usize) -> Self {
+        self.config.write_buffer_size = size;
+        self
+    }
+
+    /// Sets how many bytes may wait for a client that does not read; 4 MiB by default. Sending more
+    /// is an error.
+    pub fn max_write_buffer_size(mut self, max: usize) -> Self {
+        self.config.max_write_buffer_size = max;
+        self
+    }
+
+    /// Sets the maximum size of a message in bytes; 1 MiB by default.
+    ///
+    /// For messages in one frame, raise [`max_frame_size`](Self::max_frame_size), too.
+    pub fn max_message_size(mut self, max: usize) -> Self {
+        self.config.max_message_size = Some(max);
+        self
+    }
+
+    /// Sets the maximum size of a frame in bytes; 1 MiB by default.
+    pub fn max_frame_size(mut self, max: usize) -> Self {
+        self.config.max_frame_size = Some(max);
+        self
+    }
+
+    /// Accepts frames that are not masked, which RFC 6455 §5.1 forbids clients to send.
+    pub fn accept_unmasked_frames(mut self, accept: bool) -> Self {
+        self.config.accept_unmasked_frames = accept;
+        self
+    }
+
+    /// Sets a callback for a connection that fails before it becomes a socket. By default such a
+    /// failure is ignored.
+    pub fn on_failed_upgrade<G: OnFailedUpgrade>(self, callback: G) -> GuardedUpgrade<G> {
+        GuardedUpgrade {
+            upgrade: self.upgrade,
+            client: self.client,
+            config: self.config,
+            protocol: self.protocol,
+            offered: self.offered,
+            grant: self.grant,
+            on_failed_upgrade: callback,
+        }
+    }
+
+    /// Opens the socket, and runs `handler` with it in a new task.
+    ///
+    /// If the client has to authenticate in a message, `handler` runs after that. The response has
+    /// to reach the client: it opens the socket.
+    #[must_use = "return the response to open the socket"]
+    pub fn on_upgrade<H, Fut>(self, handler: H) -> Response
+    where
+        H: FnOnce(GuardedSocket) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+        F: OnFailedUpgrade,
+    {
+        match self.client {
+            Client::Authenticated(session) => {
+                let mut upgrade = configure(self.upgrade, &self.config);
+                if let Some(protocol) = &self.protocol {
+                    upgrade.set_selected_protocol(protocol.clone());
+                }
+                // Boxed, because its size would count for every socket as long as it is open.
+                let parts = Box::new((session, self.grant, self.protocol));
+                upgrade
+                    .on_failed_upgrade(self.on_failed_upgrade)
+                    .on_upgrade(move |socket| {
+                        let (session, grant, protocol) = *parts;
+                        let conversation = grant.dialect.as_ref().map(|it| it.begin(true));
+                        let dialect =
+                            conversation.map(|it| DialectState::new(&session, it, grant, None));
+                        let guarded = session.guard_with(Wire::Axum(socket), frames());
+                        handler(GuardedSocket::new(guarded, protocol, dialect))
+                    })
+            }
+            Client::Pending {
+                on_upgrade,
+                opening,
+            } => {
+                if let Some(permit) = &self.grant.pending {
+                    permit.open();
+                }
+                let response = opening.into_response(self.protocol.clone(), Body::empty());
+                let opened = Box::pin(pending::open(
+                    on_upgrade,
+                    self.config,
+                    self.grant,
+                    self.protocol,
+                    self.on_failed_upgrade,
+                ));
+                tokio::spawn(async move {
+                    if let Some(socket) = opened.await {
+                        handler(socket).await;
+                    }
+                });
+                response
+            }
+        }
+    }
+}
+
+fn configure(upgrade: WebSocketUpgrade, config: &WebSocketConfig) -> WebSocketUpgrade {
+    upgrade
+        .read_buffer_size(config.read_buffer_size)
+        .write_buffer_size(config.write_buffer_size)
+        .max_write_buffer_size(config.max_write_buffer_size)
+        .max_message_size(config.max_message_size.unwrap_or(usize::MAX))
+        .max_frame_size(config.max_frame_size.unwrap_or(usize::MAX))
+        .accept_unmasked_frames(config.accept_unmasked_frames)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for GuardedUpgrade {
+    type Rejection = GuardedUpgradeRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let missing = || GuardedUpgradeRejection::Identity(IdentityRejection);
+        let mut grant: Option<Grant> = Grant::of(&parts.extensions);
+        if let Some(on_upgrade) = grant.as_mut().and_then(|grant| grant.on_upgrade.take()) {
+            parts.extensions.insert(on_upgrade);
+        }
+        let on_upgrade = parts.extensions.get::<OnUpgrade>().cloned();
+        // Before the check for a layer, because the layer grants a socket to handshakes only.
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, state)
+            .await
+            .map_err(GuardedUpgradeRejection::WebSocket)?;
+        let grant = grant.ok_or_else(missing)?;
+        let client = match &grant.pending {
+            Some(_) => Client::Pending {
+                on_upgrade: on_upgrade.ok_or_else(missing)?,
+                opening: Opening::new(parts).ok_or_else(missing)?,
+            },
+            None => match Session::open(&mut parts.extensions) {
+                Ok(session) => Client::Authenticated(session),
+                Err(rejection) => return Err(no_session(rejection, &grant, parts, on_upgrade)),
+            },
+        };
+        let mut config = WebSocketConfig::default();
+        config.read_buffer_size = 4 * 1024;
+        config.write_buffer_size = 0;
+        config.max_write_buffer_size = 4 * 1024 * 1024;
+        config.max_message_size = Some(1024 * 1024);
+        config.max_frame_size = Some(1024 * 1024);
+        Ok(Self {
+            upgrade,
+            client,
+            config,
+            protocol: None,
+            offered: parts.headers.typed_get().unwrap_or_default(),
+            grant,
+            on_failed_upgrade: |_| {},
+        })
+    }
+}
+
+fn no_session(
+    rejection: SessionRejection,
+    grant: &Grant,
+    parts: &Parts,
+    on_upgrade: Option<OnUpgrade>,
+) -> GuardedUpgradeRejection {
+    let refusal = match rejection {
+        SessionRejection::Identity(missing) => {
+            return GuardedUpgradeRejection::Identity(missing);
+        }
+        SessionRejection::Refused(refusal) => refusal,
+    };
+    let on_upgrade = on_upgrade.filter(|_| grant.in_band);
+    let opening =
+        on_upgrade.and_then(|it| InBand::refuse(&refusal, None, &grant.context.codes, parts, it));
+    match opening {
+        Some(opening) => GuardedUpgradeRejection::RefusedInBand(RefusedInBand { refusal, opening }),
+        None => GuardedUpgradeRejection::Refused(refusal),
+    }
+}
+
+/// Prints no subprotocols from the request, which can contain tokens.
+impl<F> fmt::Debug for GuardedUpgrade<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardedUpgrade")
+            .field("session", &self.session())
+            .field("offered", &self.offered)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A [`GuardedUpgrade`] cannot be extracted.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum GuardedUpgradeRejection {
+    /// No [`AuthLayer`](crate::AuthLayer) has admitted the request: 500.
+    Identity(IdentityRejection),
+
+    /// There are too many sessions, or the credential was revoked since admission.
+    Refused(Refusal),
+
+    /// The request is refused, and the layer [refuses in band](crate::AuthLayer::refuse_in_band).
+    RefusedInBand(RefusedInBand),
+
+    /// The request is not a valid WebSocket handshake.
+    WebSocket(WebSocketUpgradeRejection),
+}
+
+/// A refusal in band: the socket opens, and closes at once with a close code.
+#[derive(Debug)]
+pub struct RefusedInBand {
+    refusal: Refusal,
+    opening: InBand,
+}
+
+impl RefusedInBand {
+    /// Returns the refusal, whose detail the client gets as the reason of the close frame.
+    pub fn refusal(&self) -> &Refusal {
+        &self.refusal
+    }
+}
+
+impl GuardedUpgradeRejection {
+    /// Returns the status of the response.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Identity(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Refused(refusal) => refusal.status(),
+            Self::RefusedInBand(refused) => refused.opening.status(),
+            Self::WebSocket(rejection) => rejection.status(),
+        }
+    }
+
+    /// Returns the text of the rejection, as axum's rejections do.
+    pub fn body_text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl IntoResponse for GuardedUpgradeRejection {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Identity(rejection) => rejection.into_response(),
+            Self::Refused(refusal) => super::refused(&refusal),
+            Self::RefusedInBand(RefusedInBand { refusal, opening }) => {
+                opening.into_response(&refusal, Body::empty())
+            }
+            Self::WebSocket(rejection) => {
+                let mut response = rejection.into_response();
+                // The bytes that a client sends behind a refused handshake are no HTTP request.
+                let headers = response.headers_mut();
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+                response
+            }
+        }
+    }
+}
+
+impl fmt::Display for GuardedUpgradeRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identity(rejection) => rejection.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::RefusedInBand(refused) => refused.refusal.fmt(f),
+            Self::WebSocket(rejection) => rejection.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for GuardedUpgradeRejection {}
