@@ -125,8 +125,8 @@ impl SessionsBuilder {
         self
     }
 
-    /// Verifies the credential of every session again at this interval, and closes sessions whose
-    /// credential is no longer accepted; never by default.
+    /// Verifies the credential of every session again at this interval, and closes the sessions that
+    /// the verifier no longer accepts; never by default.
     ///
     /// Use it for verifiers that learn about a logout but do not announce it. It has no effect with
     /// a verifier that decides by the token alone. Single-use credentials, such as tickets, are not

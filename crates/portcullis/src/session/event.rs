@@ -21,7 +21,7 @@ use crate::close::CloseCause;
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct SessionInfo {
-    /// The id.
+    /// The id of the session.
     pub id: SessionId,
 
     /// The identity of the client, with the carrier of its credential.
@@ -42,7 +42,8 @@ pub struct SessionInfo {
 /// An event of a session.
 ///
 /// Every session that reports [`Opened`](Self::Opened) reports [`Closed`](Self::Closed) once, and
-/// later. A session whose socket never opens reports neither.
+/// later. A session that ends before its socket opens reports neither, unless the socket opens
+/// afterwards.
 ///
 /// ```
 /// use portcullis::{Sessions, session::SessionEvent};
@@ -83,7 +84,7 @@ pub enum SessionEvent {
     Closed {
         /// The last state of the session.
         session: SessionInfo,
-        /// Why it ended.
+        /// Why the session ended.
         cause: CloseCause,
         /// The time since admission.
         lasted: Duration,

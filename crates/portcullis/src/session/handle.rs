@@ -50,7 +50,7 @@ pub struct Session {
     unopened: Option<Arc<Unopened>>,
 }
 
-/// Releases a session whose socket never opens.
+/// Releases a session if its socket never opens.
 struct Unopened {
     entry: Arc<Entry>,
 }
@@ -83,7 +83,7 @@ impl Session {
         }
     }
 
-    /// Returns the id.
+    /// Returns the id of the session.
     pub fn id(&self) -> SessionId {
         self.entry.id
     }

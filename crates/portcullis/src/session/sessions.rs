@@ -20,8 +20,8 @@ use crate::close::{CloseCause, CloseFrame};
 
 /// A handle to a set of sessions, to count, list, revoke and close them.
 ///
-/// Pass it to each [`AuthLayer`](crate::AuthLayer) whose sockets belong to the set, and keep a
-/// clone.
+/// Pass it to one or more [`AuthLayer`](crate::AuthLayer)s: their sockets become the sessions of
+/// the set. Keep a clone to manage them.
 ///
 /// ```
 /// use std::time::Duration;

@@ -237,8 +237,8 @@ impl Entry {
         })
     }
 
-    /// Closes an open session whose handler has dropped the socket. Returns `false` if the session
-    /// is not open.
+    /// Closes an open session after its handler has dropped the socket. Returns `false` if the
+    /// session is not open.
     pub(crate) fn close(&self, cause: CloseCause) -> bool {
         let life = lock(&self.life);
         let is_open = matches!(life.state, State::Open(_));
@@ -260,7 +260,8 @@ impl Entry {
         Some(cause)
     }
 
-    /// Closes a session whose socket never opened. Returns `false` if the socket has opened.
+    /// Closes a session after all handles were dropped before its socket opened. Returns `false` if
+    /// the socket has opened.
     pub(crate) fn close_unopened(&self) -> bool {
         let life = lock(&self.life);
         let cause = match &life.state {

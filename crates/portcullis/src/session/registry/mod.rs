@@ -32,7 +32,7 @@ pub(crate) struct Registry {
     subjects: Mutex<Counts<SubjectKey>>,
     limits: Limits,
     is_shut: AtomicBool,
-    /// Sockets whose clients have not authenticated. They have no session yet.
+    /// The number of sockets before their clients have authenticated. They have no session yet.
     pending: AtomicUsize,
     shut: Notify,
     emptied: Notify,

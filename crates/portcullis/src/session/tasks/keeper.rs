@@ -89,7 +89,7 @@ impl Schedule {
         }
     }
 
-    /// Removes and returns the sessions whose time has come.
+    /// Removes and returns the sessions that are due.
     pub(crate) fn due(&self, now: u64) -> Vec<SessionId> {
         let mut timers = lock(&self.timers);
         let mut due = Vec::new();
@@ -137,7 +137,7 @@ pub(super) async fn keep(running: Running) {
     }
 }
 
-/// Expires, warns and re-checks the sessions whose time has come.
+/// Expires, warns and re-checks the sessions that are due.
 pub(crate) fn handle_due(sessions: &Sessions) {
     let inner = &sessions.inner;
     let now = sessions.now_millis();

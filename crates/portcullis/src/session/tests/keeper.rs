@@ -49,7 +49,7 @@ async fn tasks_start_and_end_together() {
     assert_eq!(running_tasks().await, 0);
 }
 
-/// The keeper does not wake for the warning of a session whose socket is not open. The session is
+/// The keeper does not wake for the warning of a session before its socket opens. The session is
 /// warned when its socket opens.
 #[tokio::test(start_paused = true)]
 async fn warnings_wait_for_the_socket() {

@@ -19,7 +19,7 @@ use super::slot::{Liveness, SessionStream};
 use super::{ReVerify, SessionContext, Sessions};
 use crate::close::{CloseCause, CloseCodes};
 
-/// Returns a context whose verifier must not be called.
+/// Returns a context with a verifier that must not be called.
 fn context(sessions: &Sessions) -> Arc<SessionContext> {
     struct Unused;
 
@@ -54,7 +54,7 @@ impl SessionStream for IdleStream {
     }
 }
 
-/// A socket whose client sends nothing.
+/// A socket that receives nothing.
 struct IdleSocket;
 
 impl Stream for IdleSocket {

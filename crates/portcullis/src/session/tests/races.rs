@@ -42,7 +42,7 @@ enum Defect {
     /// Lists the sessions of a revocation before it records the revocation.
     ListsBeforeRecording,
 
-    /// Does not release a session whose socket never opens.
+    /// Does not release a session if its socket never opens.
     LeaksCapacity,
 
     /// Expires a session that was renewed after its timer fired.
