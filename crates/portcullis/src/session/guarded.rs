@@ -169,6 +169,7 @@ impl<S: Stream, M> Drop for Guarded<S, M> {
         if !self.owns_session {
             return;
         }
+        self.slot.read_first();
         let cause = match self.slot.is_ended_by_client() {
             true => CloseCause::Client,
             false => CloseCause::Handler,

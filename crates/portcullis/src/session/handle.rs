@@ -184,8 +184,29 @@ impl Session {
         self.guard_with(socket, Frames::new(close))
     }
 
+    /// Reads once from the socket of the session, unless its handler has read before.
+    pub(crate) fn read_first(&self) {
+        if let Some(stream) = self.entry.stream() {
+            stream.read_first();
+        }
+    }
+
     /// Guards a socket like [`guard`](Self::guard), with [pings](Frames::pings).
     pub fn guard_with<S, M>(self, socket: S, frames: Frames<S, M>) -> Guarded<S, M>
+    where
+        S: Stream + Sink<M> + Send + Unpin + 'static,
+        S::Item: Send,
+        M: Send + 'static,
+    {
+        let guarded = self.guard_unread(socket, frames);
+        guarded.session().read_first();
+        guarded
+    }
+
+    /// Guards a socket like [`guard_with`](Self::guard_with), and leaves the first read to the
+    /// handler. The caller has to call [`read_first`](Self::read_first) after the handler had the
+    /// opportunity.
+    pub(crate) fn guard_unread<S, M>(self, socket: S, frames: Frames<S, M>) -> Guarded<S, M>
     where
         S: Stream + Sink<M> + Send + Unpin + 'static,
         S::Item: Send,

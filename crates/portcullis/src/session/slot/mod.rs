@@ -30,6 +30,10 @@ pub(super) trait SessionStream: fmt::Debug + Send + Sync {
 
     /// Continues to send the ping. Returns whether all of it is sent.
     fn flush_ping(&self) -> bool;
+
+    /// Reads once, unless the handler has read before. Does nothing by default, for streams that do
+    /// not read.
+    fn read_first(&self) {}
 }
 
 /// The result of [`SessionStream::check`].
@@ -56,10 +60,14 @@ pub(super) enum Liveness {
 pub(super) struct Slot<S: Stream, M> {
     inner: Mutex<Inner<S>>,
     frames: Frames<S, M>,
+    /// Reads once and sends the answer, for code that does not know that the socket is a sink.
+    read_once: fn(&mut S) -> Poll<Option<S::Item>>,
 }
 
 struct Inner<S: Stream> {
     socket: Option<S>,
+    /// Whether nothing has read from the socket yet.
+    unread: bool,
     /// An item that was read before the handler asked for it.
     read_ahead: Option<Box<S::Item>>,
     reader: Option<Waker>,
@@ -102,6 +110,30 @@ impl<S: Stream, M> Slot<S, M> {
         lock(&self.inner).ended_by_client = true;
     }
 
+    /// Reads once, unless the handler has read before: hyper frees its buffer of the handshake at the
+    /// first read, which a handler that only writes never does.
+    ///
+    /// If the item needs an answer, such as a close frame, the answer is sent here.
+    pub(super) fn read_first(&self) {
+        self.read_first_of(&mut lock(&self.inner));
+    }
+
+    fn read_first_of(&self, inner: &mut Inner<S>) {
+        let Some(socket) = inner.socket.as_mut().filter(|_| inner.unread) else {
+            return;
+        };
+        inner.unread = false;
+        match (self.read_once)(socket) {
+            Poll::Ready(Some(item)) => {
+                let sign = self.frames.pings.as_ref().map(|pings| (pings.sign)(&item));
+                inner.ended_by_client = sign == Some(Sign::End);
+                inner.read_ahead = Some(Box::new(item));
+            }
+            Poll::Ready(None) => inner.ended_by_client = true,
+            Poll::Pending => {}
+        }
+    }
+
     /// Takes the socket out, and wakes both halves.
     pub(super) fn take(&self) -> Option<S> {
         let mut inner = lock(&self.inner);
@@ -119,34 +151,28 @@ impl<S, M> Slot<S, M>
 where
     S: Stream + Sink<M> + Unpin,
 {
-    /// Creates a slot, and polls the socket once: hyper frees its buffer of the handshake at the
-    /// first read, which a handler that only writes would never do.
-    ///
-    /// If the first item needs an answer, such as a close frame, the answer is sent here. A handler
-    /// that only writes might not poll the socket again.
-    pub(super) fn new(mut socket: S, frames: Frames<S, M>) -> Self {
-        let mut context = Context::from_waker(Waker::noop());
-        let (read_ahead, ended_by_client) = match Pin::new(&mut socket).poll_next(&mut context) {
-            Poll::Ready(Some(item)) => {
-                // The handler gets an error at its next read or write.
-                let _ = Pin::new(&mut socket).poll_flush(&mut context);
-                let sign = frames.pings.as_ref().map(|pings| (pings.sign)(&item));
-                (Some(Box::new(item)), sign == Some(Sign::End))
-            }
-            Poll::Ready(None) => (None, true),
-            Poll::Pending => (None, false),
-        };
+    pub(super) fn new(socket: S, frames: Frames<S, M>) -> Self {
         Self {
             inner: Mutex::new(Inner {
                 socket: Some(socket),
-                read_ahead,
+                unread: true,
+                read_ahead: None,
                 reader: None,
                 writer: None,
-                ended_by_client,
+                ended_by_client: false,
                 heard: false,
                 pinged: false,
             }),
             frames,
+            read_once: |socket| {
+                let mut context = Context::from_waker(Waker::noop());
+                let read = Pin::new(&mut *socket).poll_next(&mut context);
+                if let Poll::Ready(Some(_)) = &read {
+                    // The handler gets an error at its next read or write.
+                    let _ = Pin::new(socket).poll_flush(&mut context);
+                }
+                read
+            },
         }
     }
 
@@ -160,6 +186,7 @@ where
             return Poll::Ready(None);
         };
         let poll = Pin::new(socket).poll_next(context);
+        inner.unread = false;
         match &poll {
             Poll::Pending => park(inner, Half::Reader, context.waker()),
             Poll::Ready(None) => inner.ended_by_client = true,
@@ -176,6 +203,10 @@ where
         write: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<Option<T>> {
         let mut inner = lock(&self.inner);
+        if inner.unread {
+            // A client that has closed already gets the answer to its close, and no message.
+            self.read_first_of(&mut inner);
+        }
         let Some(socket) = &mut inner.socket else {
             return Poll::Ready(None);
         };
@@ -240,6 +271,7 @@ impl<S: Stream + Unpin> Inner<S> {
                     return Found::End;
                 }
             };
+            self.unread = false;
             self.heard = true;
             found = Found::Something;
             let sign = (pings.sign)(&item);
@@ -346,6 +378,10 @@ where
 
     fn flush_ping(&self) -> bool {
         lock(&self.inner).flush().is_ready()
+    }
+
+    fn read_first(&self) {
+        Slot::read_first(self);
     }
 }
 
