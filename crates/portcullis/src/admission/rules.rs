@@ -7,7 +7,7 @@ use super::admission::Settings;
 use super::granting::{Asker, Granting};
 use crate::dialect::{Dialect, PendingSockets};
 use crate::session::Sessions;
-use crate::session::{Grant, Policy};
+use crate::session::{Grant, SessionContext};
 
 /// What a layer and all services that it makes share.
 ///
@@ -52,12 +52,12 @@ impl<V: Verify> Rules<V> {
                 verifier: Arc::clone(&self.verifier),
                 settings: Arc::clone(&self.settings),
             };
-            let policy = Policy {
+            let context = SessionContext {
                 sessions: self.sessions.clone(),
                 codes: self.settings.codes(),
                 verifier: Arc::new(asker),
             };
-            let grant = Grant::new(policy, self.dialect.clone(), self.settings.in_band);
+            let grant = Grant::new(context, self.dialect.clone(), self.settings.in_band);
             let pending = Arc::clone(&self.pending);
             Granting::new(grant, pending, self.verifier.needs_handshake())
         })

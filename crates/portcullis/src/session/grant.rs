@@ -6,15 +6,15 @@ use http::Extensions;
 use hyper::upgrade::OnUpgrade;
 use portcullis_core::{Credential, Handshake, Identity, IdentityRejection};
 
-use super::{NotRegistered, Policy, Session};
+use super::{Session, SessionContext, SessionRejection};
 use crate::dialect::{Dialect, PendingPermit};
 use crate::peer::peer_of;
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 
 /// What the layer hands to whoever opens the socket: with the identity, or in the request's
 /// extensions while the socket is pending.
 pub(crate) struct Grant {
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) context: Arc<SessionContext>,
     /// The client's address, kept for a socket that is pending.
     pub(crate) peer: Option<SocketAddr>,
     /// The request, if the verifier wants to see it beside a credential that comes later.
@@ -50,9 +50,13 @@ impl Presented {
 
 impl Grant {
     /// What holds for every socket of a layer.
-    pub(crate) fn new(policy: Policy, dialect: Option<Arc<dyn Dialect>>, in_band: bool) -> Self {
+    pub(crate) fn new(
+        context: SessionContext,
+        dialect: Option<Arc<dyn Dialect>>,
+        in_band: bool,
+    ) -> Self {
         Self {
-            policy: Arc::new(policy),
+            context: Arc::new(context),
             peer: None,
             handshake: None,
             dialect,
@@ -78,7 +82,7 @@ impl Grant {
         identity: Identity,
         credential: Credential,
     ) -> Result<Session, Refusal> {
-        let kept = self.policy.sessions.needs_credential();
+        let kept = self.context.sessions.needs_credential();
         self.admit(identity, kept.then_some(credential), self.peer)
     }
 
@@ -88,10 +92,7 @@ impl Grant {
         credential: Option<Credential>,
         peer: Option<SocketAddr>,
     ) -> Result<Session, Refusal> {
-        self.policy
-            .sessions
-            .admit(&self.policy, identity, credential, peer)
-            .map_err(|why| Refusal::new(why.into()))
+        Session::admit(&self.context, identity, credential, peer)
     }
 }
 
@@ -142,42 +143,10 @@ impl Session {
     }
 }
 
-/// Why a request has no session.
-#[non_exhaustive]
-#[derive(Debug)]
-pub enum SessionRejection {
-    /// No layer has admitted it as an upgrade of somebody.
-    Identity(IdentityRejection),
-
-    /// There is no room, or the credential was taken back in the meantime.
-    Refused(Refusal),
-}
-
-impl fmt::Display for SessionRejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Identity(missing) => missing.fmt(f),
-            Self::Refused(refusal) => refusal.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SessionRejection {}
-
-impl From<NotRegistered> for RefusalKind {
-    fn from(why: NotRegistered) -> Self {
-        match why {
-            NotRegistered::Full | NotRegistered::ShutDown => Self::ServerFull,
-            NotRegistered::Revoked => Self::InvalidCredential,
-            NotRegistered::SubjectFull => Self::TooManySessions,
-        }
-    }
-}
-
 impl Clone for Grant {
     fn clone(&self) -> Self {
         Self {
-            policy: Arc::clone(&self.policy),
+            context: Arc::clone(&self.context),
             peer: self.peer,
             handshake: self.handshake.clone(),
             dialect: self.dialect.clone(),

@@ -137,7 +137,7 @@ async fn renew(sessions: &Sessions, request: Request) -> Response {
         return problem(StatusCode::NOT_FOUND, "no session with this id is open");
     };
     let credential = Presented::proving(&parts.extensions, &identity);
-    match sessions.renew_by(id, identity, credential) {
+    match sessions.renew_verified(id, identity, credential) {
         Ok(time) => answer(
             StatusCode::OK,
             "application/json",

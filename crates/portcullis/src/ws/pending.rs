@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{Error as WireError, Message as WireMessage}
 
 use super::socket::{DialectState, GuardedSocket};
 use super::wire::{LimitedSocket, ReadLimit, Wire, frames};
-use crate::close::{CLOSE_TIMEOUT, CloseCause, CloseFrame, CloseReason};
+use crate::close::{CLOSE_TIMEOUT, CloseFrame, CloseReason};
 use crate::dialect::{
     Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MAX_MESSAGE, MessageAction,
     Reaction,
@@ -76,10 +76,10 @@ async fn authenticate(
     dialect: &dyn Dialect,
     conversation: &mut dyn Conversation,
 ) -> Option<Authenticated> {
-    let codes = grant.policy.codes;
-    let sessions = &grant.policy.sessions;
+    let codes = grant.context.codes;
+    let sessions = &grant.context.sessions;
     // A shutdown waits for it: until the socket is closed, or a session is registered.
-    let _pending = sessions.unidentified();
+    let _pending = sessions.count_pending();
     let conversation = converse(socket, grant, conversation);
     let ended = tokio::select! {
         // A message that arrived in time counts, even at the moment of the timeout.
@@ -91,10 +91,9 @@ async fn authenticate(
         () = tokio::time::sleep(dialect.time_limit()) => {
             Ended::With(codes.frame(CloseReason::Timeout))
         }
-        () = sessions.is_shut() => match codes.frame_for_cause(&CloseCause::Shutdown) {
-            Some(frame) => Ended::With(frame),
-            None => Ended::Gone,
-        },
+        () = sessions.shutdown_started() => {
+            Ended::With(codes.frame(CloseReason::Shutdown))
+        }
     };
     let close = async {
         if let Ended::With(frame) = ended {
@@ -121,7 +120,7 @@ async fn converse(
     grant: &Grant,
     conversation: &mut dyn Conversation,
 ) -> Result<Authenticated, Ended> {
-    let codes = grant.policy.codes;
+    let codes = grant.context.codes;
     let close = |reason: CloseReason| Ended::With(codes.frame(reason));
     let mut attempts = 0;
     loop {
@@ -149,7 +148,7 @@ async fn converse(
             Some(handshake) => credential.presented_with(Arc::clone(handshake)),
             None => credential,
         };
-        let denied = match grant.policy.verifier.ask(&credential).await {
+        let denied = match grant.context.verifier.verify(&credential).await {
             Ok(identity) => match grant.open_with(identity, credential) {
                 Ok(session) => {
                     let accepted = Accepted::by(&session.identity(), &session);

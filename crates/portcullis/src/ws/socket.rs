@@ -335,7 +335,7 @@ impl DialectState {
             AuthAction::Continue | AuthAction::Retry => None,
             AuthAction::Deliver(text) => Some(Message::Text(text.into())),
             AuthAction::Refuse => {
-                let frame = denied.map(|denied| denied.frame(&self.grant.policy.codes));
+                let frame = denied.map(|denied| denied.frame(&self.grant.context.codes));
                 self.close(socket, frame)
             }
             AuthAction::Close(frame) => self.close(socket, Some(frame)),
@@ -346,7 +346,7 @@ impl DialectState {
     fn close(&self, socket: &Guarded<Wire, Message>, frame: Option<CloseFrame>) -> Option<Message> {
         let required = || {
             self.grant
-                .policy
+                .context
                 .codes
                 .frame(CloseReason::AuthenticationRequired)
         };
@@ -362,7 +362,7 @@ fn send_replies(socket: &Guarded<Wire, Message>, context: &mut Context<'_>, repl
 }
 
 async fn renew(session: Session, credential: Credential) -> Result<Accepted, Denied> {
-    let (identity, renewed) = session.bring(credential).await;
+    let (identity, renewed) = session.verify_and_renew(credential).await;
     let later = match renewed {
         Ok(_) => true,
         Err(RenewError::NotLater) => false,

@@ -1,6 +1,8 @@
 //! [`GuardedUpgrade`]: from an admitted request to the socket of the handler.
 
 use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use axum::Error;
 use axum::body::Body;
@@ -13,6 +15,7 @@ use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
+use pin_project_lite::pin_project;
 use portcullis_core::{Identity, IdentityRejection};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
@@ -217,8 +220,11 @@ impl<F> GuardedUpgrade<F> {
                         let conversation = grant.dialect.as_ref().map(|it| it.begin(true));
                         let dialect =
                             conversation.map(|it| DialectState::new(&session, it, grant, None));
-                        let guarded = session.guard_with(Wire::Axum(socket), frames());
-                        handler(GuardedSocket::new(guarded, protocol, dialect))
+                        let guarded = session.guard_unread(Wire::Axum(socket), frames());
+                        FirstRead {
+                            session: Some(guarded.session()),
+                            handler: handler(GuardedSocket::new(guarded, protocol, dialect)),
+                        }
                     })
             }
             Client::Pending {
@@ -244,6 +250,32 @@ impl<F> GuardedUpgrade<F> {
                 response
             }
         }
+    }
+}
+
+pin_project! {
+    /// Runs a handler, and reads once from its socket if the handler does not read at first.
+    ///
+    /// The first read frees hyper's buffer of the handshake. Usually the handler reads at once, and
+    /// then this costs nothing.
+    struct FirstRead<F> {
+        #[pin]
+        handler: F,
+        // Present until the handler was polled.
+        session: Option<Session>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for FirstRead<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let poll = this.handler.poll(context);
+        if let Some(session) = this.session.take() {
+            session.read_first();
+        }
+        poll
     }
 }
 
@@ -314,7 +346,7 @@ fn no_session(
     };
     let on_upgrade = on_upgrade.filter(|_| grant.in_band);
     let opening =
-        on_upgrade.and_then(|it| InBand::refuse(&refusal, None, &grant.policy.codes, parts, it));
+        on_upgrade.and_then(|it| InBand::refuse(&refusal, None, &grant.context.codes, parts, it));
     match opening {
         Some(opening) => GuardedUpgradeRejection::RefusedInBand(RefusedInBand { refusal, opening }),
         None => GuardedUpgradeRejection::Refused(refusal),
