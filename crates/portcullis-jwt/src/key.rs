@@ -292,3 +292,7 @@ fn mismatch(algorithm: Algorithm) -> ConfigError {
         "not a key for {algorithm}, which needs a public key {needed}"
     ))
 }
+
+#[cfg(test)]
+#[path = "../tests/jwt/vectors/primitives.rs"]
+mod published_vectors;

@@ -33,6 +33,7 @@ mod pings;
 mod query;
 mod readiness;
 mod recheck;
+mod redirects;
 mod refusals;
 mod refuse_in_band;
 mod renewal;
