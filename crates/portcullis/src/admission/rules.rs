@@ -4,10 +4,11 @@ use std::sync::{Arc, OnceLock};
 use portcullis_core::Verify;
 
 use super::admission::Settings;
+use super::grant::SocketGrant;
 use super::granting::{Asker, Granting};
 use crate::dialect::{Dialect, PendingSockets};
+use crate::session::Policy;
 use crate::session::Sessions;
-use crate::session::{Grant, Policy};
 
 /// What a layer and all services that it makes share.
 ///
@@ -57,7 +58,7 @@ impl<V: Verify> Rules<V> {
                 codes: self.settings.codes(),
                 verifier: Arc::new(asker),
             };
-            let grant = Grant::new(policy, self.dialect.clone(), self.settings.in_band);
+            let grant = SocketGrant::new(policy, self.dialect.clone(), self.settings.in_band);
             let pending = Arc::clone(&self.pending);
             Granting::new(grant, pending, self.verifier.needs_handshake())
         })

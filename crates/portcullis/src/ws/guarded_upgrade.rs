@@ -17,10 +17,11 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use super::GuardedSocket;
 use super::opening::{Opening, PendingOpening, open_pending};
 use crate::admission::InBand;
+use crate::admission::SocketGrant;
 use crate::carrier::SecWebSocketProtocol;
 use crate::refusal::Refusal;
 use crate::session::Session;
-use crate::session::{Grant, SessionRejection};
+use crate::session::SessionRejection;
 
 /// Opens the socket of an admitted request. It stands where axum's `WebSocketUpgrade` stood.
 ///
@@ -57,7 +58,7 @@ pub struct GuardedUpgrade<F = fn(Error)> {
     config: WebSocketConfig,
     protocol: Option<HeaderValue>,
     offered: SecWebSocketProtocol,
-    grant: Grant,
+    grant: SocketGrant,
     on_failed_upgrade: F,
 }
 
@@ -240,7 +241,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let missing = || GuardedUpgradeRejection::Identity(IdentityRejection);
-        let mut grant: Option<Grant> = Grant::of(&parts.extensions);
+        let mut grant: Option<SocketGrant> = SocketGrant::of(&parts.extensions);
         if let Some(on_upgrade) = grant.as_mut().and_then(|grant| grant.on_upgrade.take()) {
             parts.extensions.insert(on_upgrade);
         }
@@ -281,7 +282,7 @@ where
 
 fn no_session(
     why: SessionRejection,
-    grant: &Grant,
+    grant: &SocketGrant,
     parts: &Parts,
     on_upgrade: Option<OnUpgrade>,
 ) -> GuardedUpgradeRejection {

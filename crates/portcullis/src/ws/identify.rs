@@ -10,13 +10,13 @@ use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::{Error as WireError, Message as WireMessage};
 
 use super::metered::{MeteredSocket, close_wire};
+use crate::admission::SocketGrant;
 use crate::close::{CloseCause, CloseFrame};
 use crate::dialect::{
     Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MAX_MESSAGE, MessageAction,
     Reaction,
 };
 use crate::refusal::RefusalKind;
-use crate::session::Grant;
 use crate::session::Session;
 
 /// What a pending socket has become.
@@ -33,7 +33,7 @@ pub(super) struct Identified {
 /// called.
 pub(super) async fn identify(
     socket: &mut MeteredSocket,
-    grant: &Grant,
+    grant: &SocketGrant,
     dialect: &dyn Dialect,
     conversation: &mut dyn Conversation,
 ) -> Option<Identified> {
@@ -78,7 +78,7 @@ enum Ended {
 
 async fn converse(
     socket: &mut MeteredSocket,
-    grant: &Grant,
+    grant: &SocketGrant,
     conversation: &mut dyn Conversation,
 ) -> Result<Identified, Ended> {
     let codes = grant.policy.codes;

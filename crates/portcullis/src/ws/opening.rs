@@ -17,7 +17,7 @@ use super::identify::{Identified, MOST_READ, identify};
 use super::metered::{Metered, MeteredSocket};
 use super::talk::Talk;
 use super::wire::{Wire, frames};
-use crate::session::Grant;
+use crate::admission::SocketGrant;
 use crate::session::Session;
 
 /// What the socket of a known client waits for, while axum opens it.
@@ -31,7 +31,7 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    pub(super) fn new(session: Session, grant: Grant, protocol: Option<HeaderValue>) -> Self {
+    pub(super) fn new(session: Session, grant: SocketGrant, protocol: Option<HeaderValue>) -> Self {
         let conversation = grant.dialect.as_ref().map(|dialect| dialect.begin(true));
         let talk = |conversation| Talk::new(&session, conversation, grant, None);
         Self {
@@ -89,7 +89,7 @@ impl PendingOpening {
 pub(super) async fn open_pending<F>(
     on_upgrade: OnUpgrade,
     config: WebSocketConfig,
-    mut grant: Grant,
+    mut grant: SocketGrant,
     protocol: Option<HeaderValue>,
     on_failed_upgrade: F,
 ) -> Option<GuardedSocket>

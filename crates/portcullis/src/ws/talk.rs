@@ -7,17 +7,18 @@ use std::task::{Context, Poll};
 use axum::extract::ws::Message;
 
 use super::wire::Wire;
+use crate::admission::SocketGrant;
 use crate::close::CloseFrame;
 use crate::dialect::{
     Accepted, AuthAction, Conversation, Denied, Incoming, MessageAction, Reaction,
 };
 use crate::session::Session;
-use crate::session::{Change, Changes, Grant, Guarded, RenewError};
+use crate::session::{Change, Changes, Guarded, RenewError};
 
 /// The conversation of one open socket.
 pub(super) struct Talk {
     pub(super) conversation: Box<dyn Conversation>,
-    pub(super) grant: Grant,
+    pub(super) grant: SocketGrant,
     /// What the application gets next.
     pub(super) deliver: Option<Message>,
     pub(super) verifying: Option<Verifying>,
@@ -32,7 +33,7 @@ impl Talk {
     pub(super) fn new(
         session: &Session,
         conversation: Box<dyn Conversation>,
-        grant: Grant,
+        grant: SocketGrant,
         deliver: Option<String>,
     ) -> Self {
         Self {

@@ -6,14 +6,14 @@ use http::Extensions;
 use hyper::upgrade::OnUpgrade;
 use portcullis_core::{Credential, Handshake, Identity, IdentityRejection};
 
-use super::{NotRegistered, Policy, Session};
 use crate::dialect::{Dialect, PendingPermit};
 use crate::peer::peer_of;
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
+use crate::session::{Policy, Session, SessionRejection};
 
 /// What the layer hands to whoever opens the socket: with the identity, or in the request's
 /// extensions while the socket is pending.
-pub(crate) struct Grant {
+pub(crate) struct SocketGrant {
     pub(crate) policy: Arc<Policy>,
     /// The client's address, kept for a socket that is pending.
     pub(crate) peer: Option<SocketAddr>,
@@ -48,7 +48,7 @@ impl Presented {
     }
 }
 
-impl Grant {
+impl SocketGrant {
     /// What holds for every socket of a layer.
     pub(crate) fn new(policy: Policy, dialect: Option<Arc<dyn Dialect>>, in_band: bool) -> Self {
         Self {
@@ -133,7 +133,7 @@ impl Session {
         }
         let missing = || SessionRejection::Identity(IdentityRejection);
         let mut identity: Identity = extensions.get().cloned().ok_or_else(missing)?;
-        let grant: Arc<Grant> = identity.take_socket_grant().ok_or_else(missing)?;
+        let grant: Arc<SocketGrant> = identity.take_socket_grant().ok_or_else(missing)?;
         let credential = Presented::proving(extensions, &identity);
         let session = grant.admit(identity, credential, peer_of(extensions));
         let session = session.map_err(SessionRejection::Refused)?;
@@ -142,39 +142,7 @@ impl Session {
     }
 }
 
-/// Why a request has no session.
-#[non_exhaustive]
-#[derive(Debug)]
-pub enum SessionRejection {
-    /// No layer has admitted it as an upgrade of somebody.
-    Identity(IdentityRejection),
-
-    /// There is no room, or the credential was taken back in the meantime.
-    Refused(Refusal),
-}
-
-impl fmt::Display for SessionRejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Identity(missing) => missing.fmt(f),
-            Self::Refused(refusal) => refusal.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SessionRejection {}
-
-impl From<NotRegistered> for RefusalKind {
-    fn from(why: NotRegistered) -> Self {
-        match why {
-            NotRegistered::Full | NotRegistered::ShutDown => Self::ServerFull,
-            NotRegistered::Revoked => Self::InvalidCredential,
-            NotRegistered::SubjectFull => Self::TooManySessions,
-        }
-    }
-}
-
-impl Clone for Grant {
+impl Clone for SocketGrant {
     fn clone(&self) -> Self {
         Self {
             policy: Arc::clone(&self.policy),
@@ -189,9 +157,9 @@ impl Clone for Grant {
 }
 
 /// Prints no credential.
-impl fmt::Debug for Grant {
+impl fmt::Debug for SocketGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grant")
+        f.debug_struct("SocketGrant")
             .field("peer", &self.peer)
             .field("pending", &self.pending.is_some())
             .finish_non_exhaustive()
