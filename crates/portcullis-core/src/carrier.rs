@@ -1,6 +1,7 @@
 use std::fmt;
 
-/// A place in the handshake, or after it, where a [`Credential`](crate::Credential) can ride.
+/// The part of a request, or of the messages after it, that contains a
+/// [`Credential`](crate::Credential).
 ///
 /// ```
 /// use portcullis_core::{Carrier, CarrierKind};
@@ -15,22 +16,22 @@ pub enum Carrier {
     /// The `Authorization` header (RFC 9110 §11.6.2). Browsers cannot set it on a WebSocket.
     Authorization,
 
-    /// A cookie (RFC 6265). Browsers send it by themselves, also for a page of somebody else.
+    /// A cookie (RFC 6265). Browsers attach it automatically, even to requests of other sites.
     Cookie,
 
-    /// A message of a socket that was opened without a credential, spoken in a dialect.
+    /// A message on an open socket, in the format of a dialect.
     Message,
 
-    /// A parameter of the query. It ends up in logs and histories; see the docs of the reader.
+    /// A query parameter. URLs are stored in logs and histories; see `QueryCarrier` of portcullis.
     Query,
 
-    /// An entry of `Sec-WebSocket-Protocol` (RFC 6455 §11.3.4), the one header a browser's script
-    /// can fill.
+    /// An entry of `Sec-WebSocket-Protocol` (RFC 6455 §11.3.4), the only header of a WebSocket that
+    /// a script in a browser can set.
     Subprotocol,
 }
 
 impl Carrier {
-    /// Whether the client's own code put the credential there, or the browser did.
+    /// Returns whether the client's code sets the credential, or the browser attaches it.
     pub const fn kind(self) -> CarrierKind {
         match self {
             Self::Cookie => CarrierKind::Ambient,
@@ -40,7 +41,7 @@ impl Carrier {
         }
     }
 
-    /// The carrier's name, in lower case, as logs and metrics print it.
+    /// Returns the name that logs and metrics use, in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Authorization => "authorization",
@@ -58,19 +59,19 @@ impl fmt::Display for Carrier {
     }
 }
 
-/// Who put a credential into its carrier.
+/// How a credential gets into its carrier.
 ///
-/// The difference decides about cross-site WebSocket hijacking: an ambient credential proves
-/// nothing about the page that opened the socket, so it needs an allowed `Origin` beside it.
+/// An ambient credential proves nothing about the page that opened the socket (cross-site WebSocket
+/// hijacking). So it needs an allowed `Origin`.
 #[expect(
     clippy::exhaustive_enums,
-    reason = "there is no third way to get into a request"
+    reason = "a credential is set by the client's code or it is not"
 )]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum CarrierKind {
-    /// Attached by the browser by itself.
+    /// Attached automatically by the browser.
     Ambient,
 
-    /// Put there by the client's own code.
+    /// Set by the client's code.
     Explicit,
 }

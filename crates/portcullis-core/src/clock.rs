@@ -2,16 +2,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Where the time comes from.
+/// The source of the wall-clock time.
 ///
-/// Everything of portcullis that compares a time with *now* asks a clock, so that a test can turn
-/// it. Production uses [`SystemClock`], and never notices.
+/// All of portcullis reads the time from a clock, so that a test can set it. The default is
+/// [`SystemClock`].
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
 /// use portcullis_core::Clock;
 ///
-/// /// It is always noon on the first of January 1970.
+/// /// Always returns noon on the first of January 1970.
 /// #[derive(Debug)]
 /// struct Noon;
 ///
@@ -22,7 +22,7 @@ use std::time::SystemTime;
 /// }
 /// ```
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The wall clock's time. It may jump, in both directions.
+    /// Returns the present wall-clock time. It may jump in both directions.
     fn now(&self) -> SystemTime;
 }
 
@@ -32,10 +32,10 @@ impl<T: Clock + ?Sized> Clock for Arc<T> {
     }
 }
 
-/// The machine's clock.
+/// The clock of the machine.
 #[expect(
     clippy::exhaustive_structs,
-    reason = "a clock of the machine has nothing to be set"
+    reason = "the system clock has no settings"
 )]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;

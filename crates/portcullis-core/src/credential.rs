@@ -5,11 +5,10 @@ use zeroize::Zeroizing;
 
 use crate::{Carrier, Handshake};
 
-/// A secret as the client sent it, with the carrier it rode in.
+/// A secret as the client sent it, with the carrier it came in.
 ///
-/// A credential is at most 8 KiB long. Its `Debug` prints no byte of the secret, there is no
-/// `Display`, and the memory is wiped when it is dropped. A clone is a copy of its own, wiped by
-/// itself.
+/// A secret has at most 8 KiB. `Debug` does not print it, and there is no `Display`. The memory is
+/// zeroized on drop; a clone is a separate copy, which is zeroized as well.
 ///
 /// ```
 /// use portcullis_core::{Carrier, Credential, Scheme};
@@ -28,9 +27,9 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// A secret that came by `carrier`, spoken in `scheme`.
+    /// Creates a credential from a secret, its carrier and its scheme.
     ///
-    /// A `String` is taken over as it is, so that no copy of the secret is left behind.
+    /// A `String` is moved, so that no other copy of the secret remains in memory.
     pub fn new(carrier: Carrier, scheme: Scheme, secret: impl Into<String>) -> Self {
         Self {
             secret: Zeroizing::new(secret.into()),
@@ -41,14 +40,14 @@ impl Credential {
         }
     }
 
-    /// A bearer token from the `Authorization` header, which is what most clients send.
+    /// Creates a credential from a bearer token in the `Authorization` header.
     pub fn bearer(token: impl Into<String>) -> Self {
         Self::new(Carrier::Authorization, Scheme::Bearer, token)
     }
 
-    /// A user name and a password (RFC 7617). The password is the secret.
+    /// Creates a credential from a user name and a password (RFC 7617). The password is the secret.
     ///
-    /// `ws://alice:s3cret@host/` sends this, from every client but a browser.
+    /// Clients other than browsers send it for `ws://alice:s3cret@host/`.
     pub fn basic(username: impl Into<Box<str>>, password: impl Into<String>) -> Self {
         Self {
             username: Some(username.into()),
@@ -56,33 +55,34 @@ impl Credential {
         }
     }
 
-    /// The carrier it rode in.
+    /// Returns the carrier that the credential came in.
     pub fn carrier(&self) -> Carrier {
         self.carrier
     }
 
-    /// How it was spoken.
+    /// Returns the authentication scheme.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// The name that came with a password; `None` for every scheme but [`Scheme::Basic`].
+    /// Returns the user name that came with a password; `None` unless the scheme is
+    /// [`Scheme::Basic`].
     ///
-    /// A verifier that ignores it lets everybody use a token under any name.
+    /// A verifier that ignores the user name accepts a token under any user name.
     pub fn username(&self) -> Option<&str> {
         self.username.as_deref()
     }
 
-    /// The secret itself: the token, or the password.
+    /// Returns the secret: the token, or the password.
     ///
-    /// The name is long so that a reader of the verifier sees where the secret goes. It should go
-    /// no further than there: not into a log, an error or the key of a cache.
+    /// The name makes the uses of the secret visible in a verifier. Do not put the secret into a
+    /// log, an error or the key of a cache.
     pub fn expose_secret(&self) -> &str {
         &self.secret
     }
 
-    /// The request it came with, for a verifier that asks for it; see
-    /// [`Verify::needs_handshake`](crate::Verify::needs_handshake).
+    /// Returns the request that the credential came with, if the verifier
+    /// [needs it](crate::Verify::needs_handshake).
     pub fn handshake(&self) -> Option<&Handshake> {
         self.handshake.as_deref()
     }
@@ -96,9 +96,9 @@ impl Credential {
         self
     }
 
-    /// Whether both say the same, whatever carried them.
+    /// Returns whether both have the same secret and user name, in whatever carriers.
     ///
-    /// VS Code sends one token in the header and in the query. That is one credential.
+    /// VS Code, for example, sends one token in the header and in the query.
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.secret == other.secret && self.username == other.username
     }
@@ -115,23 +115,23 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// How a credential is spoken.
+/// The authentication scheme of a credential.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Scheme {
     /// A user name and a password, RFC 7617.
     Basic,
 
-    /// A bearer token, RFC 6750. Whoever has it may use it; so are tokens of the query, of a
-    /// cookie and of a subprotocol.
+    /// A bearer token, RFC 6750. Tokens in a query, a cookie or a subprotocol count as bearer
+    /// tokens.
     Bearer,
 
-    /// Jupyter's older name for a bearer token: `Authorization: token …`.
+    /// A bearer token with Jupyter's scheme, `Authorization: token …`.
     Token,
 }
 
 impl Scheme {
-    /// The scheme's name, in lower case.
+    /// Returns the name of the scheme, in lower case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Basic => "basic",

@@ -1,10 +1,10 @@
 use std::net::SocketAddr;
 
-/// What a verifier may see of the request that bore a credential.
+/// The parts of a request that a verifier may see.
 ///
-/// A credential that is bound to a place, as a ticket is, can only be judged beside it. Most
-/// verifiers have no use for it, so it is made only for those that ask; see
-/// [`Verify::needs_handshake`](crate::Verify::needs_handshake).
+/// Use it to verify a credential that is bound to a path, an origin or an address, as a ticket is.
+/// It is only built for verifiers that
+/// [need it](crate::Verify::needs_handshake).
 ///
 /// ```
 /// use portcullis_core::{Credential, Handshake};
@@ -15,25 +15,25 @@ use std::net::SocketAddr;
 /// ```
 #[expect(
     clippy::exhaustive_structs,
-    reason = "a test builds one with the fields it is about"
+    reason = "a test sets the fields that it is about"
 )]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Handshake {
-    /// The path, as the client sent it.
+    /// The path of the request.
     pub path: Box<str>,
 
-    /// The `Origin`, if there is one.
+    /// The `Origin` header, if there is one.
     pub origin: Option<Box<str>>,
 
-    /// The address of the client, if the server knows it.
+    /// The address of the client, if the server provides it.
     pub peer: Option<SocketAddr>,
 
-    /// Whether it opens a socket.
+    /// Whether the request is an upgrade.
     pub upgrade: bool,
 }
 
 impl Handshake {
-    /// A request for `path` that opens no socket and names no origin.
+    /// Creates the handshake of a request for `path`, without an origin, that is not an upgrade.
     pub fn new(path: impl Into<Box<str>>) -> Self {
         Self {
             path: path.into(),

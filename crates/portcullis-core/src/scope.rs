@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// What an identity may do, in words of the application (RFC 6749 §3.3).
+/// The scopes of an identity: what it may do, in names of the application (RFC 6749 §3.3).
 ///
 /// ```
 /// use portcullis_core::Scopes;
@@ -19,22 +19,22 @@ use std::fmt;
 pub struct Scopes(Box<[Box<str>]>);
 
 impl Scopes {
-    /// The scopes of a list separated by spaces, as OAuth writes it.
+    /// Parses a list of scopes that are separated by spaces, as in OAuth.
     pub fn parse(list: &str) -> Self {
         list.split_ascii_whitespace().collect()
     }
 
-    /// Whether `scope` is among them. No scope implies another; there are no wildcards.
+    /// Returns whether `scope` is in the list. There are no wildcards, and no scope implies another.
     pub fn contains(&self, scope: &str) -> bool {
         self.iter().any(|have| have == scope)
     }
 
-    /// Each scope once, in order of the alphabet.
+    /// Returns each scope once, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|scope| &**scope)
     }
 
-    /// Whether there is none.
+    /// Returns whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use crate::Revocation;
 
-/// Where tickets wait to be redeemed.
+/// Stores tickets until they are redeemed.
 ///
-/// A store sees neither the ticket nor what it means: its key is a digest, its record is sealed to
-/// it. One suite of tests runs against every store.
+/// A store sees neither tickets nor identities: the key is a digest of the ticket, and the record is
+/// encrypted under a key that only the ticket gives.
 ///
-/// # What an implementation promises
+/// # Requirements
 ///
-/// * Of any number of concurrent calls of [`take`](Self::take), on any number of machines, one gets
-///   the record. Taking it *is* the redemption.
-/// * A record that is not taken is gone after its lifetime.
-/// * A call ends by itself, with [`StoreError::Unavailable`] if it has to.
+/// * Of several concurrent calls of [`take`](Self::take) for one key, on any number of machines,
+///   exactly one returns the record.
+/// * A record is deleted after its lifetime.
+/// * Every call returns within a bounded time, with [`StoreError::Unavailable`] if necessary.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -24,17 +24,17 @@ use crate::Revocation;
 /// use std::time::{Duration, Instant};
 /// use portcullis_core::{StoreError, TicketKey, TicketStore};
 ///
-/// /// Forgets what is redeemed. One for use would forget what is not, too, and be bounded.
+/// /// A store for a test. A real store also deletes expired records, and has a limit.
 /// #[derive(Default)]
-/// struct Drawer(Mutex<HashMap<TicketKey, (Instant, Vec<u8>)>>);
+/// struct Records(Mutex<HashMap<TicketKey, (Instant, Vec<u8>)>>);
 ///
-/// impl TicketStore for Drawer {
+/// impl TicketStore for Records {
 ///     async fn put(&self, key: TicketKey, record: Vec<u8>, lifetime: Duration) -> Result<(), StoreError> {
-///         let mut drawer = self.0.lock().map_err(|_| StoreError::Unavailable)?;
-///         if drawer.contains_key(&key) {
+///         let mut records = self.0.lock().map_err(|_| StoreError::Unavailable)?;
+///         if records.contains_key(&key) {
 ///             return Err(StoreError::Occupied);
 ///         }
-///         drawer.insert(key, (Instant::now() + lifetime, record));
+///         records.insert(key, (Instant::now() + lifetime, record));
 ///         Ok(())
 ///     }
 ///
@@ -45,12 +45,12 @@ use crate::Revocation;
 /// }
 /// ```
 pub trait TicketStore: Send + Sync + 'static {
-    /// Keeps `record` for `lifetime`.
+    /// Stores `record` under `key` for `lifetime`.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Full`] when there is no room, [`StoreError::Occupied`] when there is a record
-    /// under this key, [`StoreError::Unavailable`] when nobody knows.
+    /// Returns [`StoreError::Full`] at the store's limit, [`StoreError::Occupied`] if the key is in
+    /// use, and [`StoreError::Unavailable`] if the outcome is unknown.
     fn put(
         &self,
         key: TicketKey,
@@ -58,47 +58,46 @@ pub trait TicketStore: Send + Sync + 'static {
         lifetime: Duration,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Takes the record out, for good; `None` if there is none, or no more.
+    /// Removes and returns the record of `key`; `None` if there is none.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] when nobody knows. The record may be gone then.
+    /// Returns [`StoreError::Unavailable`] if the outcome is unknown. The record may be removed.
     fn take(
         &self,
         key: TicketKey,
     ) -> impl Future<Output = Result<Option<Vec<u8>>, StoreError>> + Send;
 }
 
-/// The name of a ticket in its store: a digest of it.
+/// The key of a ticket in its store: a digest of the ticket.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct TicketKey([u8; 32]);
 
 impl TicketKey {
-    /// A key of these bytes.
+    /// Creates a key from a digest.
     pub const fn new(digest: [u8; 32]) -> Self {
         Self(digest)
     }
 
-    /// Its bytes.
+    /// Returns the bytes of the key.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// Where revocations are kept, and told to all machines of a deployment.
+/// Stores revocations, and reports them to all machines of a deployment.
 ///
-/// Nobody asks a store about a credential: each machine [follows](Self::follow) it and decides from
-/// what it was told, so that a store that is away delays nothing.
+/// No request waits for a store: each machine [follows](Self::follow) it, and decides from the
+/// revocations that it has received. So an unavailable store delays nothing.
 ///
-/// # What an implementation promises
+/// # Requirements
 ///
-/// * A revocation that was acknowledged is kept until [`Revocation::ends_at`], also over a restart
-///   of the store.
-/// * Every follower gets it: at once, or with the next complete picture.
-/// * A connection that says nothing is not taken for one with nothing to say: a follower hears
-///   [`alive`](Follower::alive) only when the store has just answered.
+/// * An acknowledged revocation is kept until [`Revocation::ends_at`], even if the store restarts.
+/// * Every follower receives it: immediately, or with the next complete list.
+/// * [`Follower::alive`] is called only if the store has just answered, so that a silent connection
+///   is not mistaken for a store without news.
 ///
-/// A table of a database will do, which each machine reads every second:
+/// A database table that each machine reads every second is sufficient:
 ///
 /// ```
 /// use portcullis_core::{Follower, Revocation, RevocationStore, StoreError};
@@ -126,34 +125,35 @@ impl TicketKey {
 /// }
 /// ```
 pub trait RevocationStore: Send + Sync + 'static {
-    /// Keeps a revocation and tells it to every follower. It has an end.
+    /// Stores a revocation and reports it to every follower. [`Revocation::ends_at`] is set.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] when it is not known to be kept. It may be told all the same.
+    /// Returns [`StoreError::Unavailable`] if it is unknown whether the revocation is stored. It may
+    /// still be reported.
     fn revoke(
         &self,
         revocation: &Revocation,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Tells `follower` everything that is in force, and then what comes, for as long as it is
-    /// polled. After a lost connection it begins anew, by itself.
+    /// Reports all revocations in force to `follower`, then each new one, as long as the future is
+    /// polled. It reconnects automatically, and then reports all revocations again.
     fn follow(&self, follower: impl Follower) -> impl Future<Output = ()> + Send;
 }
 
-/// Listens to a [`RevocationStore`].
+/// Receives the reports of a [`RevocationStore`].
 pub trait Follower: Send + 'static {
-    /// All that is in force, as of now: after the first connection, after every lost one, and now
-    /// and then besides. It is as good as [`alive`](Self::alive).
+    /// Receives all revocations in force. A store calls it after each connection, and may call it at
+    /// any other time. It implies [`alive`](Self::alive).
     fn synchronized(&mut self, revocations: Vec<Revocation>);
 
-    /// One more.
+    /// Receives a new revocation.
     fn revoked(&mut self, revocation: Revocation);
 
-    /// The store has just answered, and nothing was missed.
+    /// Reports that the store has just answered and that no revocation was missed.
     fn alive(&mut self);
 
-    /// The connection is lost.
+    /// Reports that the connection was lost.
     fn lost(&mut self);
 }
 
@@ -188,17 +188,17 @@ impl<S: RevocationStore> RevocationStore for Arc<S> {
     }
 }
 
-/// Why a store does not do what it was asked for.
+/// Why an operation of a store failed.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StoreError {
-    /// There is no room. Later there may be.
+    /// The store is at its limit. A later attempt may succeed.
     Full,
 
-    /// There is a record under this key.
+    /// The key is already in use.
     Occupied,
 
-    /// The store does not answer, or not in time.
+    /// The store did not answer in time.
     Unavailable,
 }
 
@@ -206,8 +206,8 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full => "the store is full",
-            Self::Occupied => "there is a record under this key",
-            Self::Unavailable => "the store does not answer",
+            Self::Occupied => "the key is already in use",
+            Self::Unavailable => "the store is unavailable",
         })
     }
 }

@@ -51,6 +51,7 @@ pub mod store;
 pub mod testing;
 pub mod ticket;
 pub mod trace;
+mod upgrade;
 pub mod verify;
 #[cfg(feature = "axum")]
 pub mod ws;
@@ -68,6 +69,6 @@ pub use self::verify::any_of::any_of;
 pub use self::verify::ext::VerifyExt;
 pub use self::verify::static_tokens::StaticTokens;
 #[cfg(feature = "axum")]
-pub use self::ws::guarded_socket::GuardedSocket;
+pub use self::ws::socket::GuardedSocket;
 #[cfg(feature = "axum")]
-pub use self::ws::guarded_upgrade::GuardedUpgrade;
+pub use self::ws::upgrade::GuardedUpgrade;

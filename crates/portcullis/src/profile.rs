@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a close frame cannot bear the code 1006")]
+    #[should_panic(expected = "a close frame cannot contain the code 1006")]
     fn a_code_that_cannot_be_sent() {
         let mut codes = CloseCodes::registered();
         codes.expired = 1006;

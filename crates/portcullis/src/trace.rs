@@ -1,24 +1,25 @@
-//! Spans that bear no secret.
+//! Tracing spans without secrets.
 
 use http::Request;
 use http::uri::Uri;
 use tracing::Span;
 
-/// A span for tower-http's `TraceLayer`: method, path, version, and of the query only its length.
+/// Creates a span for tower-http's `TraceLayer` with method, path and version, and with the length
+/// of the query instead of the query.
 ///
-/// `TraceLayer` is outside of [`AuthLayer`](crate::AuthLayer), so it sees the request before a
-/// token is taken out, and its own default writes the whole address into every log line.
+/// `TraceLayer` is outside of [`AuthLayer`](crate::AuthLayer), so it sees the request before the
+/// token is removed, and its default span contains the whole URI.
 ///
 /// ```
 /// use axum::Router;
+/// use portcullis::trace::redacting_span;
 /// use tower_http::trace::TraceLayer;
 ///
 /// let app: Router = Router::new()
-///     .layer(TraceLayer::new_for_http().make_span_with(portcullis::trace::redacting_span));
+///     .layer(TraceLayer::new_for_http().make_span_with(redacting_span));
 /// ```
 ///
-/// It protects this span and no other: a layer of somebody else that logs addresses or headers
-/// outside of ours still sees them.
+/// It does not change what other layers log.
 pub fn redacting_span<B>(request: &Request<B>) -> Span {
     tracing::debug_span!(
         "request",
@@ -28,7 +29,7 @@ pub fn redacting_span<B>(request: &Request<B>) -> Span {
     )
 }
 
-/// The address without its query, and without a user's name and password in front of the host.
+/// Displays the path of a URI and the length of its query, without host and user info.
 pub(crate) struct Redacted<'a>(pub(crate) &'a Uri);
 
 impl std::fmt::Display for Redacted<'_> {
@@ -45,7 +46,7 @@ impl std::fmt::Display for Redacted<'_> {
     }
 }
 
-/// A log line has an end, whatever a client sends.
+/// Longer paths are cut off, so that a client cannot fill the log.
 const MAX_PATH: usize = 256;
 
 #[cfg(test)]
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prints_no_query_and_no_password() {
+    fn query_and_password_are_not_printed() {
         let print = |uri: &str| Redacted(&uri.parse().unwrap()).to_string();
         assert_eq!(print("/ws?token=s3cret&a"), "/ws?[14 bytes]");
         assert_eq!(print("http://alice:s3cret@host/ws"), "/ws");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
-use chores::User;
+use example_support::User;
 use http::Response;
 use http::request::Parts;
 use portcullis::carrier::Authorization;

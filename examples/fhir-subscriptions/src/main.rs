@@ -12,7 +12,7 @@
 //!                 └▶ fhircast  another way with the same end
 //! ```
 //!
-//! What has nothing to do with any of this is in the crate `chores`.
+//! The crate `example-support` contains what the examples share.
 
 mod app;
 mod auth;
@@ -44,13 +44,13 @@ const GOODBYES: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    chores::log()?;
+    example_support::init_tracing()?;
     let options = Options::parse();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
     let address = listener.local_addr()?;
     let app = App::new(&options, address);
     let service = app::service(&app, &options)?;
-    let stop = chores::stopping()?;
+    let stop = example_support::shutdown_signal()?;
     println!("FHIR R5 subscriptions: http://{address}/");
     let service = service.into_make_service_with_connect_info::<SocketAddr>();
     let server =

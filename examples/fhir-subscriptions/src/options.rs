@@ -1,8 +1,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use chores::User;
 use clap::Parser;
+use example_support::User;
 
 /// FHIR R5 subscriptions over WebSocket, and FHIRcast.
 #[derive(Debug, Parser)]

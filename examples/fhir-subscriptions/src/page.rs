@@ -3,7 +3,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
-use chores::file;
+use example_support::static_file as file;
 use rust_embed::RustEmbed;
 
 use crate::app::App;

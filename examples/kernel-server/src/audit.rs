@@ -1,7 +1,7 @@
-//! Who was let in, for how long, and why no longer: a line of JSON for each event of a session, and
-//! for what somebody does about the credentials of others.
+//! The audit log: one line of JSON for each session that is opened, renewed or closed, and for each
+//! link that is shared or revoked.
 //!
-//! No credential is in it. A token is known by its id, which opens nothing.
+//! It contains no credentials. Tokens are identified by their ids, which do not authenticate.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -13,47 +13,46 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::SystemTime;
 
-use portcullis::session::{SessionEvent, SessionInfo};
-use portcullis::{Identity, Revocation, Revoked};
+use portcullis::Identity;
+use portcullis::session::{Revocation, Revoked, SessionEvent, SessionInfo};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::wire::timestamp;
 
-/// How many lines may wait for a slow disk.
+/// How many lines may wait to be written.
 const QUEUE: usize = 10_000;
 
-/// Where the lines go; nowhere, if nobody asked for them. A clone is the same.
+/// Handle to the audit log. The default discards every line. Clones share the same file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AuditLog(Option<Arc<Queue>>);
 
-/// The way to the thread that writes. Sessions open and close on the threads that serve everybody:
-/// they do not wait for a disk.
+/// The queue of the writer thread. Without the thread, a slow disk would block the async runtime.
 #[derive(Debug)]
 struct Queue {
-    sender: SyncSender<Order>,
-    /// How many lines found no room.
+    sender: SyncSender<Command>,
+    /// How many lines were dropped because the queue was full.
     missed: AtomicU64,
 }
 
-enum Order {
+enum Command {
     Write(Vec<u8>),
-    /// Tell when everything before is written.
-    Tell(SyncSender<()>),
+    /// Replies after everything before it is written.
+    Flush(SyncSender<()>),
 }
 
 impl AuditLog {
-    /// Appends to this file. It is made if it does not exist, for nobody else to read.
+    /// Appends to the file at `path`. Creates it, readable only by its owner, if it does not exist.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.append(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        Self::to(options.open(path)?, QUEUE)
+        Self::with_writer(options.open(path)?, QUEUE)
     }
 
-    fn to(writer: impl Write + Send + 'static, most: usize) -> io::Result<Self> {
-        let (sender, orders) = sync_channel(most);
+    fn with_writer(writer: impl Write + Send + 'static, queue: usize) -> io::Result<Self> {
+        let (sender, commands) = sync_channel(queue);
         let queue = Arc::new(Queue {
             sender,
             missed: AtomicU64::new(0),
@@ -65,18 +64,18 @@ impl AuditLog {
         };
         thread::Builder::new()
             .name("audit".into())
-            .spawn(move || write_all(writer, &orders, missed))?;
+            .spawn(move || write_all(writer, &commands, missed))?;
         Ok(Self(Some(queue)))
     }
 
-    /// What happened to a session.
+    /// Records an event of a session.
     pub(crate) fn session(&self, event: &SessionEvent) {
         let Some(session) = event.session() else {
             return;
         };
         let mut line = SessionLine::new(event.as_str(), session);
         match event {
-            // That an end is near is no deed of anybody.
+            // A warning changes nothing, and the session is recorded again when it is closed.
             SessionEvent::Expiring(_) => return,
             SessionEvent::RenewalRefused { why, .. } => line.why = Some(why.to_string()),
             SessionEvent::Closed { cause, lasted, .. } => {
@@ -88,9 +87,9 @@ impl AuditLog {
         self.record(&line);
     }
 
-    /// Somebody has made a link for a guest.
+    /// Records that `by` shared a link with `guest`.
     pub(crate) fn shared(&self, by: &Identity, guest: &Identity) {
-        self.record(&Deed {
+        self.record(&ActionLine {
             at: timestamp(SystemTime::now()),
             event: "shared",
             by: by.subject(),
@@ -98,29 +97,28 @@ impl AuditLog {
         });
     }
 
-    /// Somebody takes something back. The sessions that this closes come after it.
+    /// Records that `by` revoked something. Call it first, so that the closed sessions follow.
     pub(crate) fn revoked(&self, by: &Identity, revocation: &Revocation) {
-        self.record(&Deed {
+        self.record(&ActionLine {
             at: timestamp(SystemTime::now()),
             event: "revoked",
             by: by.subject(),
             what: match revocation.revoked() {
                 Revoked::Token(id) => json!({ "token_id": id }),
-                Revoked::Subject(subject) => json!({ "subject": subject }),
+                Revoked::Subject { subject, .. } => json!({ "subject": subject }),
                 Revoked::Session(id) => json!({ "session": id }),
                 _ => json!({ "all": true }),
             },
         });
     }
 
-    /// Waits until all lines are written. To be called when nothing can happen to a session any
-    /// more.
+    /// Waits until all lines are written. Call it after the last session has closed.
     pub(crate) fn finish(&self) {
         let Some(queue) = &self.0 else { return };
-        let (teller, told) = sync_channel(1);
-        if queue.sender.send(Order::Tell(teller)).is_ok() {
-            // An error means that the thread is gone, and so is all there was to wait for.
-            let _ = told.recv();
+        let (done, flushed) = sync_channel(1);
+        if queue.sender.send(Command::Flush(done)).is_ok() {
+            // An error means that the thread has ended, so there is nothing left to write.
+            let _ = flushed.recv();
         }
     }
 
@@ -130,13 +128,13 @@ impl AuditLog {
             return;
         };
         line.push(b'\n');
-        if queue.sender.try_send(Order::Write(line)).is_err() {
+        if queue.sender.try_send(Command::Write(line)).is_err() {
             queue.missed.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-/// An event of one session.
+/// The line for an event of a session.
 #[derive(Serialize)]
 struct SessionLine<'a> {
     at: String,
@@ -177,38 +175,35 @@ impl<'a> SessionLine<'a> {
     }
 }
 
-/// Something that somebody did.
+/// The line for an action of a user.
 #[derive(Serialize)]
-struct Deed<'a> {
+struct ActionLine<'a> {
     at: String,
     event: &'static str,
     by: &'a str,
     what: Value,
 }
 
-/// Writes each line with one call, so that several servers may share a file.
-fn write_all(mut writer: impl Write, orders: &Receiver<Order>, missed: impl Fn() -> u64) {
+/// Runs on the writer thread. Writes each line with one call, so that servers can share a file.
+fn write_all(mut writer: impl Write, commands: &Receiver<Command>, missed: impl Fn() -> u64) {
     let mut write = |line: &[u8]| {
         if let Err(error) = writer.write_all(line) {
-            tracing::error!(%error, "a line of the audit log is lost");
+            tracing::error!(%error, "cannot write a line of the audit log");
         }
     };
-    for order in orders {
-        match order {
-            Order::Write(line) => write(&line),
-            Order::Tell(teller) => {
-                // There is room for the one answer.
-                let _ = teller.try_send(());
+    for command in commands {
+        match command {
+            Command::Write(line) => write(&line),
+            Command::Flush(done) => {
+                // The channel has capacity for the one reply.
+                let _ = done.try_send(());
             }
         }
-        // A gap is no silence.
-        match missed() {
-            0 => {}
-            count => {
-                let at = timestamp(SystemTime::now());
-                let line = json!({ "at": at, "event": "missed", "count": count });
-                write(format!("{line}\n").as_bytes());
-            }
+        let count = missed();
+        if count > 0 {
+            let at = timestamp(SystemTime::now());
+            let line = json!({ "at": at, "event": "missed", "count": count });
+            write(format!("{line}\n").as_bytes());
         }
     }
 }
@@ -220,18 +215,18 @@ mod tests {
 
     use super::*;
 
-    /// Says that it is about to write, and waits until it may.
-    struct Slow {
-        begins: Sender<()>,
-        gate: Receiver<()>,
+    /// Announces each write, and blocks it until the sender of `unblock` is dropped.
+    struct SlowWriter {
+        started: Sender<()>,
+        unblock: Receiver<()>,
         written: Arc<Mutex<Vec<u8>>>,
     }
 
-    impl Write for Slow {
+    impl Write for SlowWriter {
         fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-            self.begins.send(()).unwrap();
-            // Without anybody at the gate it is open.
-            let _ = self.gate.recv();
+            self.started.send(()).unwrap();
+            // Returns an error at once after the sender is dropped.
+            let _ = self.unblock.recv();
             self.written.lock().unwrap().write(line)
         }
 
@@ -241,23 +236,23 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_slow_disk_and_a_gap_is_told() {
-        let (begins, begun) = channel();
-        let (open, gate) = channel();
+    fn slow_disk_does_not_block_and_dropped_lines_are_counted() {
+        let (started, first_write) = channel();
+        let (block, unblock) = channel();
         let written = Arc::default();
-        let slow = Slow {
-            begins,
-            gate,
+        let writer = SlowWriter {
+            started,
+            unblock,
             written: Arc::clone(&written),
         };
-        let log = AuditLog::to(slow, 1).unwrap();
+        let log = AuditLog::with_writer(writer, 1).unwrap();
         log.record(&1);
-        begun.recv().unwrap();
-        // One is being written, one waits; two find no room.
+        first_write.recv().unwrap();
+        // Line 1 is being written and line 2 is queued. The queue is full for lines 3 and 4.
         for line in 2..=4 {
             log.record(&line);
         }
-        drop(open);
+        drop(block);
         log.finish();
         let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         let lines: Vec<Value> = written
@@ -271,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_file_nothing_is_done() {
+    fn log_without_a_file_does_nothing() {
         let log = AuditLog::default();
         log.record(&1);
         log.finish();
@@ -279,7 +274,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_is_appended_to_and_for_nobody_else() {
+    fn file_is_appended_to_and_readable_only_by_its_owner() {
         use std::os::unix::fs::PermissionsExt;
 
         let folder = tempfile::tempdir().unwrap();

@@ -1,47 +1,47 @@
-//! The WebSocket of a kernel: frames on one side, messages on the other.
+//! The WebSocket of a kernel: relays messages between a client and a kernel.
 
 use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ws::{CloseFrame, Message as Frame, close_code};
 use axum::http::HeaderValue;
 use bytes::Bytes;
+use portcullis::GuardedSocket;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at, timeout};
 
-use crate::auth::ws::{CloseFrame, Message as Frame, WebSocket, close_code};
-use crate::kernel::{ClientKey, Farewell, Kernel};
+use crate::kernel::{ClientKey, CloseReason, Kernel};
 use crate::wire::{Format, Malformed, Message};
 
-/// The largest message of a client, as jupyter_server has it.
-pub(crate) const LARGEST_MESSAGE: usize = 10 << 20;
+/// The maximum size of a message from a client, as in Jupyter Server.
+pub(crate) const MAX_MESSAGE_SIZE: usize = 10 << 20;
 
-/// Who takes longer to take a message is not there any more.
-const WRITE: Duration = Duration::from_secs(30);
+/// How long a client may take to accept a message.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often we make sure that a silent client is there, and for how long it may stay silent.
-const PING: Duration = Duration::from_secs(30);
-const SILENCE: Duration = Duration::from_secs(90);
+/// How often a client is pinged, and for how long it may send nothing.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// How long a client may take to answer our close frame.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// How long a client may take to answer a close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves a socket to its end.
-pub(crate) async fn serve(mut socket: WebSocket, kernel: Arc<Kernel>, key: ClientKey) {
+/// Relays messages until the client or the kernel ends.
+pub(crate) async fn serve(mut socket: GuardedSocket, kernel: Arc<Kernel>, key: ClientKey) {
     let format = Format::of(socket.protocol().map(HeaderValue::as_bytes));
     let mut attachment = kernel.attach(key);
-    let mut ping = interval_at(Instant::now() + PING, PING);
-    let mut heard = Instant::now();
-    let close = loop {
+    let mut ping = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
+    let mut last_received = Instant::now();
+    let close_frame = loop {
         let frame = tokio::select! {
             received = receive(&mut socket, &attachment.requests) => {
-                // Without a frame, the client is gone.
                 let Some((frame, permit)) = received else { return };
-                heard = Instant::now();
+                last_received = Instant::now();
                 match format.decode(frame) {
                     Ok(Some(request)) => permit.send(request),
                     Ok(None) => {}
-                    Err(malformed) => break close_for(malformed),
+                    Err(malformed) => break malformed_frame(malformed),
                 }
                 continue;
             }
@@ -49,66 +49,71 @@ pub(crate) async fn serve(mut socket: WebSocket, kernel: Arc<Kernel>, key: Clien
                 Ok(message) => match format.encode(&message) {
                     Ok(frame) => frame,
                     Err(malformed) => {
-                        tracing::warn!(why = malformed.as_str(), "dropped a message of a kernel");
+                        let error = malformed.as_str();
+                        tracing::warn!(error, "dropped a malformed message of a kernel");
                         continue;
                     }
                 },
-                Err(farewell) => break goodbye(farewell),
+                Err(reason) => break close_frame(reason),
             },
             _ = ping.tick() => {
-                // Who waits for a busy kernel is not silent: we do not listen.
-                let listening = attachment.requests.capacity() > 0;
-                if listening && heard.elapsed() > SILENCE {
+                // While the kernel's queue is full, the socket is not read, so pongs do not arrive.
+                let is_reading = attachment.requests.capacity() > 0;
+                if is_reading && last_received.elapsed() > IDLE_TIMEOUT {
                     return;
                 }
                 Frame::Ping(Bytes::new())
             }
         };
-        match timeout(WRITE, socket.send(frame)).await {
+        match timeout(WRITE_TIMEOUT, socket.send(frame)).await {
             Ok(Ok(())) => {}
             _ => return,
         }
     };
-    tracing::debug!(kernel = %kernel.id(), code = close.code, "closed a socket");
-    say_goodbye(socket, close).await;
+    tracing::debug!(kernel = %kernel.id(), code = close_frame.code, "closes a socket");
+    close(socket, close_frame).await;
 }
 
-/// Sends a close frame, and waits a little for the client's own.
-pub(crate) async fn say_goodbye(mut socket: WebSocket, close: CloseFrame) {
-    let goodbye = async {
-        socket.send(Frame::Close(Some(close))).await?;
+/// Sends a close frame and waits for the client's close frame.
+pub(crate) async fn close(mut socket: GuardedSocket, frame: CloseFrame) {
+    let handshake = async {
+        socket.send(Frame::Close(Some(frame))).await?;
         while let Some(frame) = socket.recv().await {
             frame?;
         }
         Ok::<_, axum::Error>(())
     };
-    // Whatever comes of it, the socket is dropped.
-    let _ = timeout(GOODBYE, goodbye).await;
+    // The socket is dropped in any case.
+    let _ = timeout(CLOSE_TIMEOUT, handshake).await;
 }
 
-/// Waits for room on the way to the kernel, and then for a frame. Cancel safe.
+/// Waits for capacity in the kernel's queue, then for a frame. Returns `None` after the connection
+/// has ended. Cancel safe.
 async fn receive<'a>(
-    socket: &mut WebSocket,
+    socket: &mut GuardedSocket,
     requests: &'a mpsc::Sender<Message>,
 ) -> Option<(Frame, mpsc::Permit<'a, Message>)> {
     let Ok(permit) = requests.reserve().await else {
-        // The kernel is gone. The inbox says so, with the reason.
+        // The kernel has ended. The inbox returns the reason.
         return future::pending().await;
     };
     let frame = socket.recv().await?.ok()?;
     Some((frame, permit))
 }
 
-/// JupyterLab connects again, unless the code is 1000 or 1001.
-fn goodbye(farewell: Farewell) -> CloseFrame {
-    let (code, reason) = match farewell {
-        Farewell::Replaced => (
+/// JupyterLab reconnects unless the code is 1000 or 1001.
+fn close_frame(reason: CloseReason) -> CloseFrame {
+    let (code, reason) = match reason {
+        CloseReason::Replaced => (
             close_code::NORMAL,
-            "another socket of this session took over",
+            "replaced by another socket of the same session",
         ),
-        Farewell::KernelGone => (close_code::NORMAL, "the kernel was shut down"),
-        Farewell::GoingAway => (close_code::AWAY, "the server is shutting down"),
-        Farewell::TooSlow => (close_code::AGAIN, "too slow for what the kernel says"),
+        CloseReason::KernelShutDown => (close_code::NORMAL, "kernel shut down"),
+        CloseReason::ServerStopping => (close_code::AWAY, "server shutting down"),
+        CloseReason::TooSlow => (
+            close_code::AGAIN,
+            "client reads the output of the kernel too slowly",
+        ),
     };
     CloseFrame {
         code,
@@ -116,10 +121,10 @@ fn goodbye(farewell: Farewell) -> CloseFrame {
     }
 }
 
-fn close_for(malformed: Malformed) -> CloseFrame {
+fn malformed_frame(malformed: Malformed) -> CloseFrame {
     CloseFrame {
         code: match malformed {
-            Malformed::KindOfFrame => close_code::UNSUPPORTED,
+            Malformed::TextFrame => close_code::UNSUPPORTED,
             _ => close_code::INVALID,
         },
         reason: malformed.as_str().into(),

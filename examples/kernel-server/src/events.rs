@@ -1,20 +1,20 @@
-//! What happens to kernels, for everybody who subscribes.
+//! Events about kernels, for the clients of `/api/events/subscribe`.
 
 use serde_json::json;
 use tokio::sync::broadcast;
 
 use crate::kernel::KernelId;
 
-/// The schema of Jupyter Server for these events.
+/// Jupyter Server's schema for these events.
 const SCHEMA: &str = "https://events.jupyter.org/jupyter_server/kernel_actions/v1";
 
-/// How many events wait for a subscriber before it is let go of.
+/// How many events a subscriber may lag behind before it is disconnected.
 const QUEUE: usize = 256;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Events(broadcast::Sender<String>);
 
-/// What was done to a kernel, or what it did itself: one that dies shuts down with an error.
+/// What happened to a kernel. A kernel that dies is reported as a failed shutdown.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Action {
     Start,
@@ -28,12 +28,12 @@ impl Events {
         Self(broadcast::Sender::new(QUEUE))
     }
 
-    /// Everything that happens from now on, as JSON.
+    /// Receives all later events, as JSON.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<String> {
         self.0.subscribe()
     }
 
-    pub(crate) fn tell(&self, action: Action, id: KernelId, name: &str, error: Option<String>) {
+    pub(crate) fn publish(&self, action: Action, id: KernelId, name: &str, error: Option<String>) {
         let (action, done) = match action {
             Action::Start => ("start", "was started"),
             Action::Interrupt => ("interrupt", "was interrupted"),
@@ -52,7 +52,7 @@ impl Events {
             "kernel_name": name,
             "msg": error.unwrap_or_else(|| format!("Kernel {id} {done}.")),
         });
-        // Fails when nobody listens.
+        // Fails if there are no subscribers.
         let _ = self.0.send(event.to_string());
     }
 }

@@ -1,28 +1,30 @@
 //! A Jupyter-like kernel server behind portcullis.
 //!
 //! ```text
-//! options ─▶ app ─┬▶ auth      who may come in ─▶ share
-//!                 ├▶ live      who is in, and for how long ─▶ audit
-//!                 ├▶ page      the notebook in the browser
-//!                 └▶ api ─┬▶ kernel    code that runs
-//!                         ├▶ channels  its WebSocket ─▶ wire
-//!                         ├▶ sessions  which notebook has which kernel
-//!                         └▶ events    what happens to kernels
+//! options ─▶ app ─┬▶ auth         credentials and the authentication layers ─▶ share, refusal
+//!                 ├▶ connections  open sockets: tickets, renewal, revocation ─▶ audit
+//!                 ├▶ page         the notebook in the browser
+//!                 └▶ api ─┬▶ kernel             processes and interpreters that run code
+//!                         ├▶ channels           the WebSocket of a kernel ─▶ wire
+//!                         ├▶ notebook_sessions  which notebook uses which kernel
+//!                         └▶ events             starts, restarts and shutdowns of kernels
 //! ```
 //!
-//! What has nothing to do with any of this is in the crate `chores`.
+//! `auth` shows how portcullis is set up. The crate `example-support` contains the code that the
+//! examples share.
 
 mod api;
 mod app;
 mod audit;
 mod auth;
 mod channels;
+mod connections;
 mod events;
 mod kernel;
-mod live;
+mod notebook_sessions;
 mod options;
 mod page;
-mod sessions;
+mod refusal;
 mod share;
 #[cfg(test)]
 mod tests;
@@ -43,12 +45,12 @@ use tokio::time::timeout;
 
 use crate::app::App;
 use crate::audit::AuditLog;
+use crate::connections::Connections;
 use crate::kernel::KernelSpecs;
-use crate::live::Live;
 use crate::options::{Options, Token};
 
-/// How long answers that are under way may take when the server stops.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// How long pending HTTP responses may take when the server stops.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     match run(&Options::parse()) {
@@ -61,15 +63,15 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Box<dyn Error>> {
-    chores::log()?;
+    example_support::init_tracing()?;
     let audit = match &options.audit_log {
         Some(path) => AuditLog::open(path).map_err(|error| format!("--audit-log: {error}"))?,
         None => AuditLog::default(),
     };
-    let served = serve(options, audit.clone());
-    // The runtime is gone, and with it all that could happen to a session.
+    let result = serve(options, audit.clone());
+    // The runtime has ended, so no session can write another line.
     audit.finish();
-    served
+    result
 }
 
 #[tokio::main]
@@ -78,39 +80,39 @@ async fn serve(options: &Options, audit: AuditLog) -> Result<(), Box<dyn Error>>
     let specs = KernelSpecs::new(options.kernel.clone());
     let default = specs
         .find(None)
-        .ok_or("there is no kernelspec of this name")?;
+        .ok_or("--kernel: there is no kernelspec with this name")?;
     let listener = TcpListener::bind((options.ip, options.port)).await?;
-    let live = Live::open(options.redis.as_deref(), audit)?;
-    live.ready().await?;
-    let app = App::new(specs, live);
+    let connections = Connections::new(options.redis.as_deref(), audit)?;
+    connections.ready().await?;
+    let app = App::new(specs, connections);
     let stopping = app.stopping.clone();
-    let stop = chores::stopping()?;
+    let stop = example_support::shutdown_signal()?;
     let address = listener.local_addr()?;
     let service = app::service(&app, options, &token.secret, address)?;
 
-    // Messages are small, and each is waited for.
+    // Messages are small, and a client waits for each of them.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "a connection keeps its delay");
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
     });
     let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(service);
     let server = axum::serve(listener, service)
         .with_graceful_shutdown(async move { stopping.cancelled().await });
     let server = tokio::spawn(server.into_future());
-    welcome(address, &token, &default.display_name)?;
+    print_link(address, &token, &default.display_name)?;
     stop.cancelled().await;
     tracing::info!("stopping");
     app.stop().await;
-    match timeout(LAST_ANSWERS, server).await {
+    match timeout(RESPONSE_TIMEOUT, server).await {
         Ok(served) => Ok(served??),
         Err(_) => Ok(()),
     }
 }
 
-/// Prints what one needs to know to get in. A token that was given is not repeated.
-fn welcome(mut address: SocketAddr, token: &Token, kernel: &str) -> io::Result<()> {
-    // Nobody can go to the address that stands for all of them.
+/// Prints the link to the page. It contains the token only if the server generated it.
+fn print_link(mut address: SocketAddr, token: &Token, kernel: &str) -> io::Result<()> {
+    // Not every browser can open 0.0.0.0 or [::].
     if address.ip().is_unspecified() {
         address.set_ip(Ipv4Addr::LOCALHOST.into());
     }

@@ -20,11 +20,11 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub(crate) ip: IpAddr,
 
-    /// The port to listen on; 0 takes any that is free
+    /// The port to listen on; 0 selects a free one
     #[arg(long, default_value_t = 8888)]
     pub(crate) port: u16,
 
-    /// The token that lets people in; a random one by default
+    /// The token of the owner; random by default
     #[arg(
         long,
         value_name = "TOKEN",
@@ -33,72 +33,72 @@ pub(crate) struct Options {
     )]
     pub(crate) token: Option<String>,
 
-    /// A file with the token, where none is given
+    /// A file that contains the token; ignored if --token is set
     #[arg(long, value_name = "FILE", env = "JUPYTER_TOKEN_FILE")]
     token_file: Option<PathBuf>,
 
-    /// An origin whose pages may use this server, such as `https://example.org` (repeatable)
+    /// An origin that may use this server, for example `https://example.org` (repeatable)
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<HeaderValue>,
 
-    /// How to treat clients
+    /// How strictly credentials are checked
     #[arg(long, value_enum, default_value_t = Profile::Strict)]
     pub(crate) profile: Profile,
 
     /// The kernels to offer: `auto`, `embedded`, or the name of the default kernelspec
-    #[arg(long, default_value = "auto", value_parser = |name: &str| Ok::<_, String>(Choice::from(name)))]
+    #[arg(long, default_value = "auto")]
     pub(crate) kernel: Choice,
 
-    /// A file with the keys that seal cookies; made if it does not exist
+    /// A file with the keys that encrypt cookies; created if it does not exist
     #[arg(long, value_name = "FILE")]
     pub(crate) cookie_key_file: Option<PathBuf>,
 
-    /// How long a socket stays open until its client renews it; without it, a day
+    /// How long a socket stays open unless its client renews it; a day by default
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) session_lifetime: Option<Duration>,
 
-    /// The Redis whose tickets and revocations this server shares with others, such as
+    /// A Redis through which servers share tickets and revocations, for example
     /// `redis://127.0.0.1:6379`
     #[arg(long, value_name = "URL")]
     pub(crate) redis: Option<String>,
 
-    /// A file to append a line of JSON to for each session that is opened, renewed or closed, and
-    /// for each link that is shared or taken back
+    /// A file to which the server appends a line of JSON for each session that is opened, renewed
+    /// or closed, and for each link that is shared or revoked
     #[arg(long, value_name = "FILE")]
     pub(crate) audit_log: Option<PathBuf>,
 }
 
-/// How to treat clients.
+/// How strictly credentials are checked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Profile {
-    /// A bad credential is refused, whatever else the client brings
+    /// Refuse an invalid token even if the request also contains a valid cookie
     Strict,
 
-    /// As Jupyter Server does
+    /// Decide like Jupyter Server, which accepts a valid cookie next to an invalid token
     Compat,
 }
 
-/// The token, and whether its owner knows it already.
+/// The token of the owner.
 #[derive(Clone)]
 pub(crate) struct Token {
     pub(crate) secret: String,
+    /// Whether the server generated the token and has to print it.
     pub(crate) is_generated: bool,
 }
 
 impl Options {
-    /// The token that was given, else the file's, else a random one.
+    /// Returns the token of `--token` or `--token-file`, or generates a random one.
     pub(crate) fn token(&self) -> io::Result<Token> {
         let given = match (&self.token, &self.token_file) {
             (Some(token), _) => Some(token.clone()),
             (None, Some(file)) => Some(fs::read_to_string(file)?),
             (None, None) => None,
         };
-        // A file ends with a newline that nobody means.
-        let given = given.map(|token| token.trim().to_owned());
-        match given {
+        // Text files usually end with a newline.
+        match given.map(|token| token.trim().to_owned()) {
             Some(secret) if secret.is_empty() => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "the token is empty: that would let everybody in",
+                "the token is empty; set --token or --token-file to a secret",
             )),
             Some(secret) => Ok(Token {
                 secret,
@@ -110,10 +110,8 @@ impl Options {
             }),
         }
     }
-}
 
-impl Options {
-    /// The origins whose pages may use this server.
+    /// Returns the values of `--allow-origin` as strings.
     pub(crate) fn origins(&self) -> Result<Vec<String>, axum::http::header::ToStrError> {
         self.allow_origin
             .iter()
@@ -127,7 +125,7 @@ fn seconds(text: &str) -> Result<Duration, std::num::ParseIntError> {
     Ok(Duration::from_secs(seconds.get().into()))
 }
 
-/// 192 random bits, as Jupyter makes them.
+/// Generates 192 random bits, like Jupyter's tokens.
 pub(crate) fn random_hex() -> io::Result<String> {
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
@@ -145,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_says_everything() {
+    fn all_options_are_parsed() {
         let options = parse(&[
             "--ip=::1",
             "--port=0",
@@ -170,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generated_token_is_long_and_never_the_same() {
+    fn generated_tokens_are_long_and_differ() {
         let [a, b] = [parse(&[]), parse(&[])].map(|options| options.token().unwrap());
         assert!(a.is_generated);
         assert_eq!(a.secret.len(), 48);
@@ -178,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_trimmed() {
+    fn whitespace_around_the_token_in_a_file_is_removed() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b" s3cret\r\n").unwrap();
         let path = file.path().to_str().unwrap();
@@ -188,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_token_is_an_error() {
+    fn empty_token_and_missing_file_are_errors() {
         assert!(parse(&["--token= "]).token().is_err());
         assert!(parse(&["--token-file=/no/such/file"]).token().is_err());
     }

@@ -1,4 +1,4 @@
-//! Links that let a guest in for a day, or until they are taken back.
+//! Links that log a guest in for at most a day.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,43 +8,46 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{delete, post};
 use axum::{Json, Router};
-use portcullis::{Credential, Identity, Revocation, Verify, VerifyError};
+use portcullis::session::Revocation;
+use portcullis::{Credential, Identity, Verify, VerifyError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::api::{ApiError, Body};
-use crate::live::Live;
+use crate::connections::Connections;
 use crate::options::random_hex;
 use crate::wire::timestamp;
 
-/// How long a link lets its guest in.
+/// The default and maximum lifetime of a link.
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// How many links there are at a time.
-const MOST: usize = 100;
+/// The maximum number of links at a time.
+const MAX_LINKS: usize = 100;
 
-/// How much of a random text makes a name that no other link has.
-const NAME: usize = 12;
+/// The length of a link's id, in hexadecimal digits.
+const ID_LENGTH: usize = 12;
 
-/// Who holds which link. Its token is kept as a digest, and ends with the server.
+/// The guests, by the SHA-256 digest of their tokens.
+///
+/// It is also the verifier of these tokens. Links do not survive a restart of the server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ShareLinks(Arc<Mutex<HashMap<[u8; 32], Identity>>>);
 
 impl ShareLinks {
-    /// A token for a new guest, or nothing if there are too many.
+    /// Creates a token for a new guest. Returns `None` if there are too many links.
     fn mint(&self, lifetime: Duration) -> std::io::Result<Option<(String, Identity)>> {
-        let (token, mut name) = (random_hex()?, random_hex()?);
-        name.truncate(NAME);
+        let (token, mut id) = (random_hex()?, random_hex()?);
+        id.truncate(ID_LENGTH);
         let now = SystemTime::now();
         let mut guests = self.lock();
         guests.retain(|_, guest| !guest.is_expired(now));
-        if guests.len() >= MOST {
+        if guests.len() >= MAX_LINKS {
             return Ok(None);
         }
-        // Of another server with the same Redis there may be guests, too: so they are not counted.
-        let guest = Identity::builder(format!("guest-{name}"))
-            .token_id(name)
+        // The name is random because servers with the same Redis share revocations by subject.
+        let guest = Identity::builder(format!("guest-{id}"))
+            .token_id(id)
             .issued_at(now)
             .expires_at(now + lifetime)
             .build();
@@ -52,7 +55,7 @@ impl ShareLinks {
         Ok(Some((token, guest)))
     }
 
-    /// The guests of all links, the oldest first.
+    /// Lists the guests of all links, oldest first.
     fn list(&self) -> Vec<Identity> {
         let now = SystemTime::now();
         let mut guests: Vec<_> = self.lock().values().cloned().collect();
@@ -61,15 +64,14 @@ impl ShareLinks {
         guests
     }
 
-    /// The guest of the link that is to be taken back.
-    fn covered(&self, revocation: &Revocation) -> Option<Identity> {
+    fn find(&self, revocation: &Revocation) -> Option<Identity> {
         let guests = self.lock();
         let guest = guests.values().find(|guest| revocation.covers(guest));
         guest.cloned()
     }
 
-    /// Forgets the links that are taken back.
-    pub(crate) fn forget(&self, revocation: &Revocation) {
+    /// Removes the links that `revocation` covers.
+    pub(crate) fn remove(&self, revocation: &Revocation) {
         self.lock().retain(|_, guest| !revocation.covers(guest));
     }
 
@@ -79,14 +81,12 @@ impl ShareLinks {
 }
 
 impl Verify for ShareLinks {
-    type Claims = ();
-
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         self.verify_now(credential)
             .unwrap_or(Err(VerifyError::Invalid))
     }
 
-    /// Looks a digest up. How long that takes says nothing about a token of 192 random bits.
+    /// Looks the token up by its digest, so that timing does not reveal a valid token.
     fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         let guests = self.lock();
         let guest = guests.get(&digest(credential.expose_secret()));
@@ -98,41 +98,44 @@ impl Verify for ShareLinks {
     }
 }
 
-/// Makes links, lists them, and takes them back.
-pub(crate) fn routes(links: &ShareLinks, live: &Live) -> Router {
+/// The routes that mint, list and revoke links.
+pub(crate) fn routes(links: &ShareLinks, connections: &Connections) -> Router {
     Router::new()
         .route("/api/share", post(mint).get(list))
-        .route("/api/share/{id}", delete(take_back))
-        .with_state((links.clone(), live.clone()))
+        .route("/api/share/{id}", delete(revoke))
+        .with_state((links.clone(), connections.clone()))
 }
 
-type Sharing = State<(ShareLinks, Live)>;
+type Shared = State<(ShareLinks, Connections)>;
 
 #[derive(Debug, Default, Deserialize)]
-struct Wanted {
-    /// In seconds. At most a day, which is also what there is without it.
+struct MintRequest {
+    /// The lifetime in seconds, at most a day. A day if absent.
     expires_in: Option<u64>,
 }
 
-/// Answers with a link. It is the one place where a token leaves the server: that is what it is for.
+/// Mints a link. Its response is the only one that contains a token.
 async fn mint(
-    State((links, live)): Sharing,
+    State((links, connections)): Shared,
     owner: Identity,
     headers: HeaderMap,
-    Body(wanted): Body<Option<Wanted>>,
+    Body(request): Body<Option<MintRequest>>,
 ) -> Result<Json<Value>, ApiError> {
     let host = headers.get(header::HOST).and_then(|it| it.to_str().ok());
-    let host = host.ok_or_else(|| ApiError::bad_request("the request has no Host"))?;
-    let wanted = wanted.unwrap_or_default().expires_in;
-    let lifetime = wanted.map_or(LIFETIME, |wanted| Duration::from_secs(wanted).min(LIFETIME));
+    let host = host.ok_or_else(|| ApiError::bad_request("the request has no Host header"))?;
+    let seconds = request.unwrap_or_default().expires_in;
+    let lifetime = seconds.map_or(LIFETIME, |it| Duration::from_secs(it).min(LIFETIME));
     let (token, guest) = links
         .mint(lifetime)
         .map_err(|error| {
-            tracing::error!(%error, "no link could be made");
-            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "no link could be made")
+            tracing::error!(%error, "cannot generate a token for a link");
+            ApiError::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "cannot generate a token for the link",
+            )
         })?
         .ok_or_else(|| ApiError::new(StatusCode::TOO_MANY_REQUESTS, "there are too many links"))?;
-    live.audit.shared(&owner, &guest);
+    connections.audit.shared(&owner, &guest);
     Ok(Json(json!({
         "id": guest.token_id(),
         "guest": guest.subject(),
@@ -141,40 +144,43 @@ async fn mint(
     })))
 }
 
-/// The links of this server, and how many sockets each has open here. No token is in it.
-async fn list(State((links, live)): Sharing) -> Json<Value> {
-    let sessions = live.sessions.list();
+/// Lists the links with the number of sockets that each has open on this server, without tokens.
+async fn list(State((links, connections)): Shared) -> Json<Value> {
+    let sessions = connections.sessions.list();
     let describe = |guest: &Identity| {
-        let is_theirs = |id: Option<&str>| id == guest.token_id();
-        let open = sessions.iter().map(|session| session.identity.token_id());
+        let ids = sessions.iter().map(|session| session.identity.token_id());
         json!({
             "id": guest.token_id(),
             "guest": guest.subject(),
             "expires_at": guest.expires_at().map(timestamp),
-            "sockets": open.filter(|id| is_theirs(*id)).count(),
+            "sockets": ids.filter(|id| *id == guest.token_id()).count(),
         })
     };
     let links: Vec<_> = links.list().iter().map(describe).collect();
     Json(json!({ "links": links }))
 }
 
-/// Takes a link back: it lets nobody in any more, and what was opened with it closes, on every
-/// server. When others may not have heard of it, the link stays in the list, good for nobody here, so
-/// that it can be taken back again.
-async fn take_back(
-    State((links, live)): Sharing,
+/// Revokes a link and closes its sockets on every server.
+///
+/// If the revocation store is unavailable, the link stays in the list, so that the owner can try
+/// again. This server already refuses it.
+async fn revoke(
+    State((links, connections)): Shared,
     owner: Identity,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let revocation = Revocation::token(id);
     let guest = links
-        .covered(&revocation)
+        .find(&revocation)
         .ok_or_else(|| ApiError::not_found("There is no such link"))?;
-    tracing::info!(guest = guest.subject(), "takes a link back");
-    live.audit.revoked(&owner, &revocation);
+    tracing::info!(guest = guest.subject(), "revokes a link");
+    connections.audit.revoked(&owner, &revocation);
     let end = guest.expires_at().unwrap_or_else(SystemTime::now);
-    let closed = live.sessions.revoke(revocation.clone().until(end)).await?;
-    links.forget(&revocation);
+    let closed = connections
+        .sessions
+        .revoke(revocation.clone().until(end))
+        .await?;
+    links.remove(&revocation);
     Ok(Json(json!({ "closed": closed })))
 }
 

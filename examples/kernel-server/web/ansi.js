@@ -1,17 +1,18 @@
-// Terminal text in a page: colours become spans, carriage returns overwrite, everything else that a terminal would obey is dropped.
+// Renders terminal text: colours become spans, carriage returns and backspaces overwrite, and other
+// control sequences are removed.
 
-const LONGEST = 300_000;
+const MAX_LENGTH = 300_000;
 const ESCAPE = /\x1b\[([\d;:]*)m|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\[[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]/g;
 const FLAGS = { 1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "inverse", 9: "strike" };
-const PLAIN = Object.freeze({ flags: Object.freeze([]), ink: null, ground: null });
+const PLAIN = Object.freeze({ flags: Object.freeze([]), foreground: null, background: null });
 
 /**
- * Text that grows. Complete lines are laid down once; only the line that is still being written is drawn again. What
- * arrives between two frames is drawn together, and of very long text the beginning is dropped.
+ * Text that grows. Complete lines are rendered once, and the last line again for each addition.
+ * Additions are batched per animation frame. The beginning of very long text is removed.
  */
 export class TerminalText {
   #box;
-  #waiting = "";
+  #pending = "";
   #line = "";
   #style = PLAIN;
   #tail = document.createElement("span");
@@ -24,15 +25,15 @@ export class TerminalText {
   }
 
   write(text) {
-    if (!this.#waiting) requestAnimationFrame(() => this.#draw());
-    this.#waiting += text;
-    if (this.#waiting.length > 2 * LONGEST) this.#waiting = this.#waiting.slice(-LONGEST);
+    if (!this.#pending) requestAnimationFrame(() => this.#draw());
+    this.#pending += text;
+    if (this.#pending.length > 2 * MAX_LENGTH) this.#pending = this.#pending.slice(-MAX_LENGTH);
   }
 
   #draw() {
     const stick = this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight < 24;
-    const text = (this.#line + this.#waiting).slice(-LONGEST);
-    this.#waiting = "";
+    const text = (this.#line + this.#pending).slice(-MAX_LENGTH);
+    this.#pending = "";
     const end = text.lastIndexOf("\n") + 1;
 
     if (end) {
@@ -40,7 +41,7 @@ export class TerminalText {
       this.#style = paint(lines, overwrite(text.slice(0, end)), this.#style);
       this.#tail.before(lines);
       this.#length += end;
-      this.#forget();
+      this.#trim();
     }
     this.#line = text.slice(end);
     this.#tail.replaceChildren();
@@ -48,8 +49,8 @@ export class TerminalText {
     if (stick) this.#box.scrollTop = this.#box.scrollHeight;
   }
 
-  #forget() {
-    while (this.#length > LONGEST && this.#box.firstChild !== this.#tail.previousSibling) {
+  #trim() {
+    while (this.#length > MAX_LENGTH && this.#box.firstChild !== this.#tail.previousSibling) {
       this.#length -= this.#box.firstChild.textContent.length;
       this.#box.firstChild.remove();
       this.#box.dataset.cut = "";
@@ -57,7 +58,7 @@ export class TerminalText {
   }
 }
 
-// What stays on the screen when a line returns to its beginning, or takes a letter back.
+// Returns the text that remains visible after carriage returns and backspaces.
 function overwrite(text) {
   let left = text;
   for (let before = null; before !== left && left.includes("\b"); ) {
@@ -67,7 +68,7 @@ function overwrite(text) {
   return left.replace(/\r+(?=\n|$)/g, "").replace(/[^\n]*\r/g, "");
 }
 
-// Appends `text` to `box` and returns the style in force at its end.
+// Appends `text` to `box` and returns the style at its end.
 function paint(box, text, style) {
   let from = 0;
   for (const match of text.matchAll(ESCAPE)) {
@@ -79,48 +80,48 @@ function paint(box, text, style) {
   return style;
 }
 
-function append(box, text, { flags, ink, ground }) {
+function append(box, text, { flags, foreground, background }) {
   if (!text) return;
-  if (!flags.length && ink === null && ground === null) return box.append(text);
+  if (!flags.length && foreground === null && background === null) return box.append(text);
   const span = document.createElement("span");
   span.className = flags.map((flag) => `ansi-${flag}`).join(" ");
-  colour(span, "ink", ink);
-  colour(span, "ground", ground);
+  colour(span, "foreground", foreground);
+  colour(span, "background", background);
   span.textContent = text;
   box.append(span);
 }
 
-// The sixteen named colours belong to the theme; any other is given, and the style sheet keeps it legible.
+// The theme defines the sixteen named colours. The style sheet adjusts other colours for contrast.
 function colour(span, role, value) {
   if (value === null) return;
   if (typeof value === "number") return span.classList.add(`ansi-${role}-${value}`);
   span.classList.add(`ansi-${role}`);
-  span.style.setProperty(`--${role}-given`, value);
+  span.style.setProperty(`--${role}-custom`, value);
 }
 
 function restyle(style, codes) {
-  let { flags, ink, ground } = style;
+  let { flags, foreground, background } = style;
   const numbers = codes.split(/[;:]/).map(Number);
   while (numbers.length) {
     const code = numbers.shift();
-    if (code === 0) [flags, ink, ground] = [[], null, null];
+    if (code === 0) [flags, foreground, background] = [[], null, null];
     else if (FLAGS[code]) flags = [...flags.filter((flag) => flag !== FLAGS[code]), FLAGS[code]];
     else if (code === 22) flags = flags.filter((flag) => flag !== "bold" && flag !== "dim");
     else if (code >= 23 && code <= 29) flags = flags.filter((flag) => flag !== FLAGS[code - 20]);
-    else if (code >= 30 && code <= 37) ink = code - 30;
-    else if (code >= 90 && code <= 97) ink = code - 82;
-    else if (code >= 40 && code <= 47) ground = code - 40;
-    else if (code >= 100 && code <= 107) ground = code - 92;
-    else if (code === 38) ink = given(numbers) ?? ink;
-    else if (code === 48) ground = given(numbers) ?? ground;
-    else if (code === 39) ink = null;
-    else if (code === 49) ground = null;
+    else if (code >= 30 && code <= 37) foreground = code - 30;
+    else if (code >= 90 && code <= 97) foreground = code - 82;
+    else if (code >= 40 && code <= 47) background = code - 40;
+    else if (code >= 100 && code <= 107) background = code - 92;
+    else if (code === 38) foreground = customColour(numbers) ?? foreground;
+    else if (code === 48) background = customColour(numbers) ?? background;
+    else if (code === 39) foreground = null;
+    else if (code === 49) background = null;
   }
-  return { flags, ink, ground };
+  return { flags, foreground, background };
 }
 
-// The colour after a 38 or 48: `5;n` of the table of 256, or `2;r;g;b`.
-function given(numbers) {
+// Parses the colour after a 38 or 48: `5;n` of the 256-colour table, or `2;r;g;b`.
+function customColour(numbers) {
   const kind = numbers.shift();
   if (kind === 2) return `rgb(${numbers.splice(0, 3).map((part) => part & 255).join(" ")})`;
   if (kind !== 5) return null;

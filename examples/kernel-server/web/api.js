@@ -1,20 +1,21 @@
-// The server's REST interface. The login is an HttpOnly cookie, so nothing here holds a secret.
+// The REST API of the server. The browser authenticates with an HttpOnly cookie, so this code
+// handles no secret.
 
-/** The server answered, but not with what was asked for. */
-export class Refused extends Error {
+/** An error response of the server. */
+export class ResponseError extends Error {
   constructor(status, message) {
-    super(message || `The server answered ${status}.`);
+    super(message || `The server responded with status ${status}.`);
     this.status = status;
   }
 
-  /** Is there no login (any more)? */
+  /** Whether the browser is not logged in. */
   get signedOut() {
     return this.status === 401 || this.status === 403;
   }
 }
 
-/** The server did not answer at all. */
-export class Unreachable extends Error {
+/** The server cannot be reached. */
+export class NetworkError extends Error {
   constructor() {
     super("The server cannot be reached.");
   }
@@ -29,19 +30,19 @@ export const shutDownKernel = (id) => call("DELETE", `/api/kernels/${encodeURICo
 export const restartKernel = (id) => call("POST", `/api/kernels/${encodeURIComponent(id)}/restart`);
 export const interruptKernel = (id) => call("POST", `/api/kernels/${encodeURIComponent(id)}/interrupt`);
 export const links = () => call("GET", "/api/share");
-export const takeBack = (id) => call("DELETE", `/api/share/${encodeURIComponent(id)}`);
+export const revokeLink = (id) => call("DELETE", `/api/share/${encodeURIComponent(id)}`);
 export const sessions = () => call("GET", "/api/portcullis/sessions");
 export const revoke = (what) => call("POST", "/api/portcullis/revoke", what);
 export const renew = (session) => call("POST", "/api/portcullis/renew", { session });
 
-/** What the server knows of the socket that this page has opened to a kernel. */
+/** Returns the server's session of the socket that this page has opened to a kernel. */
 export function ownSession(kernel, session) {
   const query = new URLSearchParams({ kernel, session_id: session });
   return call("GET", `/api/portcullis/session?${query}`);
 }
 
-/** The address of a kernel's channels. */
-export function channels(id, session) {
+/** Returns the URL of a kernel's WebSocket. */
+export function channelsUrl(id, session) {
   const scheme = location.protocol === "https:" ? "wss:" : "ws:";
   return `${scheme}//${location.host}/api/kernels/${encodeURIComponent(id)}/channels?session_id=${encodeURIComponent(session)}`;
 }
@@ -57,11 +58,11 @@ async function call(method, path, body) {
       credentials: "same-origin",
     });
   } catch {
-    throw new Unreachable();
+    throw new NetworkError();
   }
   const text = await response.text();
   const value = parse(text);
-  if (!response.ok) throw new Refused(response.status, value?.detail ?? value?.message);
+  if (!response.ok) throw new ResponseError(response.status, value?.detail ?? value?.message);
   return value;
 }
 

@@ -1,11 +1,11 @@
-// The page: finds or starts a kernel, joins it with the cells, and says what is going on.
+// The page: connects the cells to a kernel, and shows the state of the connection.
 
 import * as api from "./api.js";
+import { listLinks, showConnections } from "./connections.js";
 import { Kernel, randomId } from "./kernel.js";
 import { Notebook } from "./notebook.js";
 import * as panels from "./panels.js";
-import { listLinks, showPeople } from "./people.js";
-import { Sitting } from "./sitting.js";
+import { Renewal } from "./renewal.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -17,9 +17,9 @@ const STATES = {
   restarting: "Restarting",
   dead: "Dead",
   waiting: "Disconnected",
-  revoked: "Taken back",
+  revoked: "Revoked",
   "signed-out": "Not logged in",
-  gone: "Gone",
+  "shut-down": "Shut down",
   closed: "Closed",
   none: "No kernel",
 };
@@ -29,104 +29,106 @@ const stored = Notebook.stored();
 const notebook = new Notebook(byId("cells"));
 const session = stored.session ?? randomId();
 let specs = { default: "", kernelspecs: {} };
-const sitting = new Sitting();
+const renewal = new Renewal();
 let kernel = null;
-/** Cells that somebody ran before there was a kernel. */
-const early = [];
-let keeping = 0;
-let leaving = false;
+/** Cells that were run before there was a kernel. */
+const queued = [];
+let saveTimer = 0;
+let isLoggingOut = false;
 
-begin();
+start();
 
-async function begin() {
+async function start() {
   for (const record of stored.cells ?? []) notebook.add({ record });
   if (!notebook.cells.length) notebook.add();
-  wire();
-  notebook.write(notebook.cells.at(-1));
-  await enter(stored.kernel);
+  addListeners();
+  notebook.edit(notebook.cells.at(-1));
+  await connect(stored.kernel);
 }
 
-// Logs in (which is to say: looks whether the cookie does), and takes the kernel up again or starts one.
-async function enter(id) {
+// Checks the cookie, then connects to the kernel with this id, or to a new one if it does not
+// exist.
+async function connect(id) {
   try {
     panels.showIdentity(await api.me());
-    if (location.hash === "#people") attempt(showPeople);
+    if (location.hash === "#people") attempt(showConnections);
     specs = await api.kernelSpecs();
-    const known = id && (await api.kernel(id).catch((error) => (error.status === 404 ? null : Promise.reject(error))));
-    if (id && !known) notebook.end("The kernel that ran this is gone.");
-    attach(known || (await api.startKernel(specs.default)));
+    const existing = id && (await api.kernel(id).catch((error) => (error.status === 404 ? null : Promise.reject(error))));
+    if (id && !existing) notebook.end("The kernel that ran this was shut down.");
+    attach(existing || (await api.startKernel(specs.default)));
     panels.notice();
   } catch (error) {
     showState("none");
-    explain(error, "Try again", () => enter(id));
+    showError(error, "Try again", () => connect(id));
   }
 }
 
 function attach(model) {
-  kernel?.leave();
+  kernel?.close();
   kernel = new Kernel(model, session);
-  kernel.addEventListener("state", stateChanged);
-  kernel.addEventListener("message", ({ detail }) => heard(detail));
-  kernel.addEventListener("open", ({ target }) => target === kernel && sitting.begin(kernel));
-  kernel.addEventListener("close", ({ target }) => target === kernel && sitting.stop());
-  kernel.addEventListener("settled", ({ detail }) => settled(detail));
+  kernel.addEventListener("state", onState);
+  kernel.addEventListener("message", ({ detail }) => onMessage(detail));
+  kernel.addEventListener("open", ({ target }) => target === kernel && renewal.start(kernel));
+  kernel.addEventListener("close", ({ target }) => target === kernel && renewal.stop());
+  kernel.addEventListener("settled", ({ detail }) => onSettled(detail));
   for (const cell of notebook.cells) if (cell.request) kernel.expect(cell.request);
   document.documentElement.dataset.kernel = kernel.id;
   showKernels();
-  for (const cell of early.splice(0)) cell.began(kernel.execute(cell.code));
+  for (const cell of queued.splice(0)) cell.start(kernel.execute(cell.code));
   kernel.connect();
-  keep();
+  saveSoon();
 }
 
-function heard(message) {
+function onMessage(message) {
   if (message.header.msg_type === "input_request") {
     const cell = notebook.cells.find(({ request }) => request === message.parent_header.msg_id);
     const { prompt, password } = message.content;
-    cell?.outputs.ask(prompt, password, (value) => (kernel.answer(message, value), notebook.write(cell)));
+    cell?.outputs.ask(prompt, password, (value) => (kernel.answer(message, value), notebook.edit(cell)));
     if (cell) panels.announce(`The kernel asks: ${prompt}`);
     return;
   }
-  notebook.hear(message);
+  notebook.handle(message);
 }
 
-// The output of a run may still be on its way on another channel when the kernel says that it is ready.
-function settled(requests) {
-  const conclude = () => notebook.conclude(requests, "The connection was lost while this ran. Output may be missing.");
-  if (requests.size) setTimeout(conclude, 1000);
+// Waits a second, because output on another channel may arrive after the reply that settles the
+// requests.
+function onSettled(requests) {
+  const settle = () => notebook.settle(requests, "The connection was lost while this ran. Output may be missing.");
+  if (requests.size) setTimeout(settle, 1000);
 }
 
-function stateChanged({ target }) {
+function onState({ target }) {
   if (target !== kernel) return;
   showState(kernel.state);
   switch (kernel.state) {
     case "waiting":
-      return panels.notice("warning", disconnected(), "Try now", () => kernel.hurry());
+      return panels.notice("warning", disconnected(), "Try now", () => kernel.retryNow());
     case "revoked":
-      return panels.notice("error", `Somebody has taken this connection back${said()}.`, "Connect again", () => kernel.connect());
+      return panels.notice("error", `This connection was revoked${closeDetails()}.`, "Connect again", () => kernel.connect());
     case "signed-out":
-      return panels.notice("error", `${SIGNED_OUT}${said()}`, "Try again", () => kernel.hurry());
+      return panels.notice("error", `${SIGNED_OUT}${closeDetails()}`, "Try again", () => kernel.retryNow());
     case "restarting":
       return notebook.end("The kernel stopped while this ran.");
     case "dead":
       notebook.end("The kernel died while this ran.");
-      return panels.notice("error", "The kernel has died. What it had in memory is gone; the cells are not.", "Restart it", restart);
-    case "gone":
-      notebook.end("The kernel that ran this is gone.");
-      return panels.notice("error", "The server has shut this kernel down. The cells are still here.", "Start a new one", () => replace(kernel.name));
+      return panels.notice("error", "The kernel has died. Its variables are lost, but the cells are still here.", "Restart it", restart);
+    case "shut-down":
+      notebook.end("The kernel that ran this was shut down.");
+      return panels.notice("error", "This kernel was shut down. The cells are still here.", "Start a new one", () => replace(kernel.name));
     case "idle":
     case "busy":
       return panels.notice();
   }
 }
 
-// What the server has said at last, for who wants to know it precisely.
-function said() {
+// The close code and reason of the server.
+function closeDetails() {
   return kernel.reason ? ` (${kernel.code}: ${kernel.reason})` : "";
 }
 
 function disconnected() {
   const reason = kernel.reason ? ` (${kernel.reason})` : "";
-  return `The connection to the kernel is lost${reason}. It keeps running, and this page keeps trying to come back.`;
+  return `The connection to the kernel was lost${reason}. The kernel keeps running, and this page tries to reconnect.`;
 }
 
 async function interrupt() {
@@ -134,10 +136,10 @@ async function interrupt() {
 }
 
 async function restart() {
-  if (!kernel) return enter();
-  if (kernel.state === "gone") return replace(kernel.name);
-  const sure = kernel.state === "dead" || (await panels.confirm("Restart the kernel?", "What it has in memory is lost. The cells stay.", "Restart"));
-  if (!sure) return;
+  if (!kernel) return connect();
+  if (kernel.state === "shut-down") return replace(kernel.name);
+  const confirmed = kernel.state === "dead" || (await panels.confirm("Restart the kernel?", "Its variables are lost. The cells stay.", "Restart"));
+  if (!confirmed) return;
   notebook.end("The kernel was restarted while this ran.");
   await attempt(async () => {
     await kernel.restart().catch((error) => (error.status === 404 ? replace(kernel.name) : Promise.reject(error)));
@@ -157,8 +159,8 @@ async function replace(name) {
 async function choose(event) {
   const { value } = event.target;
   const name = specs.kernelspecs[value]?.spec.display_name ?? value;
-  const sure = await panels.confirm(`Change to ${name}?`, "The kernel that runs now is shut down. The cells stay.", "Change");
-  if (sure) await replace(value);
+  const confirmed = await panels.confirm(`Change to ${name}?`, "The current kernel is shut down. The cells stay.", "Change");
+  if (confirmed) await replace(value);
   showKernels();
 }
 
@@ -172,14 +174,14 @@ async function attempt(work) {
   try {
     await work();
   } catch (error) {
-    explain(error);
+    showError(error);
   }
 }
 
-function explain(error, action, act) {
+function showError(error, label, action) {
   const text = error.signedOut ? SIGNED_OUT : error.message;
   if (error.signedOut && !kernel) showState("signed-out");
-  panels.notice("error", text, action, act);
+  panels.notice("error", text, label, action);
 }
 
 function showState(state) {
@@ -200,46 +202,45 @@ function showKernels() {
   byId("kernel-name").hidden = names.length >= 2;
 }
 
-function keep() {
-  clearTimeout(keeping);
-  keeping = setTimeout(keepNow, 300);
+function saveSoon() {
+  clearTimeout(saveTimer);
+  saveTimer = setTimeout(save, 300);
 }
 
-function keepNow() {
-  clearTimeout(keeping);
-  if (!leaving) notebook.store({ kernel: kernel?.id ?? stored.kernel, session });
+function save() {
+  clearTimeout(saveTimer);
+  if (!isLoggingOut) notebook.store({ kernel: kernel?.id ?? stored.kernel, session });
 }
 
-// Connects what one can press with what it does.
-function wire() {
+function addListeners() {
   notebook.addEventListener("run", ({ detail: { cell } }) => {
     if (!cell.code.trim()) return;
-    if (!kernel) early.push(cell);
-    cell.began(kernel?.execute(cell.code) ?? null);
+    if (!kernel) queued.push(cell);
+    cell.start(kernel?.execute(cell.code) ?? null);
   });
   notebook.addEventListener("ended", ({ detail: { cell } }) => {
     panels.announce(`Cell ${cell.number} ${{ done: "is done", error: "failed" }[cell.state] ?? "was stopped"}`);
   });
   notebook.addEventListener("command", ({ detail }) => ({ interrupt, restart, help: panels.help })[detail]());
-  notebook.addEventListener("change", keep);
+  notebook.addEventListener("change", saveSoon);
 
-  const press = (id, act) => byId(id).addEventListener("click", act);
-  press("run", () => notebook.run(notebook.current));
-  press("interrupt", interrupt);
-  press("restart", restart);
-  press("add-below", () => notebook.write(notebook.add({ near: notebook.current })));
-  press("add-cell", () => notebook.write(notebook.add()));
-  press("help", panels.help);
-  press("share", () => attempt(share));
-  press("share-copy", panels.copyLink);
-  press("countdown", () => sitting.renew());
-  press("people-open", () => attempt(showPeople));
-  sitting.addEventListener("tick", () => panels.countdown(sitting));
-  sitting.addEventListener("refused", ({ detail }) => explain(detail));
+  const onClick = (id, action) => byId(id).addEventListener("click", action);
+  onClick("run", () => notebook.run(notebook.current));
+  onClick("interrupt", interrupt);
+  onClick("restart", restart);
+  onClick("add-below", () => notebook.edit(notebook.add({ near: notebook.current })));
+  onClick("add-cell", () => notebook.edit(notebook.add()));
+  onClick("help", panels.help);
+  onClick("share", () => attempt(share));
+  onClick("share-copy", panels.copyLink);
+  onClick("countdown", () => renewal.renew());
+  onClick("people-open", () => attempt(showConnections));
+  renewal.addEventListener("tick", () => panels.countdown(renewal));
+  renewal.addEventListener("refused", ({ detail }) => showError(detail));
   byId("kernel-choice").addEventListener("change", choose);
   byId("logout-form").addEventListener("submit", () => {
-    leaving = true;
+    isLoggingOut = true;
     Notebook.forget();
   });
-  addEventListener("pagehide", keepNow);
+  addEventListener("pagehide", save);
 }

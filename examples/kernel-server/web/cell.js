@@ -1,4 +1,4 @@
-// One cell: a text to write, a run to follow, outputs to show.
+// One cell: its code, the state of its run, and its outputs.
 
 import { Outputs } from "./output.js";
 
@@ -6,14 +6,15 @@ const template = document.getElementById("cell-template");
 const grows = CSS.supports("field-sizing", "content");
 
 /**
- * Its state is one of: new, waiting (for the kernel), running, done, error, stopped.
- * Events that bubble from its element: `cell-change` when there is something to store.
+ * States: new, waiting (for the kernel), running, done, error, stopped.
+ *
+ * Its element dispatches a bubbling event `cell-change` after each change that has to be stored.
  */
 export class Cell {
   state = "new";
-  /** The id of the request that runs it, if one does. */
+  /** The id of the request that runs the cell, or null. */
   request = null;
-  /** The number the kernel gave to its last run. */
+  /** The execution count of the last run. */
   count = null;
   #replied = null;
   #idle = false;
@@ -46,43 +47,46 @@ export class Cell {
     this.#grow();
   }
 
-  /** Is a run under way, as far as is known? */
+  /** Whether the cell is waiting or running. */
   get pending() {
     return this.state === "waiting" || this.state === "running";
   }
 
-  /** What a store keeps. */
+  /** The stored form of the cell. */
   get record() {
     const { code, state, request, count } = this;
     return { code, state, request, count, outputs: this.outputs.records };
   }
 
-  /** Takes over what a store kept. */
+  /** Restores the cell from its stored form. */
   restore({ code, state, request, count, outputs }) {
     this.code = code;
     this.count = count;
     this.request = request;
     for (const output of outputs ?? []) this.outputs.add(output);
-    this.#move(state);
+    this.#setState(state);
   }
 
-  /** A request was sent that runs it. */
-  began(request) {
+  /** Starts a run. `request` is the id of the request, or null if there is no kernel yet. */
+  start(request) {
     this.request = request;
     this.count = null;
     this.#replied = null;
     this.#idle = this.#failed = false;
     this.outputs.clear();
-    this.#move("waiting");
+    this.#setState("waiting");
   }
 
-  /** A message that answers its request. Returns the state it ends in, once it does. */
-  hear(message) {
+  /**
+   * Handles a message that answers the request. Returns the final state when the run has ended,
+   * else null.
+   */
+  handle(message) {
     const { content } = message;
     switch (message.header.msg_type) {
       case "execute_input":
         this.count = content.execution_count;
-        this.#move("running");
+        this.#setState("running");
         break;
       case "stream":
         this.outputs.stream(content.name, content.text);
@@ -120,21 +124,21 @@ export class Cell {
     return this.state;
   }
 
-  /** The kernel has finished it, and nothing more will be heard of it. */
-  conclude(why) {
+  /** Ends a run that the kernel has finished, after its remaining messages were lost. */
+  settle(why) {
     if (this.#idle) this.end(this.#failed ? "error" : "done");
     else this.end("stopped", why);
   }
 
-  /** Its run is over, however it came to that. */
+  /** Ends the run in `state`, with the note `why`. */
   end(state, why) {
     this.request = null;
-    this.outputs.unask();
+    this.outputs.removeQuestions();
     if (why) this.outputs.add({ type: "stream", name: "note", text: `${why}\n` });
-    this.#move(state);
+    this.#setState(state);
   }
 
-  #move(state) {
+  #setState(state) {
     this.state = state;
     this.element.dataset.state = state;
     this.element.setAttribute("aria-busy", String(this.pending));
@@ -146,7 +150,7 @@ export class Cell {
     this.element.dispatchEvent(new Event("cell-change", { bubbles: true }));
   }
 
-  // For browsers whose text areas do not grow by themselves.
+  // For browsers without `field-sizing`.
   #grow() {
     if (grows) return;
     this.source.style.height = "auto";

@@ -1,12 +1,14 @@
-// HTML results. They come from the kernel, so they are shown in a frame that may run nothing and belongs to no origin.
+// HTML results. The kernel is not trusted, so a result is shown in a sandboxed frame without
+// scripts and origin.
 //
-// The page's policy holds in such a frame too, and it allows no inline style. So the styles that a result brings are
-// read here and written to `data-css-…` attributes, from which `frame.css` takes them. A page cannot look into its
-// sandboxed frames either: to find the height, the same text is laid out once more, unseen, from elements of our own.
+// The policy of the page also applies to the frame and forbids inline styles. So the styles of a
+// result are moved to `data-css-…` attributes, which `frame.css` applies. The page cannot measure
+// the content of a sandboxed frame, so it lays out a hidden copy, built from allowed elements, to
+// find the height.
 
 const POLICY = `default-src 'none'; style-src ${location.origin}; img-src data: ${location.origin}`;
 const SHEET = `${location.origin}/static/frame.css`;
-const TALLEST = 560;
+const MAX_HEIGHT = 560;
 
 const FORBIDDEN = "script, style, link, meta, base, title, iframe, frame, object, embed, portal";
 const MEASURED = new Set(
@@ -20,15 +22,15 @@ const STYLES =
     "border-bottom-width border-left-color border-left-style border-left-width border-right-color border-right-style " +
     "border-right-width border-radius display").split(" ");
 
-/** A frame with the result, or `null` where nothing of it can be seen without scripts. */
+/** Creates a frame with the result. Returns `null` if the result is empty without scripts. */
 export function htmlFrame(html, title) {
-  const content = cleaned(html);
+  const content = sanitized(html);
   if (!content.textContent.trim() && !content.querySelector("img, svg, hr, table, input")) return null;
 
   const frame = document.createElement("iframe");
   frame.className = "html";
   frame.title = title;
-  // Links may open a tab of their own; nothing else is allowed.
+  // Links may open new tabs. Nothing else is allowed.
   frame.setAttribute("sandbox", "allow-popups allow-popups-to-escape-sandbox");
   frame.referrerPolicy = "no-referrer";
   frame.srcdoc =
@@ -38,25 +40,25 @@ export function htmlFrame(html, title) {
   return frame;
 }
 
-// The result without what cannot work in the frame, its styles moved to attributes.
-function cleaned(html) {
+// Removes elements that do not work in the frame, and moves styles to attributes.
+function sanitized(html) {
   const inert = document.implementation.createHTMLDocument("");
   const rules = [];
-  // Parsing a style or a handler would be reported as a breach of the page's policy, so they are taken out of the text
-  // before. Should this miss one, the policy stops it.
+  // Styles and handlers are removed before parsing, because the browser would report them as
+  // violations of the policy. The policy blocks any that this misses.
   inert.body.innerHTML = html
     .replace(/<style\b[^>]*>([\s\S]*?)<\/style\s*>/gi, (_, text) => (rules.push(...parsedRules(text)), ""))
     .replace(/<[a-z][^<>]*>/gi, (tag) => tag.replace(/\sstyle\s*=/gi, " data-style=").replace(/\son(\w+\s*=)/gi, " data-on$1"));
 
   for (const element of inert.body.querySelectorAll(FORBIDDEN)) element.remove();
   for (const { selectorText, style } of rules) {
-    for (const element of matching(inert.body, selectorText)) carry(style, element);
+    for (const element of matching(inert.body, selectorText)) copyStyles(style, element);
   }
   const scratch = document.createElement("i").style;
   for (const element of inert.body.querySelectorAll("*")) {
     if (element.dataset?.style) {
       scratch.cssText = element.dataset.style;
-      carry(scratch, element);
+      copyStyles(scratch, element);
       delete element.dataset.style;
     }
   }
@@ -81,14 +83,14 @@ function matching(root, selector) {
   }
 }
 
-function carry(style, element) {
+function copyStyles(style, element) {
   for (const name of STYLES) {
     const value = style.getPropertyValue(name);
     if (value) element.setAttribute(`data-css-${name}`, value);
   }
 }
 
-// Gives the frame the height of its content, now and whenever its width changes.
+// Sets the height of the frame to that of its content, now and whenever its width changes.
 async function fit(frame, content) {
   const stage = document.createElement("div");
   stage.className = "stage";
@@ -96,7 +98,7 @@ async function fit(frame, content) {
   const shadow = stage.attachShadow({ mode: "closed" });
   const body = document.createElement("div");
   body.className = "body";
-  body.append(...[...content.childNodes].map(harmless));
+  body.append(...[...content.childNodes].map(measuringCopy));
   shadow.append(body);
   shadow.adoptedStyleSheets = [await frameSheet()];
 
@@ -106,9 +108,9 @@ async function fit(frame, content) {
     width = frame.clientWidth;
     stage.style.width = `${width}px`;
     document.body.append(stage);
-    // A table wider than the frame brings a scroll bar, which takes room as well.
+    // Content wider than the frame adds a scroll bar.
     const bar = body.scrollWidth > width ? 16 : 0;
-    frame.style.height = `${Math.min(TALLEST, Math.ceil(body.getBoundingClientRect().height) + bar)}px`;
+    frame.style.height = `${Math.min(MAX_HEIGHT, Math.ceil(body.getBoundingClientRect().height) + bar)}px`;
     stage.remove();
   };
   new ResizeObserver(measure).observe(frame);
@@ -123,8 +125,8 @@ function frameSheet() {
   return sheet;
 }
 
-// A copy that can be put into the page: known elements, texts and sizes, and nothing else.
-function harmless(node) {
+// Copies only known elements, texts and sizes, so that the copy is safe in the page.
+function measuringCopy(node) {
   if (node.nodeType === Node.TEXT_NODE) return document.createTextNode(node.data);
   if (node.nodeType !== Node.ELEMENT_NODE) return document.createTextNode("");
   const picture = /^(img|svg|video|canvas)$/i.test(node.tagName);
@@ -139,6 +141,6 @@ function harmless(node) {
     copy.style.height = `${parseInt(node.getAttribute("height")) || 200}px`;
     return copy;
   }
-  copy.append(...[...node.childNodes].map(harmless));
+  copy.append(...[...node.childNodes].map(measuringCopy));
   return copy;
 }

@@ -1,30 +1,35 @@
-// One kernel as the page sees it: its socket, which comes back by itself, and its state.
+// The client of one kernel. It reconnects automatically and tracks the state of the kernel.
 
 import * as api from "./api.js";
 import { SUBPROTOCOL, decode, encode } from "./wire.js";
 
+/** Delays and timeouts in milliseconds. */
 const FIRST_DELAY = 500;
-const LONGEST_DELAY = 20_000;
-const GREETING_TIME = 5_000;
-const ANSWER_TIME = 2_000;
+const MAX_DELAY = 20_000;
+const PROBE_TIMEOUT = 5_000;
+const EXECUTE_TIMEOUT = 2_000;
 
-/** Somebody has taken the connection back. It does not come back by itself. */
+/** The close code of a revoked session. The client does not reconnect automatically. */
 const REVOKED = 3003;
 
 /**
  * Events:
- * - `state`: something about `state`, `reason` or `retryAt` has changed;
- * - `open`, `close`: its socket;
+ * - `state`: `state`, `code` or `reason` may have changed;
+ * - `open`, `close`: the socket was opened or closed;
  * - `message`: a message of the kernel (`detail`);
- * - `settled`: every request sent before the socket opened (last) has been worked off (`detail` is the set of their ids).
+ * - `settled`: the kernel has finished all requests from before the last connect or restart
+ *   (`detail`: the set of their ids).
  */
 export class Kernel extends EventTarget {
-  /** What the kernel does: connecting, starting, idle, busy, restarting, dead; or waiting, revoked, signed-out, gone, closed. */
+  /**
+   * The state of the kernel (starting, idle, busy, restarting, dead, shut-down) or of the
+   * connection (connecting, waiting, revoked, signed-out, closed).
+   */
   state = "connecting";
-  /** What the server said when it closed the socket, if it said anything. */
+  /** The reason and code with which the server closed the socket. */
   reason = "";
   code = 0;
-  /** The answer to `kernel_info_request`. */
+  /** The content of `kernel_info_reply`. */
   info = null;
 
   #socket = null;
@@ -32,24 +37,24 @@ export class Kernel extends EventTarget {
   #sent = new Set();
   #attempts = 0;
   #timer = 0;
-  #hello = null;
-  #left = new AbortController();
+  #probe = null;
+  #listeners = new AbortController();
 
   constructor(model, session) {
     super();
     this.id = model.id;
     this.name = model.name;
     this.session = session;
-    const hurry = () => document.visibilityState === "visible" && this.hurry();
-    addEventListener("online", hurry, { signal: this.#left.signal });
-    document.addEventListener("visibilitychange", hurry, { signal: this.#left.signal });
+    const retry = () => document.visibilityState === "visible" && this.retryNow();
+    addEventListener("online", retry, { signal: this.#listeners.signal });
+    document.addEventListener("visibilitychange", retry, { signal: this.#listeners.signal });
   }
 
   /** Opens the socket. */
   connect() {
-    this.#hangUp();
-    this.#move("connecting");
-    const socket = new WebSocket(api.channels(this.id, this.session), [SUBPROTOCOL]);
+    this.#disconnect();
+    this.#setState("connecting");
+    const socket = new WebSocket(api.channelsUrl(this.id, this.session), [SUBPROTOCOL]);
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#opened();
@@ -57,19 +62,19 @@ export class Kernel extends EventTarget {
     socket.onclose = (event) => this.#closed(event);
   }
 
-  /** Tries again now, where it would have waited longer. */
-  hurry() {
+  /** Reconnects now instead of after the delay. */
+  retryNow() {
     if (this.state === "waiting" || this.state === "signed-out") this.connect();
   }
 
-  /** Leaves the kernel alone for good; it keeps running on the server. */
-  leave() {
-    this.#left.abort();
-    this.#hangUp();
-    this.#move("closed");
+  /** Disconnects for good. The kernel keeps running. */
+  close() {
+    this.#listeners.abort();
+    this.#disconnect();
+    this.#setState("closed");
   }
 
-  /** Sends code to be run; returns the id of the request. It waits where the socket is not open. */
+  /** Runs code and returns the id of the request. Waits for the socket if it is not open. */
   execute(code) {
     const content = { code, silent: false, store_history: true, user_expressions: {}, allow_stdin: true, stop_on_error: true };
     const message = this.#message("shell", "execute_request", content);
@@ -77,14 +82,14 @@ export class Kernel extends EventTarget {
     return message.header.msg_id;
   }
 
-  /** Names a request that an earlier page sent and whose answer may still come. */
+  /** Adds a request that an earlier page has sent, and that may still be answered. */
   expect(id) {
     this.#sent.add(id);
   }
 
-  /** Answers a question of the kernel. */
-  answer(question, value) {
-    this.#send({ ...this.#message("stdin", "input_reply", { value }), parent_header: question.header });
+  /** Answers an `input_request` of the kernel. */
+  answer(request, value) {
+    this.#send({ ...this.#message("stdin", "input_reply", { value }), parent_header: request.header });
   }
 
   async interrupt() {
@@ -93,18 +98,18 @@ export class Kernel extends EventTarget {
 
   async restart() {
     this.#outbox = [];
-    this.#move("restarting");
+    this.#setState("restarting");
     try {
       await api.restartKernel(this.id);
     } catch (error) {
-      this.#move(error.status === 404 ? "gone" : error.signedOut ? "signed-out" : "dead");
+      this.#setState(error.status === 404 ? "shut-down" : error.signedOut ? "signed-out" : "dead");
       throw error;
     }
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#greet();
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#sendProbe();
     else this.connect();
   }
 
-  #hangUp() {
+  #disconnect() {
     clearTimeout(this.#timer);
     if (!this.#socket) return;
     this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
@@ -115,81 +120,83 @@ export class Kernel extends EventTarget {
   #opened() {
     this.#attempts = 0;
     this.reason = "";
-    this.#move("starting");
+    this.#setState("starting");
     this.dispatchEvent(new Event("open"));
-    this.#greet();
+    this.#sendProbe();
     for (const message of this.#outbox.splice(0)) this.#send(message);
   }
 
-  // A kernel works its shell channel off in order. So the answer to a greeting tells two things: the kernel is ready,
-  // and whatever was sent earlier is done, even if its answer was lost with an older socket.
-  #greet() {
+  // Asks for the kernel info. The kernel handles shell requests in order, so the reply means that
+  // it is ready and has finished all earlier requests, even if their replies were lost with an
+  // older socket.
+  #sendProbe() {
     const message = this.#message("shell", "kernel_info_request", {});
-    this.#hello = { id: message.header.msg_id, before: new Set(this.#sent) };
+    this.#probe = { id: message.header.msg_id, before: new Set(this.#sent) };
     this.#send(message);
 
-    // A kernel that is only just coming up may miss it.
+    // A kernel that is still starting may miss the request.
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#unready && this.#greet(), GREETING_TIME);
+    this.#timer = setTimeout(() => this.#isStarting && this.#sendProbe(), PROBE_TIMEOUT);
   }
 
-  get #unready() {
-    return this.#hello && (this.state === "starting" || this.state === "restarting");
+  get #isStarting() {
+    return this.#probe && (this.state === "starting" || this.state === "restarting");
   }
 
   #receive(message) {
     const { msg_type: type } = message.header;
-    if (type === "kernel_info_reply" && message.parent_header.msg_id === this.#hello?.id) {
+    if (type === "kernel_info_reply" && message.parent_header.msg_id === this.#probe?.id) {
       this.info = message.content;
-      if (this.state !== "busy") this.#move("idle");
-      for (const id of this.#hello.before) this.#sent.delete(id);
-      this.dispatchEvent(new CustomEvent("settled", { detail: this.#hello.before }));
-      this.#hello = null;
+      if (this.state !== "busy") this.#setState("idle");
+      for (const id of this.#probe.before) this.#sent.delete(id);
+      this.dispatchEvent(new CustomEvent("settled", { detail: this.#probe.before }));
+      this.#probe = null;
     }
     if (type === "execute_reply") this.#sent.delete(message.parent_header.msg_id);
-    if (type === "status") this.#heard(message.content.execution_state);
+    if (type === "status") this.#updateState(message.content.execution_state);
     this.dispatchEvent(new CustomEvent("message", { detail: message }));
   }
 
-  #heard(state) {
+  #updateState(state) {
     const known = { autorestarting: "restarting", terminating: "dead" };
-    this.#move(known[state] ?? state);
-    // A new process says that it starts, and then nothing until it is asked.
-    if (state === "starting" && !this.#hello) this.#greet();
+    this.#setState(known[state] ?? state);
+    // A new process reports `starting`, and no other state until it receives a request.
+    if (state === "starting" && !this.#probe) this.#sendProbe();
   }
 
   async #closed(event) {
     clearTimeout(this.#timer);
-    this.#hello = null;
+    this.#probe = null;
     this.reason = event.reason;
     this.code = event.code;
     this.dispatchEvent(new Event("close"));
     if (this.state === "dead") return;
-    this.#move("waiting");
-    await this.#look();
-    if (this.state === "waiting" && event.code === REVOKED) return this.#move("revoked");
+    this.#setState("waiting");
+    await this.#checkServer();
+    if (this.state === "waiting" && event.code === REVOKED) return this.#setState("revoked");
     if (this.state !== "waiting") return;
-    const delay = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** this.#attempts++) * (0.5 + Math.random() / 2);
+    const delay = Math.min(MAX_DELAY, FIRST_DELAY * 2 ** this.#attempts++) * (0.5 + Math.random() / 2);
     this.#timer = setTimeout(() => this.connect(), delay);
   }
 
-  // A browser tells nothing about a refused handshake, so ask what a plain request is told.
-  async #look() {
+  // Browsers do not report why a handshake was refused, so an ordinary request finds out.
+  async #checkServer() {
     const { state } = this;
     try {
       await api.me();
       const model = await api.kernel(this.id);
-      if (model?.execution_state === "dead") return this.#move("dead");
+      if (model?.execution_state === "dead") return this.#setState("dead");
     } catch (error) {
       if (this.state !== state) return;
-      if (error.signedOut) return this.#move("signed-out");
-      if (error.status === 404) return this.#move("gone");
+      if (error.signedOut) return this.#setState("signed-out");
+      if (error.status === 404) return this.#setState("shut-down");
     }
   }
 
-  // A kernel that somebody else has shut down may leave an open socket behind, on which nothing happens any more.
+  // Another client may have shut the kernel down without closing this socket. Then a request stays
+  // unanswered.
   #watch(id) {
-    setTimeout(() => this.#sent.has(id) && this.state === "idle" && this.#look(), ANSWER_TIME);
+    setTimeout(() => this.#sent.has(id) && this.state === "idle" && this.#checkServer(), EXECUTE_TIMEOUT);
   }
 
   #send(message) {
@@ -212,13 +219,13 @@ export class Kernel extends EventTarget {
     return { channel, header, parent_header: {}, metadata: {}, content, buffers: [] };
   }
 
-  #move(state) {
+  #setState(state) {
     this.state = state;
     this.dispatchEvent(new Event("state"));
   }
 }
 
-/** A random id. (`crypto.randomUUID` is missing where the page comes over plain http from another machine.) */
+/** Returns a random id. `crypto.randomUUID` is not available to pages loaded over plain HTTP. */
 export function randomId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,4 +1,4 @@
-// The cells: their order, the keyboard, which message belongs to which, and what survives a reload.
+// The list of cells: keyboard commands, dispatch of messages to cells, and storage in the tab.
 
 import { Cell } from "./cell.js";
 
@@ -7,10 +7,11 @@ const STORED_OUTPUTS = 3_000_000;
 const INDENT = "    ";
 
 /**
- * Two modes, as in Jupyter: while the text of a cell has the focus one writes, while the cell itself has it single keys are commands.
+ * As in Jupyter, there are two modes. In edit mode, the text of a cell has the focus. In command
+ * mode, the cell itself has it, and single keys are commands.
  *
- * Events: `run` (`detail.cell`: somebody wants it run), `command` (`detail`: "interrupt", "restart" or "help"),
- * `ended` (`detail.cell`), `change`.
+ * Events: `run` (`detail.cell`: the cell to run), `command` (`detail`: "interrupt", "restart" or
+ * "help"), `ended` (`detail.cell`: the finished cell), `change`.
  */
 export class Notebook extends EventTarget {
   cells = [];
@@ -33,7 +34,7 @@ export class Notebook extends EventTarget {
     return this.#current ?? this.cells[0];
   }
 
-  /** Adds a cell before or after another one (at the end without). */
+  /** Adds a cell next to `near`, or at the end without it. */
   add({ near, before = false, record } = {}) {
     const cell = new Cell(this.#next++);
     if (record) cell.restore(record);
@@ -50,18 +51,18 @@ export class Notebook extends EventTarget {
     this.dispatchEvent(new CustomEvent("run", { detail: { cell } }));
     if (then === "stay") return;
     const follower = this.cells[this.cells.indexOf(cell) + 1];
-    if (then === "insert" || !follower) this.write(this.add({ near: cell }));
-    else this.#focusLike(follower);
+    if (then === "insert" || !follower) this.edit(this.add({ near: cell }));
+    else this.#focus(follower);
   }
 
-  /** Puts the cursor into a cell. */
-  write(cell) {
+  /** Moves the focus into the text of a cell. */
+  edit(cell) {
     cell.source.focus();
     cell.element.scrollIntoView({ block: "nearest" });
   }
 
-  /** Hands a message of the kernel to the cell whose request it answers. */
-  hear(message) {
+  /** Passes a message of the kernel to the cell with the request that it answers. */
+  handle(message) {
     if (message.header.msg_type === "update_display_data") {
       const { transient, data, metadata } = message.content;
       for (const cell of this.cells) cell.outputs.update(transient?.display_id, data, metadata);
@@ -69,36 +70,38 @@ export class Notebook extends EventTarget {
     }
     const request = message.parent_header.msg_id;
     const cell = request && this.cells.find((candidate) => candidate.request === request);
-    if (cell?.hear(message)) this.dispatchEvent(new CustomEvent("ended", { detail: { cell } }));
+    if (cell?.handle(message)) this.dispatchEvent(new CustomEvent("ended", { detail: { cell } }));
   }
 
-  /** Ends every pending run. */
+  /** Ends all pending runs. */
   end(why) {
     for (const cell of this.cells) if (cell.pending) cell.end("stopped", why);
   }
 
-  /** Ends the pending runs of requests that the kernel has finished, even if its answers were lost. */
-  conclude(requests, why) {
-    for (const cell of this.cells) if (cell.pending && requests.has(cell.request)) cell.conclude(why);
+  /**
+   * Ends the pending runs of requests that the kernel has finished, in case its replies were lost.
+   */
+  settle(requests, why) {
+    for (const cell of this.cells) if (cell.pending && requests.has(cell.request)) cell.settle(why);
   }
 
-  /** Keeps the notebook in this tab. Where the outputs are too much for it, the texts alone. */
+  /** Stores the notebook in this tab, without the outputs if they are too large. */
   store(more) {
     const cells = this.cells.map((cell) => cell.record);
     const whole = JSON.stringify({ ...more, cells });
-    const bare = () => JSON.stringify({ ...more, cells: cells.map((cell) => ({ ...cell, outputs: [] })) });
+    const withoutOutputs = () => JSON.stringify({ ...more, cells: cells.map((cell) => ({ ...cell, outputs: [] })) });
     try {
-      sessionStorage.setItem(STORE, whole.length < STORED_OUTPUTS ? whole : bare());
+      sessionStorage.setItem(STORE, whole.length < STORED_OUTPUTS ? whole : withoutOutputs());
     } catch {
       try {
-        sessionStorage.setItem(STORE, bare());
+        sessionStorage.setItem(STORE, withoutOutputs());
       } catch {
-        // A tab that may store nothing forgets its cells on a reload, and that is all.
+        // Storage is not available, so a reload loses the cells.
       }
     }
   }
 
-  /** What `store` kept, or an empty object. */
+  /** Returns the stored notebook, or an empty object. */
   static stored() {
     try {
       return JSON.parse(sessionStorage.getItem(STORE)) ?? {};
@@ -119,12 +122,12 @@ export class Notebook extends EventTarget {
       event.preventDefault();
       return this.run(cell, event.altKey ? "insert" : event.shiftKey ? "next" : "stay");
     }
-    if (event.target === cell.source) this.#writing(event, cell);
-    else if (event.target === cell.element && !event.ctrlKey && !event.metaKey && !event.altKey) this.#commanding(event, cell);
+    if (event.target === cell.source) this.#editKey(event, cell);
+    else if (event.target === cell.element && !event.ctrlKey && !event.metaKey && !event.altKey) this.#commandKey(event, cell);
     else if (event.key === "Escape") cell.element.focus();
   }
 
-  #writing(event, cell) {
+  #editKey(event, cell) {
     const { source } = cell;
     const { selectionStart: start, selectionEnd: end, value } = source;
     const plain = !event.shiftKey && !event.ctrlKey && !event.metaKey && !event.altKey;
@@ -140,27 +143,27 @@ export class Notebook extends EventTarget {
       event.preventDefault();
       insert(source, `\n${line.match(/^[ \t]*/)[0]}${deeper}`);
     } else if (event.key === "ArrowUp" && plain && start === end && !value.slice(0, start).includes("\n")) {
-      this.#step(event, cell, -1, (other) => (this.write(other), other.source.setSelectionRange(-1, -1)));
+      this.#step(event, cell, -1, (other) => (this.edit(other), other.source.setSelectionRange(-1, -1)));
     } else if (event.key === "ArrowDown" && plain && start === end && !value.slice(end).includes("\n")) {
-      this.#step(event, cell, 1, (other) => (this.write(other), other.source.setSelectionRange(0, 0)));
+      this.#step(event, cell, 1, (other) => (this.edit(other), other.source.setSelectionRange(0, 0)));
     }
   }
 
-  #commanding(event, cell) {
+  #commandKey(event, cell) {
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const twice = key === this.#key.name && event.timeStamp - this.#key.time < 800 && !event.repeat;
     this.#key = { name: twice ? "" : key, time: event.timeStamp };
     const command = (detail) => this.dispatchEvent(new CustomEvent("command", { detail }));
     const select = (other) => other.element.focus();
     const actions = {
-      Enter: () => this.write(cell),
+      Enter: () => this.edit(cell),
       ArrowUp: () => this.#step(event, cell, -1, select),
       k: () => this.#step(event, cell, -1, select),
       ArrowDown: () => this.#step(event, cell, 1, select),
       j: () => this.#step(event, cell, 1, select),
       a: () => select(this.add({ near: cell, before: true })),
       b: () => select(this.add({ near: cell })),
-      z: () => this.#bringBack(),
+      z: () => this.#restoreDeleted(),
       d: () => twice && this.#remove(cell),
       x: () => this.#remove(cell),
       i: () => twice && command("interrupt"),
@@ -192,7 +195,7 @@ export class Notebook extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  #bringBack() {
+  #restoreDeleted() {
     const last = this.#deleted.pop();
     if (!last) return;
     const near = this.cells[last.index];
@@ -214,9 +217,9 @@ export class Notebook extends EventTarget {
     else if (event.target.closest(".remove-cell")) this.#remove(cell);
   }
 
-  // Goes to a cell in the mode one is in.
-  #focusLike(cell) {
-    if (document.activeElement?.classList.contains("source")) this.write(cell);
+  // Moves the focus to a cell and keeps the mode.
+  #focus(cell) {
+    if (document.activeElement?.classList.contains("source")) this.edit(cell);
     else cell.element.focus();
     cell.element.scrollIntoView({ block: "nearest" });
   }
@@ -227,7 +230,7 @@ export class Notebook extends EventTarget {
   }
 }
 
-// `insertText` is the one way to change a text area that its undo remembers.
+// Only `insertText` adds the change to the undo history of the text area.
 function insert(source, text) {
   if (!document.execCommand("insertText", false, text)) {
     source.setRangeText(text, source.selectionStart, source.selectionEnd, "end");

@@ -1,4 +1,4 @@
-// The outputs of one cell: records (what the kernel said, kept for a reload) and what is shown for them.
+// The outputs of one cell: their elements, and the records with which they survive a reload.
 
 import { TerminalText } from "./ansi.js";
 import { htmlFrame } from "./frame.js";
@@ -13,13 +13,13 @@ export class Outputs {
   #shown = [];
   #clearLater = false;
 
-  /** @param {HTMLElement} box where to show them; @param {() => string} title what they are outputs of */
+  /** @param {HTMLElement} box the container; @param {() => string} title the name of the cell */
   constructor(box, title) {
     this.#box = box;
     this.#title = title;
   }
 
-  /** The records, for a store. */
+  /** The records to store. */
   get records() {
     return this.#shown.map(({ record }) => record);
   }
@@ -36,7 +36,7 @@ export class Outputs {
     this.add({ type: "stream", name, text });
   }
 
-  /** Shows one more record: `stream`, `data` or `error`. */
+  /** Adds a record of type `stream`, `data` or `error`. */
   add(record) {
     this.#clearIfAsked();
     const shown = { record, ...this.#view(record) };
@@ -44,7 +44,7 @@ export class Outputs {
     this.#box.append(shown.element);
   }
 
-  /** Replaces the outputs that were shown under a display id. */
+  /** Replaces the outputs with this display id. */
   update(displayId, data, metadata) {
     for (const shown of this.#shown) {
       if (shown.record.displayId !== displayId) continue;
@@ -55,7 +55,7 @@ export class Outputs {
     }
   }
 
-  /** Clears all, or (with `wait`) as soon as something new comes. */
+  /** Removes all outputs; with `wait`, when the next output arrives. */
   clear(wait = false) {
     this.#clearLater = wait;
     if (wait) return;
@@ -63,10 +63,10 @@ export class Outputs {
     this.#box.replaceChildren();
   }
 
-  /** Asks what the kernel wants to know, and calls `answer` once. */
+  /** Asks the user for input, and calls `answer` with it. */
   ask(prompt, secret, answer) {
     const form = element("form", "question");
-    const label = element("label", "", prompt || "The kernel asks for a line of text");
+    const label = element("label", "", prompt || "The kernel asks for a line of input");
     const input = element("input");
     input.type = secret ? "password" : "text";
     input.autocomplete = "off";
@@ -84,8 +84,8 @@ export class Outputs {
     input.focus();
   }
 
-  /** Takes back a question that nobody waits for any more. */
-  unask() {
+  /** Removes unanswered questions. */
+  removeQuestions() {
     for (const form of this.#box.querySelectorAll("form.question")) form.remove();
   }
 
@@ -105,7 +105,7 @@ export class Outputs {
     return { element: box };
   }
 
-  // Shows the richest form that the page can show, and says which.
+  // Shows the richest supported format and returns its media type.
   #fill(box, { data, metadata }) {
     const picture = PICTURES.find((mime) => data[mime]);
     if (picture) {
@@ -118,7 +118,7 @@ export class Outputs {
         box.append(frame);
         return "text/html";
       }
-      box.append(element("p", "quiet", "This result draws itself with scripts, which this page does not run. Its text:"));
+      box.append(element("p", "quiet", "This result needs scripts, which this page does not run. As text:"));
     }
     const mime = TEXTS.find((known) => data[known] !== undefined);
     const value = mime === "application/json" ? JSON.stringify(data[mime], null, 2) : joined(data[mime] ?? "");
@@ -148,7 +148,7 @@ function image(mime, data, metadata) {
   return picture;
 }
 
-// Notebooks allow text as a list of lines.
+// Notebooks may contain text as a list of lines.
 function joined(text) {
   return Array.isArray(text) ? text.join("") : String(text);
 }

@@ -1,29 +1,29 @@
-// What opens over the cells: who I am, the share link, a question, the keys.
+// The panels, dialogs and notices over the cells.
 
 const byId = (id) => document.getElementById(id);
 
 const CARRIERS = {
-  cookie: "a cookie, set when the link was opened",
-  query: "the link itself (?token=…)",
+  cookie: "the cookie that the link has set",
+  query: "a token in the URL (?token=…)",
   authorization: "an Authorization header",
   subprotocol: "a WebSocket subprotocol",
 };
 
-/** How a credential came, in words. */
-export const carrierName = (carrier) => CARRIERS[carrier] ?? (carrier || "nothing");
+/** Returns the description of a carrier. */
+export const carrierName = (carrier) => CARRIERS[carrier] ?? (carrier || "no credential");
 
-/** Shows who is logged in, as `/api/me` told. */
+/** Shows the identity of the user, the response of `/api/me`. */
 export function showIdentity(me) {
   const identity = me.identity ?? {};
   const authenticated = me.authenticated ?? {};
-  const name = identity.display_name || identity.name || identity.username || "Somebody";
+  const name = identity.display_name || identity.name || identity.username || "Unknown user";
   const carrier = String(authenticated.carrier ?? "").toLowerCase();
   const { dataset } = byId("identity");
   Object.assign(dataset, { username: identity.username ?? "", carrier, scheme: authenticated.scheme ?? "" });
 
   const short = identity.initials || initials(name);
   byId("identity-initials").textContent = short;
-  byId("identity").setAttribute("aria-label", `${short}: who I am, ${name}`);
+  byId("identity").setAttribute("aria-label", `${short}: account of ${name}`);
   byId("identity-name").textContent = name;
   byId("identity-username").textContent = identity.username && identity.username !== name ? identity.username : "";
   byId("identity-carrier").textContent = carrierName(carrier);
@@ -34,30 +34,30 @@ export function showIdentity(me) {
   byId("people-open").hidden = !scopes.includes("admin");
 }
 
-/** Shows a link to be sent. */
+/** Shows a new share link. */
 export function showLink({ url, expires_in: seconds }) {
   byId("share-url").value = url;
   byId("share-copy").textContent = "Copy";
-  byId("share-expiry").textContent = seconds ? `It works for ${duration(seconds)}.` : "It works until its token is taken back.";
+  byId("share-expiry").textContent = seconds ? `It is valid for ${duration(seconds)}.` : "It is valid until it is revoked.";
   byId("share-dialog").showModal();
   byId("share-copy").focus();
 }
 
-/** Copies the shown link. */
+/** Copies the share link to the clipboard. */
 export async function copyLink() {
   const field = byId("share-url");
   let copied = true;
   try {
     await navigator.clipboard.writeText(field.value);
   } catch {
-    // Not allowed, or a page over plain http from another machine, which has no clipboard object.
+    // Not permitted, or not available, because the page was loaded over plain HTTP.
     field.select();
     copied = document.execCommand("copy");
   }
   byId("share-copy").textContent = copied ? "Copied" : "Press Ctrl C";
 }
 
-/** Asks a question; true if the answer is yes. */
+/** Asks for confirmation. Resolves to true if the user confirms. */
 export function confirm(title, text, yes) {
   const dialog = byId("confirm-dialog");
   byId("confirm-title").textContent = title;
@@ -71,24 +71,26 @@ export function confirm(title, text, yes) {
   });
 }
 
-/** Shows the keys. */
+/** Shows the keyboard shortcuts. */
 export function help() {
   byId("help-dialog").showModal();
 }
 
-/** Shows a message above the cells, with a button if there is something to do; nothing to take it away. */
-export function notice(kind, text, action, act) {
+/**
+ * Shows a notice above the cells, with a button if there is an action. Hides it without arguments.
+ */
+export function notice(kind, text, label, action) {
   const box = byId("notice");
   const button = byId("notice-action");
   box.hidden = !kind;
   box.dataset.kind = kind ?? "";
   byId("notice-text").textContent = text ?? "";
-  button.hidden = !action;
-  button.textContent = action ?? "";
-  button.onclick = act ?? null;
+  button.hidden = !label;
+  button.textContent = label ?? "";
+  button.onclick = action ?? null;
 }
 
-/** Shows how long the socket has left, if that is worth a look. */
+/** Shows the time until the session expires. */
 export function countdown({ isShown, left, renewals }) {
   const button = byId("countdown");
   button.hidden = !isShown;
@@ -99,7 +101,10 @@ export function countdown({ isShown, left, renewals }) {
 
 let announcement = 0;
 
-/** Tells a screen reader, once things have calmed down. */
+/**
+ * Announces a text to screen readers. Of several in quick succession, only the last one is
+ * announced.
+ */
 export function announce(text) {
   clearTimeout(announcement);
   announcement = setTimeout(() => (byId("announcer").textContent = text), 400);
@@ -110,9 +115,9 @@ function initials(name) {
   return words.slice(0, 2).map((word) => word[0].toUpperCase()).join("");
 }
 
-// Seconds since 1970, or a date as text.
+// `moment` is a Unix time in seconds, or a date as text.
 function expiry(moment) {
-  if (!moment) return "no end is set";
+  if (!moment) return "does not expire";
   const end = new Date(typeof moment === "number" ? moment * 1000 : moment);
   if (Number.isNaN(end.getTime())) return "unknown";
   const left = Math.max(0, (end - Date.now()) / 1000);

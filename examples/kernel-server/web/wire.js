@@ -1,13 +1,14 @@
 // The binary framing of `v1.kernel.websocket.jupyter.org`.
 //
-// A frame is a table of little-endian 64-bit numbers (how many offsets, then the offsets), followed by the segments
-// they delimit: channel, header, parent_header, metadata, content, and any buffers. The last offset is the length.
+// A frame starts with a table of little-endian 64-bit numbers: the number of offsets and the
+// offsets. The segments follow: channel, header, parent_header, metadata, content, and any buffers.
+// The last offset is the length.
 
 export const SUBPROTOCOL = "v1.kernel.websocket.jupyter.org";
 
 const JSON_PARTS = ["header", "parent_header", "metadata", "content"];
 
-/** Turns a message into one binary frame. */
+/** Encodes a message as a binary frame. */
 export function encode(message) {
   const utf8 = new TextEncoder();
   const segments = [
@@ -25,15 +26,15 @@ export function encode(message) {
   return frame;
 }
 
-/** Turns a binary frame (an `ArrayBuffer`) into a message. Throws on a frame that is not one. */
+/** Decodes a binary frame (an `ArrayBuffer`). Throws a `RangeError` if it is malformed. */
 export function decode(frame) {
   const view = new DataView(frame);
   const count = Number(view.getBigUint64(0, true));
-  if (count < JSON_PARTS.length + 2 || 8 * (count + 1) > frame.byteLength) throw new RangeError("not a kernel message");
+  if (count < JSON_PARTS.length + 2 || 8 * (count + 1) > frame.byteLength) throw new RangeError("malformed kernel message");
   const offsets = Array.from({ length: count }, (_, index) => Number(view.getBigUint64(8 * (index + 1), true)));
   const segments = offsets.slice(0, -1).map((start, index) => {
     const end = offsets[index + 1];
-    if (start > end || end > frame.byteLength) throw new RangeError("not a kernel message");
+    if (start > end || end > frame.byteLength) throw new RangeError("malformed kernel message");
     return new Uint8Array(frame, start, end - start);
   });
 

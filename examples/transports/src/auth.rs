@@ -2,7 +2,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use chores::Shelf;
+use example_support::TicketBackend as Shelf;
 use http::{HeaderValue, Method, header};
 use portcullis::carrier::{Authorization, Cookie};
 use portcullis::session::SessionsBuilder;

@@ -8,7 +8,7 @@
 //! the sockets that a handshake opens; `dialects/` has those that a message opens, and `hello.rs` is
 //! what they answer. `tickets.rs` and `sessions.rs` are the HTTP side: tickets and renewals for
 //! everybody, the list and revocations for an administrator. `page.rs` serves the page. What has
-//! nothing to do with any of this is in the crate `chores`.
+//! nothing to do with any of this is in the crate `example-support`.
 
 mod auth;
 mod dialects;
@@ -35,7 +35,7 @@ use crate::options::Options;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    chores::log()?;
+    example_support::init_tracing()?;
     let options = Options::parse();
 
     // A second port is a second origin. The page tries to use it as a hostile page would.
@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .layer(TraceLayer::new_for_http().make_span_with(redacting_span))
         .into_make_service_with_connect_info::<SocketAddr>();
 
-    let stop = chores::stopping()?;
+    let stop = example_support::shutdown_signal()?;
     let stopped = || stop.clone().cancelled_owned();
     println!("Every way in: http://127.0.0.1:{port}/");
     println!("As a foreign origin: http://127.0.0.1:{cross_port}/");

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use chores::User;
 use clap::{Parser, ValueEnum};
+use example_support::User;
 use portcullis::session::LagPolicy;
 
 /// Every way a credential can reach a WebSocket.

@@ -1,7 +1,7 @@
 use axum::extract::Path;
 use axum::routing::get;
 use axum::{Json, Router};
-use chores::file;
+use example_support::static_file as file;
 use rust_embed::RustEmbed;
 use serde_json::json;
 

@@ -1,23 +1,21 @@
-use std::time::Duration;
-
-use headers::{HeaderMapExt, SecWebsocketAccept, SecWebsocketKey};
-use http::header::{CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::Response;
+use http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
-use http::{Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::carrier::entries;
-use crate::close::{CloseCodes, CloseFrame};
+use crate::close::{CLOSE_TIMEOUT, CloseCodes, CloseFrame, CloseReason};
 use crate::refusal::{Refusal, RefusalKind};
+use crate::upgrade::Opening;
 
 /// The answer to an upgrade that is refused in band: it opens the socket, which is closed at once.
 #[derive(Debug)]
 pub(crate) struct InBand {
-    status: StatusCode,
-    headers: HeaderMap,
+    opening: Opening,
+    protocol: Option<HeaderValue>,
 }
 
 impl InBand {
@@ -31,19 +29,8 @@ impl InBand {
         on_upgrade: OnUpgrade,
     ) -> Option<Self> {
         let frame = frame(refusal, codes)?;
-        let mut headers = HeaderMap::new();
-        let status = match parts.version <= Version::HTTP_11 {
-            true => {
-                headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-                headers.typed_insert(accept(&parts.headers)?);
-                StatusCode::SWITCHING_PROTOCOLS
-            }
-            false => StatusCode::OK,
-        };
-        if let Some(protocol) = first_protocol(&parts.headers) {
-            headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
-        }
+        let opening = Opening::new(parts)?;
+        let protocol = first_protocol(&parts.headers);
         let permit = UNANSWERED.try_acquire().ok()?;
         tracing::event!(
             name: "refused",
@@ -55,19 +42,17 @@ impl InBand {
             "{refusal}"
         );
         tokio::spawn(close(on_upgrade, frame, permit));
-        Some(Self { status, headers })
+        Some(Self { opening, protocol })
     }
 
     #[cfg(feature = "axum")]
-    pub(crate) fn status(&self) -> StatusCode {
-        self.status
+    pub(crate) fn status(&self) -> http::StatusCode {
+        self.opening.status()
     }
 
     /// The response, with the body that a responder has for none.
     pub(crate) fn into_response<B>(self, refusal: &Refusal, body: B) -> Response<B> {
-        let mut response = Response::new(body);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
+        let mut response = self.opening.into_response(self.protocol, body);
         response.extensions_mut().insert(refusal.clone());
         response
     }
@@ -78,26 +63,24 @@ impl InBand {
 fn frame(refusal: &Refusal, codes: &CloseCodes) -> Option<CloseFrame> {
     use RefusalKind as Kind;
 
-    let code = match refusal.kind() {
+    let reason = match refusal.kind() {
         Kind::ConflictingCredentials
         | Kind::InvalidCredential
         | Kind::MalformedCredential
         | Kind::MissingCredential
-        | Kind::UnsupportedScheme => codes.unauthorized,
-        Kind::ExpiredCredential => codes.expired,
-        Kind::ForbiddenCredential => codes.forbidden,
+        | Kind::UnsupportedScheme => CloseReason::Invalid,
+        Kind::ExpiredCredential => CloseReason::Expired,
+        Kind::ForbiddenCredential => CloseReason::Forbidden,
         Kind::ServerFull
         | Kind::TooManySessions
         | Kind::VerifierFailed
-        | Kind::VerifierUnavailable => codes.unavailable,
+        | Kind::VerifierUnavailable => CloseReason::Unavailable,
         _ => return None,
     };
-    Some(CloseFrame::new(code, refusal.detail().to_owned()))
-}
-
-fn accept(headers: &HeaderMap) -> Option<SecWebsocketAccept> {
-    let key: SecWebsocketKey = headers.typed_get()?;
-    Some(key.into())
+    Some(CloseFrame::new(
+        codes.code(reason),
+        refusal.detail().to_owned(),
+    ))
 }
 
 /// A browser that offered subprotocols takes an answer without one for a failure, and shows no
@@ -118,7 +101,7 @@ async fn close(on_upgrade: OnUpgrade, frame: CloseFrame, permit: SemaphorePermit
         let _ = say(TokioIo::new(upgraded), &frame).await;
     };
     // Whoever does not answer is dropped with the rest.
-    let _ = tokio::time::timeout(GRACE, closed).await;
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, closed).await;
     drop(permit);
 }
 
@@ -150,9 +133,6 @@ async fn say<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Sockets that were refused in band and have not answered yet.
 static UNANSWERED: Semaphore = Semaphore::const_new(1024);
-
-/// How long a client may take to answer.
-const GRACE: Duration = Duration::from_secs(3);
 
 /// How much of what a refused client sends is read while its answer is awaited.
 const MOST_READ: usize = 16 * 1024;

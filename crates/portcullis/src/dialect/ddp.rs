@@ -10,20 +10,23 @@ use super::{
 };
 use crate::close::CloseFrame;
 
-/// Meteor's DDP: `connect`, then the method `login` with `{"resume":"<token>"}`.
+/// Authenticates clients of Meteor's DDP: `connect`, then the method `login` with
+/// `{"resume":"<token>"}`.
 ///
 /// The dialect answers `connect` with `connected`, and `login` with Meteor's result
-/// `{id, token, tokenExpires}`, by whose token clients log in again after a lost connection. A token that is not good gets Meteor's own error, "You've been logged out
-/// by the server. Please log in again.", and the client may try twice more. Before it has logged
-/// in, a client gets no further: other methods and subscriptions are answered with an error. After
-/// that they are the application's, but for a further `login`, which renews the session, and
-/// `ping`.
+/// `{id, token, tokenExpires}`, whose token clients use to log in again after a lost connection. An
+/// invalid token is answered with Meteor's own error, "You've been logged out by the server. Please
+/// log in again.", and the client may try twice more.
+///
+/// Before the login, other methods and subscriptions are answered with an error. After it, all
+/// messages are the application's, except `ping` and another `login`, which renews the session.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Ddp;
 
 impl Ddp {
-    /// Version 1 of the protocol, and its two drafts that real clients still name.
+    /// Creates the dialect for version 1 of the protocol, and for the drafts `pre1` and `pre2`, which
+    /// some clients still request.
     pub fn new() -> Self {
         Self
     }
@@ -33,7 +36,7 @@ impl Dialect for Ddp {
     fn begin(&self, admitted: bool) -> Box<dyn Conversation> {
         Box::new(Meteor {
             is_connected: false,
-            is_known: admitted,
+            is_authenticated: admitted,
             login: None,
         })
     }
@@ -41,11 +44,11 @@ impl Dialect for Ddp {
 
 struct Meteor {
     is_connected: bool,
-    is_known: bool,
+    is_authenticated: bool,
     login: Option<Login>,
 }
 
-/// The method call that the verifier is asked for.
+/// The method call whose token is being verified.
 struct Login {
     id: Value,
     token: Zeroizing<String>,
@@ -92,7 +95,7 @@ impl Conversation for Meteor {
                     ),
                 }
             }
-            (Some(_), true) if self.is_known => MessageAction::Forward.into(),
+            (Some(_), true) if self.is_authenticated => MessageAction::Forward.into(),
             (Some("method"), true) => {
                 let id = message.get("id").cloned().unwrap_or_default();
                 failed(MessageAction::Consume, &id, 403, "Log in first")
@@ -113,7 +116,7 @@ impl Conversation for Meteor {
         };
         match outcome {
             Ok(accepted) => {
-                self.is_known = true;
+                self.is_authenticated = true;
                 let end = SystemTime::now() + accepted.expires_in.min(CENTURY);
                 let end = end
                     .duration_since(SystemTime::UNIX_EPOCH)
@@ -145,14 +148,14 @@ impl Conversation for Meteor {
 impl Meteor {
     fn connect(&mut self, version: Option<&str>) -> Reaction<MessageAction> {
         if !version.is_some_and(|version| VERSIONS.contains(&version)) {
-            // The client comes again with the version that it is told, or not at all.
+            // The client reconnects with this version, or not at all.
             let failed = json!({ "msg": "failed", "version": VERSIONS[0] });
             let close = MessageAction::Close(CloseFrame::new(1000, "version not supported"));
             return Reaction::from(close).reply(failed.to_string());
         }
         self.is_connected = true;
         let mut id = [0; 9];
-        // It names the connection for the client's own use and protects nothing.
+        // The id is for the client's own use and protects nothing.
         let _ = getrandom::fill(&mut id);
         let id = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, id);
         reply(&json!({ "msg": "connected", "session": id }))
@@ -167,7 +170,8 @@ fn error(reason: &str) -> Reaction<MessageAction> {
     reply(&json!({ "msg": "error", "reason": reason }))
 }
 
-/// Meteor answers a method with its result, and then says that its writes are done.
+/// Returns the two replies with which Meteor answers a method: its result, and that its writes are
+/// done.
 fn failed<A>(action: A, id: &Value, code: u16, reason: &str) -> Reaction<A> {
     let result = json!({ "msg": "result", "id": id, "error": meteor_error(code, reason) });
     let reaction = Reaction::from(action).reply(result.to_string());
@@ -184,17 +188,17 @@ fn meteor_error(code: u16, reason: &str) -> Value {
     })
 }
 
-/// What we speak, the best first.
+/// The supported versions, the preferred one first.
 const VERSIONS: [&str; 3] = ["1", "pre2", "pre1"];
 
-/// Further than any date that a client can show.
+/// A lifetime after which any date is out of the range that clients can show.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn said(conversation: &mut dyn Conversation, text: &str) -> String {
+    fn respond(conversation: &mut dyn Conversation, text: &str) -> String {
         let reaction = conversation.on_message(Incoming::Text(text));
         match reaction.action {
             MessageAction::Verify(credential) => format!("verify {}", credential.expose_secret()),
@@ -208,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_in() {
+    fn login_sequence() {
         let mut conversation = Ddp::new().begin(false);
         let login = r#"{"msg":"method","method":"login","id":"1","params":[{"resume":"t"}]}"#;
         let connect = r#"{"msg":"connect","version":"1","support":["1"]}"#;
@@ -232,7 +236,7 @@ mod tests {
             (login, "verify t"),
         ];
         for (text, expected) in rows {
-            let answer = said(&mut *conversation, text);
+            let answer = respond(&mut *conversation, text);
             assert!(answer.contains(expected), "{text}: {answer}");
         }
         let denied = Denied::Unverified(portcullis_core::VerifyError::Invalid);
@@ -242,13 +246,13 @@ mod tests {
         assert!(matches!(reaction.action, AuthAction::Retry));
     }
 
-    /// By the token of the result the clients log in again after a lost connection.
+    /// Clients use the token of the result to log in again after a lost connection.
     #[test]
-    fn a_login_has_meteors_result() {
+    fn login_is_answered_with_the_result_of_meteor() {
         let mut conversation = Ddp::new().begin(false);
-        said(&mut *conversation, r#"{"msg":"connect","version":"1"}"#);
+        respond(&mut *conversation, r#"{"msg":"connect","version":"1"}"#);
         let login = r#"{"msg":"method","method":"login","id":"1","params":[{"resume":"t"}]}"#;
-        said(&mut *conversation, login);
+        respond(&mut *conversation, login);
         let session = "AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap();
         let accepted = Accepted::new("alice", session, Duration::from_secs(60));
         let reaction = conversation.on_verified(Ok(&accepted));
@@ -265,6 +269,6 @@ mod tests {
             json!({ "msg": "updated", "methods": ["1"] }).to_string()
         );
         assert!(!format!("{reaction:?}").contains("alice"));
-        assert_eq!(said(&mut *conversation, r#"{"msg":"sub"}"#), "forward");
+        assert_eq!(respond(&mut *conversation, r#"{"msg":"sub"}"#), "forward");
     }
 }

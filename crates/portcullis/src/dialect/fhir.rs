@@ -7,29 +7,29 @@ use super::{
 };
 use crate::close::{CloseCodes, CloseFrame};
 
-/// FHIR's WebSocket channel of subscriptions.
+/// Authenticates clients of FHIR's WebSocket channel for subscriptions.
 ///
-/// | the client says | |
+/// | the client sends | specified by |
 /// |---|---|
 /// | `bind-with-token <token>`, with a colon or without | R5 and the Backport guide |
-/// | `{"type":"bind-with-token","payload":{"token":…}}` | the same, as Medplum writes it |
-/// | `bind <id>` | STU3 and R4: passed on, on a socket that says who it is by now |
+/// | `{"type":"bind-with-token","payload":{"token":…}}` | Medplum |
+/// | `bind <id>` | STU3 and R4; forwarded on an authenticated socket |
 ///
-/// For each binding whose token is good the application gets `bind-with-token <name>`: the token's
-/// [name](crate::Identity::token_id) in the place of the token, or the subject if it has none. So
-/// it learns what is bound, and answers with the handshake bundles; to `bind <id>` it answers
-/// `bound <id>`.
+/// For each accepted binding, the application receives `bind-with-token <name>` with the
+/// [identifier](crate::Identity::token_id) of the token in place of the token, or with the subject
+/// if the token has no identifier. The application responds with the handshake bundles, and to
+/// `bind <id>` with `bound <id>`.
 ///
-/// A socket bears several bindings at a time. Each further one that ends later renews the session,
-/// which lasts as long as the longest of them. A token that is not good is answered with an
+/// A socket can have several bindings. Each later one that expires later renews the session, so the
+/// session lasts as long as the longest of them. An invalid token is answered with an
 /// `OperationOutcome` and changes nothing; as the first one it closes the socket with 1002 and a
-/// reason. One of another subject closes it, too.
+/// reason. A token of another subject closes the socket, too.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Fhir;
 
 impl Fhir {
-    /// All of the forms above.
+    /// Creates the dialect with all of the forms above.
     pub fn new() -> Self {
         Self
     }
@@ -46,7 +46,7 @@ impl Dialect for Fhir {
 }
 
 struct Binding {
-    /// Somebody is at the other end.
+    /// The client is authenticated.
     is_bound: bool,
 }
 
@@ -99,11 +99,11 @@ impl Conversation for Binding {
     }
 }
 
-/// The token of a binding, in any of the forms.
+/// Returns the token of a binding, in any of the forms; empty if it contains none.
 fn bound_token(text: &str) -> Option<String> {
     let text = text.trim();
     if let Some(rest) = text.strip_prefix("bind-with-token") {
-        // Any white space: what is passed on must not look like a binding that was verified.
+        // Any white space counts: a forwarded message must not look like a verified binding.
         let ends = rest.is_empty() || rest.starts_with(|c: char| c == ':' || c.is_whitespace());
         let token = rest.trim_start().trim_start_matches(':').trim();
         return ends.then(|| token.to_owned());
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_forms_of_a_binding() {
+    fn all_forms_of_a_binding_are_parsed() {
         let rows = [
             ("bind-with-token abc", Some("abc")),
             ("bind-with-token: abc", Some("abc")),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_no_credential() {
+    fn binding_by_id_does_not_authenticate() {
         let alone = Fhir::new()
             .begin(false)
             .on_message(Incoming::Text("bind 123"));

@@ -7,10 +7,11 @@ use super::{
     message_credential,
 };
 
-/// The first message is the credential: as it is, or in a field of a JSON object.
+/// Authenticates a client by its first message: a token, or a JSON object with a token in a field.
 ///
-/// The first form is that of the guide of Python's `websockets`. After it every message is the
-/// application's; [`InBandRenewal`](super::InBandRenewal) is for sockets that renew.
+/// The authentication guide of Python's `websockets` recommends the first form. All later messages
+/// are the application's. To renew credentials on an open socket, use
+/// [`InBandRenewal`](super::InBandRenewal).
 ///
 /// ```
 /// use portcullis::dialect::FirstMessage;
@@ -21,20 +22,20 @@ use super::{
 /// FirstMessage::field("token");
 /// ```
 ///
-/// A message that is something else closes the socket as a bad credential does: with the profile's
-/// code, 3000 unless set.
+/// Any other first message closes the socket with the profile's code for an invalid credential,
+/// 3000 by default.
 #[derive(Clone, Debug)]
 pub struct FirstMessage {
     field: Option<Box<str>>,
 }
 
 impl FirstMessage {
-    /// The message is the token.
+    /// Expects the token as the whole message.
     pub fn token() -> Self {
         Self { field: None }
     }
 
-    /// The message is a JSON object, and this field of it is the token.
+    /// Expects a JSON object with the token in this field.
     pub fn field(name: impl Into<Box<str>>) -> Self {
         Self {
             field: Some(name.into()),
@@ -46,19 +47,19 @@ impl Dialect for FirstMessage {
     fn begin(&self, admitted: bool) -> Box<dyn Conversation> {
         Box::new(First {
             field: self.field.clone(),
-            is_over: admitted,
+            is_authenticated: admitted,
         })
     }
 }
 
 struct First {
     field: Option<Box<str>>,
-    is_over: bool,
+    is_authenticated: bool,
 }
 
 impl Conversation for First {
     fn on_message(&mut self, message: Incoming<'_>) -> Reaction<MessageAction> {
-        if self.is_over {
+        if self.is_authenticated {
             return MessageAction::Forward.into();
         }
         let token = match (message, &self.field) {
@@ -75,7 +76,7 @@ impl Conversation for First {
     fn on_verified(&mut self, outcome: Result<&Accepted, &Denied>) -> Reaction<AuthAction> {
         match outcome {
             Ok(_) => {
-                self.is_over = true;
+                self.is_authenticated = true;
                 AuthAction::Continue.into()
             }
             Err(_) => AuthAction::Refuse.into(),
@@ -93,7 +94,7 @@ fn field_of(text: &str, field: &str) -> Option<String> {
     }
 }
 
-/// Whether it is worth a question.
+/// Returns whether the token is worth a verification.
 pub(super) fn is_credential(token: &str) -> bool {
     !token.is_empty() && token.len() <= MAX_CREDENTIAL
 }
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_for_a_credential() {
+    fn first_message_is_the_credential() {
         let long = "a".repeat(MAX_CREDENTIAL + 1);
         let rows: [(FirstMessage, Incoming<'_>, Option<&str>); 9] = [
             (FirstMessage::token(), Incoming::Text("t"), Some("t")),

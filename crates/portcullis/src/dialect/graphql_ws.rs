@@ -10,40 +10,40 @@ use super::{
 };
 use crate::close::{CloseCodes, CloseFrame};
 
-/// GraphQL over WebSocket, `graphql-transport-ws`: the credential is in the payload of
+/// Authenticates clients of GraphQL over WebSocket (`graphql-transport-ws`) by the payload of
 /// `connection_init`.
 ///
-/// The payload has `{"token":"…"}`, `{"authToken":"…"}` or a header of HTTP in any case,
-/// `{"Authorization":"Bearer …"}`, also within `{"headers":{…}}`.
+/// The payload is `{"token":"…"}`, `{"authToken":"…"}`, or an HTTP header in any case,
+/// `{"Authorization":"Bearer …"}`, also inside of `{"headers":{…}}`.
 ///
-/// By default the application acknowledges: it gets a `connection_init` without the payload's
-/// credential as its first message, once the identity stands, and answers `connection_ack`. So does
-/// `async-graphql`. For an application that knows nothing of it, say
-/// [`acknowledge`](Self::acknowledge).
+/// By default the application acknowledges. It receives a `connection_init` without the credential
+/// as its first message, and answers `connection_ack`, as `async-graphql` does. For an application
+/// that does not, use [`acknowledge`](Self::acknowledge).
 ///
-/// | what | close code |
+/// | event | close code |
 /// |---|---|
 /// | no `connection_init` within three seconds | 4408 |
-/// | a second one | 4429 |
+/// | a second `connection_init` | 4429 |
 /// | another message before it | 4401 |
-/// | something that is no message of the protocol | 4400 |
-/// | a credential that is not good, or none | 4401 |
-/// | one that has ended, or is not good for this | 4403 |
+/// | a message that is not of the protocol | 4400 |
+/// | an invalid credential, or none | 4401 |
+/// | an expired credential, or one that does not allow the request | 4403 |
+/// | the credential expires while the socket is open | 4403 |
 ///
-/// Its client takes 4401 for final, and comes again after 4403 with what `connectionParams` says
-/// then. That is also what it gets when the credential ends while the socket is open.
+/// The client library does not retry after 4401. After 4403 it reconnects with new
+/// `connectionParams`.
 #[derive(Clone, Debug, Default)]
 pub struct GraphqlWs {
     acknowledges: bool,
 }
 
 impl GraphqlWs {
-    /// The application acknowledges.
+    /// Creates the dialect for an application that answers `connection_init` itself.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sends `connection_ack` itself, and the application sees no `connection_init`.
+    /// Sends `connection_ack` in the dialect; the application does not receive `connection_init`.
     #[must_use]
     pub fn acknowledge(mut self) -> Self {
         self.acknowledges = true;
@@ -72,10 +72,10 @@ impl Dialect for GraphqlWs {
 
 struct Graphql {
     acknowledges: bool,
-    /// The handshake bore a credential.
+    /// The handshake contained a valid credential.
     admitted: bool,
     initialized: bool,
-    /// What is left of the payload of `connection_init`.
+    /// The payload of `connection_init` without the credential.
     payload: Option<Map<String, Value>>,
 }
 
@@ -85,7 +85,7 @@ impl Conversation for Graphql {
             return close(4400, "Invalid message");
         };
         if self.initialized {
-            // Only one message matters by now, and it has this word.
+            // Only `connection_init` matters now; most messages need no parsing.
             let is_init = may_contain(text, "connection_init")
                 && kind_of(text).is_some_and(|(kind, _)| kind == "connection_init");
             return match is_init {
@@ -170,7 +170,7 @@ enum Acknowledgement {
     Delegated(String),
 }
 
-/// The type of a message, and its payload.
+/// Returns the type and the payload of a message.
 fn kind_of(text: &str) -> Option<(String, Option<Value>)> {
     let Ok(Value::Object(mut message)) = serde_json::from_str(text) else {
         return None;
@@ -181,7 +181,8 @@ fn kind_of(text: &str) -> Option<(String, Option<Value>)> {
     Some((kind, message.remove("payload")))
 }
 
-/// Takes out all that looks like a credential, since the payload goes on to the application.
+/// Removes and returns everything that looks like a credential, because the payload is forwarded to
+/// the application.
 fn take_tokens(payload: &mut Map<String, Value>) -> Vec<String> {
     let mut found: Vec<_> = ["token", "authToken"]
         .iter()
@@ -198,7 +199,7 @@ fn take_tokens(payload: &mut Map<String, Value>) -> Vec<String> {
     texts.collect()
 }
 
-/// The header of a request, however it is spelled.
+/// Removes the `Authorization` entries, in any case.
 fn take_headers(headers: &mut Map<String, Value>) -> Vec<Value> {
     let is_authorization = |name: &&String| name.eq_ignore_ascii_case("authorization");
     let names: Vec<_> = headers.keys().filter(is_authorization).cloned().collect();
@@ -223,7 +224,7 @@ fn close(code: u16, reason: &'static str) -> Reaction<MessageAction> {
 mod tests {
     use super::*;
 
-    /// What becomes of messages, one after the other, on a socket without a credential.
+    /// Returns the actions for messages on a pending socket, one after the other.
     fn converse(messages: &[&str]) -> String {
         let mut conversation = GraphqlWs::new().begin(false);
         let mut said = Vec::new();
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rows_of_the_protocol() {
+    fn messages_before_authentication() {
         let init = r#"{"type":"connection_init","payload":{"token":"t"}}"#;
         let rows: [(&[&str], &str); 17] = [
             (&[init], "verify t"),

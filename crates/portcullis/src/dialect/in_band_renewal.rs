@@ -9,17 +9,17 @@ use super::{
 };
 use crate::session::RenewError;
 
-/// Renewals on a socket that was opened with a credential as ever:
+/// Renews the credential of an open socket in band:
 ///
 /// ```json
 /// → {"type":"auth","token":"…"}
 /// ← {"type":"auth","expires_in":3600}
 /// ```
 ///
-/// A token that does not renew the session gets `{"type":"auth","error":"…"}`, and the session goes
-/// on; one of somebody else closes it. With
-/// [`warn_before`](crate::session::SessionsBuilder::warn_before) the client is told
-/// `{"type":"auth","expiring_in":60}` when it is time. Every other message is the application's.
+/// A token that does not renew the session is answered with `{"type":"auth","error":"…"}`, and the
+/// session continues. A token of another subject closes it. With
+/// [`warn_before`](crate::session::SessionsBuilder::warn_before), the client receives
+/// `{"type":"auth","expiring_in":60}` in time. All other messages are the application's.
 ///
 /// ```
 /// use portcullis::dialect::InBandRenewal;
@@ -29,8 +29,8 @@ use crate::session::RenewError;
 /// InBandRenewal::new().message_type("renew").field("access_token");
 /// ```
 ///
-/// A request without a credential is refused as ever; [`allow_pending`](Self::allow_pending) lets a client
-/// say who it is in the same message.
+/// The handshake needs a credential, unless [`allow_pending`](Self::allow_pending) lets clients send
+/// it in the first message.
 #[derive(Clone, Debug)]
 pub struct InBandRenewal {
     message_type: Box<str>,
@@ -39,7 +39,7 @@ pub struct InBandRenewal {
 }
 
 impl InBandRenewal {
-    /// With `{"type":"auth","token":…}`.
+    /// Creates the dialect for messages of the form `{"type":"auth","token":…}`.
     pub fn new() -> Self {
         Self {
             message_type: "auth".into(),
@@ -48,21 +48,21 @@ impl InBandRenewal {
         }
     }
 
-    /// The `type` of the messages; `auth` unless set.
+    /// Sets the `type` of the messages; `auth` by default.
     #[must_use]
     pub fn message_type(mut self, name: impl Into<Box<str>>) -> Self {
         self.message_type = name.into();
         self
     }
 
-    /// The field with the token; `token` unless set.
+    /// Sets the field that contains the token; `token` by default.
     #[must_use]
     pub fn field(mut self, name: impl Into<Box<str>>) -> Self {
         self.field = name.into();
         self
     }
 
-    /// Lets a request in that bears no credential. Its first message has to bring one.
+    /// Admits upgrades without a credential as pending. Their first message has to contain one.
     #[must_use]
     pub fn allow_pending(mut self) -> Self {
         self.admits_pending = true;
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_its_own_messages_are_taken() {
+    fn only_messages_of_its_type_are_consumed() {
         let rows = [
             (r#"{"type":"auth","token":"t"}"#, "verify"),
             (r#"{"token":"t","type":"auth","more":1}"#, "verify"),

@@ -358,13 +358,7 @@ impl Denied {
 
     /// Returns the frame that closes the socket, with the code that `codes` has for the error.
     pub fn frame(&self, codes: &CloseCodes) -> CloseFrame {
-        let (code, reason) = match self.verify_error() {
-            VerifyError::Expired => (codes.expired, "credential expired"),
-            VerifyError::Forbidden => (codes.forbidden, "forbidden"),
-            VerifyError::Unavailable { .. } => (codes.unavailable, "verifier unavailable"),
-            _ => (codes.unauthorized, "invalid credential"),
-        };
-        CloseFrame::new(code, reason)
+        codes.frame(self.verify_error())
     }
 }
 

@@ -10,7 +10,7 @@ use super::SessionEvent;
 use super::entry::{Ended, Entry};
 use super::evict::Evict;
 use super::shared::Shared;
-use crate::close::{CloseCause, CloseFrame};
+use crate::close::{CLOSE_TIMEOUT, CloseCause, CloseFrame};
 
 impl Shared {
     /// Ends these sessions; how many of them had not ended until now.
@@ -74,8 +74,8 @@ impl Shared {
     fn grace(&self, cause: &CloseCause) -> Duration {
         match (cause, self.settings.ping) {
             // It has had its time, but for what the pings have left of it.
-            (CloseCause::Unresponsive, Some(every)) => GRACE.min(every / 16),
-            _ => GRACE,
+            (CloseCause::Unresponsive, Some(every)) => CLOSE_TIMEOUT.min(every / 16),
+            _ => CLOSE_TIMEOUT,
         }
     }
 }
@@ -91,7 +91,7 @@ struct Closing {
 impl Closing {
     /// Takes the socket of a session out.
     fn of(entry: Arc<Entry>, socket: &dyn Evict, cause: &CloseCause) -> Self {
-        let frame = entry.policy.codes.frame(cause);
+        let frame = entry.policy.codes.frame_for_cause(cause);
         let place = Place(entry);
         // Only the client's and the handler's own ends have none.
         let closing = socket.evict(frame.unwrap_or_else(|| CloseFrame::new(1000, "")));
@@ -125,9 +125,6 @@ async fn close_some(some: Vec<Closing>, grace: Duration) {
     let all = async { while closing.next().await.is_some() {} };
     let _ = tokio::time::timeout(grace, all).await;
 }
-
-/// How long a client may take to answer a close frame.
-const GRACE: Duration = Duration::from_secs(3);
 
 /// How many sockets one task closes.
 const AT_ONCE: usize = 256;

@@ -18,17 +18,16 @@ use crate::session::{RenewError, SessionId};
 use crate::ticket::Tickets;
 use crate::ticket::{Binding, MintError};
 
-/// A handler for a `POST` route that renews an open session: out of band, with a fresh credential
-/// in any carrier.
+/// Creates a handler that renews an open session with a new credential, out of band.
 ///
-/// The body is `{"session":"<id>"}`; the answer is `{"expires_in":<seconds>}`. The route is behind
-/// the [`AuthLayer`](crate::AuthLayer) whose verifier knows the new credential. A session is told
-/// to its own client only, and is renewed only by its own subject; a credential of somebody else
-/// closes it.
+/// Use it for a `POST` route behind the [`AuthLayer`](crate::AuthLayer) whose verifier accepts the
+/// new credential, in any carrier. The body is `{"session":"<id>"}`, the response
+/// `{"expires_in":<seconds>}`. Only the subject of a session can renew it: a credential of another
+/// subject closes it.
 ///
 /// ```
 /// use axum::{Router, routing::post};
-/// use portcullis::{ws::renewal_handler, AuthLayer, Sessions, StaticTokens};
+/// use portcullis::{AuthLayer, Sessions, StaticTokens, ws::renewal_handler};
 ///
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
 /// let sessions = Sessions::default();
@@ -40,13 +39,13 @@ use crate::ticket::{Binding, MintError};
 ///
 /// # Errors
 ///
-/// | status | |
+/// | status | cause |
 /// |---|---|
 /// | 400 | the body is not `{"session":"<id>"}` |
-/// | 401 | the new credential was taken back |
-/// | 403 | it is of another subject, and the session is closed now; or of another audience |
-/// | 404 | no such session is open on this machine |
-/// | 409 | it does not end later than the present one |
+/// | 401 | the new credential was revoked |
+/// | 403 | the new credential has another subject, and the session is closed; or another audience |
+/// | 404 | no session with this id is open on this machine |
+/// | 409 | the new credential does not expire later than the present one |
 pub fn renewal_handler<S>(sessions: &Sessions) -> impl Handler<(ByRequest,), S>
 where
     S: Send + Sync + 'static,
@@ -58,20 +57,21 @@ where
     })
 }
 
-/// A handler for a `POST` route that mints a ticket for whoever asks; see [`Tickets`].
+/// Creates a handler that mints a ticket for the identity of the request; see [`Tickets`].
 ///
-/// The body is empty, or `{"path":"/ws"}` for a ticket that is good for one path of those that the
-/// tickets are for. The answer is `{"ticket":"…","expires_in":<seconds>}`. The route is behind an
-/// [`AuthLayer`](crate::AuthLayer); a cookie needs an allowed `Origin` there, as every `POST` does.
+/// Use it for a `POST` route behind an [`AuthLayer`](crate::AuthLayer). The body is empty, or
+/// `{"path":"/ws"}` for a ticket that is valid for one path of the tickets. The response is
+/// `{"ticket":"…","expires_in":<seconds>}`. As for every `POST`, a cookie needs an allowed `Origin`.
 ///
 /// # Errors
 ///
-/// | status | |
+/// | status | cause |
 /// |---|---|
 /// | 400 | the body is something else, or names a path that the tickets are not for |
-/// | 401 | the credential has ended meanwhile |
+/// | 401 | the credential has expired since admission |
 /// | 429 | the store is full |
-/// | 503 | the store does not answer |
+/// | 500 | the type of the claims is not registered; see [`Tickets::with_claims`] |
+/// | 503 | the store is unavailable |
 pub fn mint_handler<T, S>(tickets: &Arc<Tickets<T>>) -> impl Handler<(ByRequest,), S>
 where
     T: TicketStore,
@@ -84,11 +84,11 @@ where
     })
 }
 
-/// A handler of a request as it is.
+/// A handler that takes the whole request.
 #[derive(Clone)]
 struct Endpoint<F>(F);
 
-/// Marks these handlers for axum.
+/// The marker type of these handlers for axum's `Handler` trait.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ByRequest;
@@ -107,7 +107,7 @@ where
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Renewal {
+struct RenewalRequest {
     session: String,
 }
 
@@ -118,15 +118,15 @@ async fn renew(sessions: &Sessions, request: Request) -> Response {
             Ok(identity) => identity,
             Err(missing) => return missing.into_response(),
         };
-    let said = r#"the body has to be {"session":"<the id of the session>"}"#;
+    let expected = r#"the body has to be {"session":"<id of the session>"}"#;
     let Some(body) = small_body(body).await else {
-        return problem(StatusCode::BAD_REQUEST, said);
+        return problem(StatusCode::BAD_REQUEST, expected);
     };
-    let Ok(Renewal { session }) = serde_json::from_slice(&body) else {
-        return problem(StatusCode::BAD_REQUEST, said);
+    let Ok(RenewalRequest { session }) = serde_json::from_slice(&body) else {
+        return problem(StatusCode::BAD_REQUEST, expected);
     };
     let Ok(id) = session.parse::<SessionId>() else {
-        return problem(StatusCode::NOT_FOUND, "no session of this id is open");
+        return problem(StatusCode::NOT_FOUND, "no session with this id is open");
     };
     let credential = Presented::proving(&parts.extensions, &identity);
     match sessions.renew_by(id, identity, credential) {
@@ -135,8 +135,8 @@ async fn renew(sessions: &Sessions, request: Request) -> Response {
             "application/json",
             &json!({ "expires_in": time.as_secs() }),
         ),
-        Err(why) => {
-            let status = match why {
+        Err(error) => {
+            let status = match error {
                 RenewError::Ended => StatusCode::NOT_FOUND,
                 RenewError::NotLater => StatusCode::CONFLICT,
                 RenewError::OtherAudience | RenewError::OtherSubject => StatusCode::FORBIDDEN,
@@ -145,14 +145,14 @@ async fn renew(sessions: &Sessions, request: Request) -> Response {
                 }
                 RenewError::Revoked | RenewError::Unverified(_) => StatusCode::UNAUTHORIZED,
             };
-            problem(status, &why.to_string())
+            problem(status, &error.to_string())
         }
     }
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Minting {
+struct MintRequest {
     path: Option<String>,
 }
 
@@ -166,16 +166,16 @@ where
             Ok(identity) => identity,
             Err(missing) => return missing.into_response(),
         };
-    let said = r#"the body has to be empty, or {"path":"<the path of the socket>"}"#;
+    let expected = r#"the body has to be empty, or {"path":"<the path of the socket>"}"#;
     let Some(body) = small_body(body).await else {
-        return problem(StatusCode::BAD_REQUEST, said);
+        return problem(StatusCode::BAD_REQUEST, expected);
     };
-    let minting = match body.is_empty() {
-        true => Ok(Minting::default()),
+    let request = match body.is_empty() {
+        true => Ok(MintRequest::default()),
         false => serde_json::from_slice(&body),
     };
-    let Ok(Minting { path }) = minting else {
-        return problem(StatusCode::BAD_REQUEST, said);
+    let Ok(MintRequest { path }) = request else {
+        return problem(StatusCode::BAD_REQUEST, expected);
     };
     let origin = parts.headers.get(ORIGIN).and_then(|it| it.to_str().ok());
     let binding = Binding {
@@ -191,24 +191,24 @@ where
             });
             answer(StatusCode::OK, "application/json", &minted)
         }
-        Err(why) => {
-            if let MintError::Claims(error) = &why {
-                tracing::error!(target: "portcullis", "no ticket: {error}");
-                return problem(StatusCode::INTERNAL_SERVER_ERROR, "no ticket can be minted");
-            }
-            let status = match why {
-                MintError::Claims(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Err(error) => {
+            let status = match &error {
+                MintError::Claims(claims) => {
+                    tracing::error!(target: "portcullis", "cannot mint a ticket: {claims}");
+                    let detail = "no ticket can be minted for this identity";
+                    return problem(StatusCode::INTERNAL_SERVER_ERROR, detail);
+                }
                 MintError::Expired => StatusCode::UNAUTHORIZED,
                 MintError::OtherPath => StatusCode::BAD_REQUEST,
                 MintError::Store(StoreError::Full) => StatusCode::TOO_MANY_REQUESTS,
                 MintError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             };
-            problem(status, &why.to_string())
+            problem(status, &error.to_string())
         }
     }
 }
 
-/// A body of a kilobyte at most.
+/// Reads a body of at most 1 KiB.
 async fn small_body(body: Body) -> Option<Bytes> {
     axum::body::to_bytes(body, 1024).await.ok()
 }
@@ -221,11 +221,11 @@ fn problem(status: StatusCode, detail: &str) -> Response {
         "detail": detail,
     });
     let mut response = answer(status, "application/problem+json", &body);
-    let passes = [
+    let temporary = [
         StatusCode::TOO_MANY_REQUESTS,
         StatusCode::SERVICE_UNAVAILABLE,
     ];
-    if passes.contains(&status) {
+    if temporary.contains(&status) {
         let headers = response.headers_mut();
         headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
     }

@@ -1,28 +1,50 @@
-//! Extractors and sockets for axum; the only place that names it.
+//! The axum side: extractors, sockets and handlers.
+//!
+//! [`GuardedUpgrade`](crate::GuardedUpgrade) opens the socket of an admitted request, and
+//! [`GuardedSocket`](crate::GuardedSocket) is that socket. [`renewal_handler`] and [`mint_handler`]
+//! are handlers for routes of their own.
 
-pub(crate) mod guarded_socket;
-pub(crate) mod guarded_upgrade;
 mod handlers;
-mod identify;
-mod metered;
-mod opening;
-mod session;
-mod talk;
+mod pending;
+pub(crate) mod socket;
+pub(crate) mod upgrade;
 mod wire;
 
 use std::net::SocketAddr;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, OriginalUri};
-use axum::response::Response;
+use axum::extract::{ConnectInfo, FromRequestParts, OriginalUri};
+use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::request::Parts;
 use http::{Extensions, HeaderValue, Uri};
 
-pub(crate) use self::guarded_socket::GuardedSocket;
-pub use self::guarded_upgrade::{GuardedUpgradeRejection, RefusedInBand};
 pub use self::handlers::{mint_handler, renewal_handler};
+pub use self::upgrade::{GuardedUpgradeRejection, RefusedInBand};
 use crate::carrier::remove_parameter;
 use crate::refusal::{Refusal, problem};
+use crate::session::{Session, SessionRejection};
+
+/// Extracts the session of an admitted upgrade, for a handler that opens the socket with another
+/// crate.
+///
+/// [`GuardedUpgrade`](crate::GuardedUpgrade) opens its session automatically.
+impl<S: Send + Sync> FromRequestParts<S> for Session {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
+        Self::open(&mut parts.extensions)
+    }
+}
+
+impl IntoResponse for SessionRejection {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Identity(missing) => missing.into_response(),
+            Self::Refused(refusal) => refused(&refusal),
+        }
+    }
+}
 
 /// The client's address, as `into_make_service_with_connect_info` tells it, or a server of another
 /// kind.

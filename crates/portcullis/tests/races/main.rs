@@ -5,7 +5,12 @@
 //! (PCT), and has to hold in all of them. A registry that is naive in one way runs the same
 //! scenarios, and has to be caught.
 
-#[allow(dead_code, unreachable_pub, unused_imports, reason = "a part of the library's own module")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "a part of the library's own module"
+)]
 #[path = "../../src/close.rs"]
 mod close;
 mod scenarios;

@@ -47,12 +47,12 @@ use std::time::{Duration, SystemTime};
 use portcullis::Identity;
 use portcullis::session::Revocation;
 
-use crate::close::{CloseCause, CloseFrame};
 use self::entry::{Changed, Ended, Entry, Seen, State};
 use self::evict::Idle;
 pub(crate) use self::id::SessionId;
 use self::registry::{Limits, Registry};
 use self::revocations::Revocations;
+use crate::close::{CloseCause, CloseFrame};
 use crate::scenarios::Naive;
 
 /// What a session keeps of its layer, which the registry never looks into.

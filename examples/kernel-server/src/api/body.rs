@@ -5,7 +5,9 @@ use uuid::Uuid;
 
 use super::ApiError;
 
-/// A JSON body, whatever its content type says: JupyterLab sends `text/plain`. No body is `null`.
+/// Extracts a JSON body of any content type, because JupyterLab sends `text/plain`.
+///
+/// An empty body counts as `null`.
 #[derive(Debug)]
 pub(crate) struct Body<T>(pub(crate) T);
 
@@ -26,8 +28,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// The id of a path. What is no id names nothing.
-pub(super) fn id(text: &str, what: &str) -> Result<Uuid, ApiError> {
+/// Parses the id in a path. An invalid id gives the same 404 as an unknown one.
+pub(super) fn parse_id(text: &str, what: &str) -> Result<Uuid, ApiError> {
     text.parse()
         .map_err(|_| ApiError::not_found(format!("{what} does not exist: {text}")))
 }

@@ -2,11 +2,12 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use portcullis::session::RevokeError;
+use portcullis::ws::GuardedUpgradeRejection;
 use serde_json::json;
 
 use crate::kernel::KernelError;
 
-/// An answer of Jupyter's form: `{"message": …, "reason": …}`.
+/// An error response in Jupyter's format: `{"message": …, "reason": …}`.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -26,13 +27,8 @@ impl ApiError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
     }
 
-    /// It was there, and its kernel no longer is.
     pub(crate) fn gone(message: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, message)
-    }
-
-    pub(crate) fn no_websocket(status: StatusCode, message: impl Into<String>) -> Self {
-        Self::new(status, message)
     }
 
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
@@ -56,10 +52,17 @@ impl From<KernelError> for ApiError {
     }
 }
 
-/// It is in force here, and others may not have heard of it.
+/// The revocation applies to this server, but the store could not be reached, so other servers may
+/// not know of it.
 impl From<RevokeError> for ApiError {
     fn from(error: RevokeError) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+impl From<GuardedUpgradeRejection> for ApiError {
+    fn from(rejection: GuardedUpgradeRejection) -> Self {
+        Self::new(rejection.status(), rejection.body_text())
     }
 }
 

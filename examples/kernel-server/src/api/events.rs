@@ -1,36 +1,32 @@
-//! What happens, as it happens.
+//! The WebSocket of `/api/events/subscribe`.
 
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, close_code};
 use axum::response::Response;
-
+use portcullis::ws::GuardedUpgradeRejection;
+use portcullis::{GuardedSocket, GuardedUpgrade};
 use tokio::sync::broadcast;
 
 use super::ApiError;
 use crate::app::App;
-use crate::auth::ws::{CloseFrame, Message, Rejection, WebSocket, WebSocketUpgrade, close_code};
-use crate::channels::say_goodbye;
+use crate::channels;
 
 pub(super) async fn subscribe(
     State(app): State<Arc<App>>,
-    upgrade: Result<WebSocketUpgrade, Rejection>,
+    upgrade: Result<GuardedUpgrade, GuardedUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let upgrade = upgrade.map_err(|rejection| no_websocket(&rejection))?;
-    // Now, so that nothing is missed that happens after the answer.
+    let upgrade = upgrade?;
+    // Before the response, so that the client misses no event after it.
     let events = app.events.subscribe();
     Ok(upgrade.on_upgrade(async move |socket| serve(socket, events).await))
 }
 
-/// Why a request for a socket is not one.
-pub(super) fn no_websocket(rejection: &Rejection) -> ApiError {
-    ApiError::no_websocket(rejection.status(), rejection.body_text())
-}
-
-async fn serve(mut socket: WebSocket, mut events: broadcast::Receiver<String>) {
+async fn serve(mut socket: GuardedSocket, mut events: broadcast::Receiver<String>) {
     loop {
         tokio::select! {
-            // A subscriber has nothing to say; but only who listens hears it leave.
+            // Clients send nothing, but only a read detects a closed connection.
             frame = socket.recv() => match frame {
                 Some(Ok(_)) => {}
                 _ => return,
@@ -41,9 +37,9 @@ async fn serve(mut socket: WebSocket, mut events: broadcast::Receiver<String>) {
             },
         }
     }
-    let close = CloseFrame {
+    let frame = CloseFrame {
         code: close_code::AGAIN,
-        reason: "too slow for what happens".into(),
+        reason: "client reads events too slowly".into(),
     };
-    say_goodbye(socket, close).await;
+    channels::close(socket, frame).await;
 }

@@ -1,4 +1,4 @@
-//! Kernels: started, asked, ended; and their sockets.
+//! Starts, lists, interrupts, restarts and shuts down kernels, and opens their WebSockets.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use portcullis::{Identity, Session};
+use portcullis::ws::GuardedUpgradeRejection;
+use portcullis::{GuardedUpgrade, Identity, Session};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::body::{Body, id};
-use super::{ApiError, events};
+use super::ApiError;
+use super::body::{Body, parse_id};
 use crate::app::App;
-use crate::auth::ws;
 use crate::channels;
 use crate::kernel::{ClientKey, Kernel, KernelModel};
 use crate::wire::KERNEL_PROTOCOL;
@@ -29,15 +29,15 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Json<Vec<KernelModel>> 
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Start {
+pub(super) struct StartRequest {
     name: Option<String>,
 }
 
 pub(super) async fn start(
     State(app): State<Arc<App>>,
-    Body(start): Body<Option<Start>>,
+    Body(request): Body<Option<StartRequest>>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let name = start.unwrap_or_default().name;
+    let name = request.unwrap_or_default().name;
     let kernel = app.kernels.start(name.as_deref()).await?;
     let location = format!("/api/kernels/{}", kernel.id());
     Ok((
@@ -58,7 +58,7 @@ pub(super) async fn shutdown(
     State(app): State<Arc<App>>,
     path: Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    app.kernels.shutdown(id(&path, "Kernel")?).await?;
+    app.kernels.shutdown(parse_id(&path, "Kernel")?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -80,39 +80,41 @@ pub(super) async fn restart(
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Socket {
+pub(super) struct ChannelsQuery {
     session_id: Option<String>,
 }
 
-/// The socket of a kernel. Whoever gets here was admitted: only now an older socket of the same
-/// session may be touched.
+/// Opens the WebSocket of a kernel.
+///
+/// It replaces an older socket with the same `session_id`. The layer has admitted the request, so a
+/// refused client cannot replace a socket.
 pub(super) async fn channels(
     State(app): State<Arc<App>>,
     path: Path<String>,
-    Query(socket): Query<Socket>,
+    Query(query): Query<ChannelsQuery>,
     identity: Identity,
-    upgrade: Result<ws::WebSocketUpgrade, ws::Rejection>,
+    upgrade: Result<GuardedUpgrade, GuardedUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let kernel = find_kernel(&app, &path)?;
-    let upgrade = upgrade.map_err(|rejection| events::no_websocket(&rejection))?;
+    let upgrade = upgrade?;
     let key = ClientKey {
         subject: identity.subject().into(),
-        session: match socket.session_id.filter(|session| !session.is_empty()) {
+        session: match query.session_id.filter(|session| !session.is_empty()) {
             Some(session) => session.into(),
             None => Uuid::new_v4().to_string().into(),
         },
     };
     let upgrade = upgrade
         .protocols([KERNEL_PROTOCOL])
-        .max_message_size(channels::LARGEST_MESSAGE);
+        .max_message_size(channels::MAX_MESSAGE_SIZE);
     let session = upgrade.session().map(Session::id);
-    let seat = session.map(|id| app.live.seat(id, kernel.id(), key.clone()));
+    let registration = session.map(|id| app.connections.register(id, kernel.id(), key.clone()));
     Ok(upgrade.on_upgrade(async move |socket| {
         channels::serve(socket, kernel, key).await;
-        drop(seat);
+        drop(registration);
     }))
 }
 
 fn find_kernel(app: &App, path: &Path<String>) -> Result<Arc<Kernel>, ApiError> {
-    Ok(app.kernels.find(id(path, "Kernel")?)?)
+    Ok(app.kernels.find(parse_id(path, "Kernel")?)?)
 }

@@ -1,4 +1,4 @@
-//! Which kernels there are.
+//! Lists the kernels that can be started, and serves their logos.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::IntoResponse;
-use chores::content_type;
+use example_support::content_type;
 use serde_json::{Map, Value, json};
 
 use super::ApiError;
@@ -30,7 +30,7 @@ pub(super) async fn find(
     find_spec(&app, &name).await.map(|spec| Json(model(&spec)))
 }
 
-/// A logo, or what else the kernelspec has for clients. Its other files are nobody's business.
+/// Serves a logo or script of a kernelspec. Other files in its folder are not served.
 pub(super) async fn resource(
     State(app): State<Arc<App>>,
     Path((name, file)): Path<(String, String)>,

@@ -1,4 +1,4 @@
-//! The REST interface, as Jupyter's clients know it.
+//! Jupyter's REST API.
 
 mod body;
 mod error;
@@ -17,7 +17,7 @@ pub(crate) use self::body::Body;
 pub(crate) use self::error::ApiError;
 use crate::app::App;
 
-/// What anybody may ask: whether this is a server that they know how to talk to.
+/// The version, with which clients detect a Jupyter server. It needs no credential.
 pub(crate) fn version() -> Router {
     let version = get(server::version);
     Router::new()

@@ -1,8 +1,7 @@
-//! Who is the server, and who are you.
+//! The version and status of the server, and the identity of the caller.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -30,14 +29,14 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Json<Value> {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Me {
-    /// JSON: the actions asked about, for each resource.
+pub(super) struct MeQuery {
+    /// The actions to check for each resource, as JSON.
     permissions: Option<String>,
 }
 
 pub(super) async fn me(
     identity: Identity,
-    Query(query): Query<Me>,
+    Query(query): Query<MeQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let permissions = permissions(query.permissions.as_deref())?;
     let name = identity.subject();
@@ -55,28 +54,25 @@ pub(super) async fn me(
     })))
 }
 
-/// Who is in may do everything: so whatever is asked about is allowed.
-fn permissions(asked: Option<&str>) -> Result<BTreeMap<String, Vec<String>>, ApiError> {
-    let asked = asked.filter(|json| !json.is_empty());
-    asked.map_or_else(
-        || Ok(BTreeMap::new()),
-        |json| {
-            serde_json::from_str(json).map_err(|_| {
-                ApiError::bad_request(
-                    "permissions should be a JSON dict of {\"resource\":[\"action\",]}",
-                )
-            })
-        },
-    )
+/// Returns the requested permissions. Every authenticated user has all of them.
+fn permissions(requested: Option<&str>) -> Result<BTreeMap<String, Vec<String>>, ApiError> {
+    match requested {
+        None | Some("") => Ok(BTreeMap::new()),
+        Some(json) => serde_json::from_str(json).map_err(|_| {
+            ApiError::bad_request(
+                "permissions should be a JSON dict of {\"resource\":[\"action\",]}",
+            )
+        }),
+    }
 }
 
-/// How the request proved it.
+/// Describes how the request was authenticated.
 fn authenticated(identity: &Identity) -> Option<Value> {
     let proof = identity.proof()?;
     Some(json!({
         "carrier": proof.carrier.as_str(),
         "scheme": proof.scheme.as_str(),
         "scopes": identity.scopes().iter().collect::<Vec<_>>(),
-        "expires_at": identity.expires_at().map(|end: SystemTime| timestamp(end)),
+        "expires_at": identity.expires_at().map(timestamp),
     }))
 }

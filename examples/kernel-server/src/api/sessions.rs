@@ -1,4 +1,4 @@
-//! Sessions: a kernel for each notebook.
+//! The REST API for notebook sessions.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::ApiError;
-use super::body::{Body, id};
+use super::body::{Body, parse_id};
 use crate::app::App;
 use crate::kernel::{Kernel, KernelId};
-use crate::sessions::Session;
+use crate::notebook_sessions::NotebookSession;
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Json<Vec<Value>> {
-    let sessions = app.sessions.list(is_there(&app));
+    let sessions = app.notebook_sessions.list(kernel_exists(&app));
     let models = sessions
         .iter()
         .filter_map(|session| model(&app, session).ok());
@@ -31,27 +31,27 @@ pub(super) async fn find(
     model(&app, &find_session(&app, &path)?).map(Json)
 }
 
-/// What a client says of a session: all of it to start one, any part to change one.
+/// The body of a request to start or change a session.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Wish {
+pub(super) struct SessionRequest {
     path: Option<String>,
     name: Option<String>,
     #[serde(rename = "type")]
     kind: Option<String>,
-    kernel: Option<WishedKernel>,
-    /// The older form of `path` and `name`.
+    kernel: Option<KernelRequest>,
+    /// The deprecated form of `path` and `name`.
     notebook: Option<Notebook>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct WishedKernel {
+struct KernelRequest {
     id: Option<String>,
     name: Option<String>,
 }
 
-impl WishedKernel {
-    /// The id, if it is a kernel that runs already.
-    fn running(&self) -> Option<&str> {
+impl KernelRequest {
+    /// Returns the id of an existing kernel, if the client has set one.
+    fn existing_id(&self) -> Option<&str> {
         self.id.as_deref().filter(|id| !id.is_empty())
     }
 }
@@ -64,33 +64,33 @@ struct Notebook {
 
 pub(super) async fn start(
     State(app): State<Arc<App>>,
-    Body(wish): Body<Option<Wish>>,
+    Body(request): Body<Option<SessionRequest>>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let mut wish = wish.ok_or_else(|| ApiError::bad_request("No JSON data provided"))?;
-    if let Some(notebook) = wish.notebook.take() {
-        wish.path = wish.path.or(notebook.path);
-        wish.name = wish.name.or(notebook.name);
-        wish.kind.get_or_insert_with(|| "notebook".to_owned());
+    let mut request = request.ok_or_else(|| ApiError::bad_request("No JSON data provided"))?;
+    if let Some(notebook) = request.notebook.take() {
+        request.path = request.path.or(notebook.path);
+        request.name = request.name.or(notebook.name);
+        request.kind.get_or_insert_with(|| "notebook".to_owned());
     }
-    let path = wish.path.ok_or_else(|| missing("path"))?;
-    let kind = wish.kind.ok_or_else(|| missing("type"))?;
-    let existing = app.sessions.list(is_there(&app)).into_iter();
+    let path = request.path.ok_or_else(|| missing("path"))?;
+    let kind = request.kind.ok_or_else(|| missing("type"))?;
+    let existing = app.notebook_sessions.list(kernel_exists(&app));
     let session = match existing.into_iter().find(|session| session.path == path) {
         Some(session) => session,
         None => {
-            let kernel = wish.kernel.unwrap_or_default();
-            let is_new = kernel.running().is_none();
-            let kernel = wished_kernel(&app, kernel).await?;
-            let wanted = Session {
+            let kernel = request.kernel.unwrap_or_default();
+            let is_new = kernel.existing_id().is_none();
+            let kernel = find_or_start_kernel(&app, kernel).await?;
+            let session = NotebookSession {
                 id: Uuid::new_v4(),
                 path,
-                name: wish.name.unwrap_or_default(),
+                name: request.name.unwrap_or_default(),
                 kind,
                 kernel: kernel.id(),
             };
-            let session = app.sessions.add(wanted, is_there(&app));
+            let session = app.notebook_sessions.add(session, kernel_exists(&app));
             if is_new && session.kernel != kernel.id() {
-                // Somebody else started this session just now, with a kernel of its own.
+                // A concurrent request has started the session, with another kernel.
                 let _ = app.kernels.shutdown(kernel.id()).await;
             }
             session
@@ -107,31 +107,31 @@ pub(super) async fn start(
 pub(super) async fn change(
     State(app): State<Arc<App>>,
     path: Path<String>,
-    Body(wish): Body<Option<Wish>>,
+    Body(request): Body<Option<SessionRequest>>,
 ) -> Result<Json<Value>, ApiError> {
     let before = find_session(&app, &path)?;
-    let wish = wish.ok_or_else(|| ApiError::bad_request("No JSON data provided"))?;
-    let kernel = match wish.kernel {
-        Some(kernel) => wished_kernel(&app, kernel).await?.id(),
+    let request = request.ok_or_else(|| ApiError::bad_request("No JSON data provided"))?;
+    let kernel = match request.kernel {
+        Some(kernel) => find_or_start_kernel(&app, kernel).await?.id(),
         None => before.kernel,
     };
     let session = app
-        .sessions
+        .notebook_sessions
         .change(before.id, |session| {
-            if let Some(path) = wish.path {
+            if let Some(path) = request.path {
                 session.path = path;
             }
-            if let Some(name) = wish.name {
+            if let Some(name) = request.name {
                 session.name = name;
             }
-            if let Some(kind) = wish.kind {
+            if let Some(kind) = request.kind {
                 session.kind = kind;
             }
             session.kernel = kernel;
         })
         .ok_or_else(|| unknown(before.id))?;
     if kernel != before.kernel {
-        // A session has one kernel. An error means that it is gone already.
+        // A session has one kernel. An error means that the old one has already ended.
         let _ = app.kernels.shutdown(before.kernel).await;
     }
     model(&app, &session).map(Json)
@@ -141,28 +141,30 @@ pub(super) async fn shutdown(
     State(app): State<Arc<App>>,
     path: Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    let id = id(&path, "Session")?;
-    let session = app.sessions.remove(id).ok_or_else(|| unknown(id))?;
+    let id = parse_id(&path, "Session")?;
+    let session = app
+        .notebook_sessions
+        .remove(id)
+        .ok_or_else(|| unknown(id))?;
     match app.kernels.shutdown(session.kernel).await {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
         Err(_) => Err(ApiError::gone("Kernel deleted before session")),
     }
 }
 
-/// The running kernel that is named by its id, or a new one.
-async fn wished_kernel(app: &App, wish: WishedKernel) -> Result<Arc<Kernel>, ApiError> {
-    match wish.running() {
-        Some(wished) => Ok(app.kernels.find(id(wished, "Kernel")?)?),
-        None => Ok(app.kernels.start(wish.name.as_deref()).await?),
+async fn find_or_start_kernel(app: &App, request: KernelRequest) -> Result<Arc<Kernel>, ApiError> {
+    match request.existing_id() {
+        Some(id) => Ok(app.kernels.find(parse_id(id, "Kernel")?)?),
+        None => Ok(app.kernels.start(request.name.as_deref()).await?),
     }
 }
 
-fn find_session(app: &App, path: &Path<String>) -> Result<Session, ApiError> {
-    let id = id(path, "Session")?;
-    app.sessions.find(id).ok_or_else(|| unknown(id))
+fn find_session(app: &App, path: &Path<String>) -> Result<NotebookSession, ApiError> {
+    let id = parse_id(path, "Session")?;
+    app.notebook_sessions.find(id).ok_or_else(|| unknown(id))
 }
 
-fn model(app: &App, session: &Session) -> Result<Value, ApiError> {
+fn model(app: &App, session: &NotebookSession) -> Result<Value, ApiError> {
     let kernel = app.kernels.find(session.kernel)?;
     Ok(json!({
         "id": session.id,
@@ -174,7 +176,7 @@ fn model(app: &App, session: &Session) -> Result<Value, ApiError> {
     }))
 }
 
-fn is_there(app: &App) -> impl Fn(KernelId) -> bool {
+fn kernel_exists(app: &App) -> impl Fn(KernelId) -> bool {
     |id| app.kernels.find(id).is_ok()
 }
 

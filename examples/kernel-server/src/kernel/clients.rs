@@ -1,7 +1,7 @@
-//! The sockets that listen to one kernel, and the queue of each.
+//! The clients of one kernel, with a queue for each.
 //!
-//! A queue is bounded in messages and in bytes. Who does not keep up is let go: a kernel is never
-//! held up by a client, and no client makes the server hold its output without end.
+//! A queue is limited in messages and in bytes. A client that exceeds a limit is disconnected, so
+//! that it neither blocks the kernel nor makes the server buffer output without limit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,32 +13,33 @@ use crate::wire::Message;
 const QUEUE_MESSAGES: usize = 1024;
 const QUEUE_BYTES: usize = 64 << 20;
 
-/// Whose socket it is. A second one of the same key takes the place of the first; the subject is
-/// part of the key so that nobody takes the place of somebody else.
+/// Identifies a client across connections. A new socket with the same key replaces the old one.
+///
+/// The subject is part of the key, so that a user cannot replace the socket of another user.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct ClientKey {
     pub(crate) subject: Box<str>,
     pub(crate) session: Box<str>,
 }
 
-/// Names a client for as long as the kernel exists.
+/// Identifies a socket of a kernel. Ids are not reused.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct ClientId(u64);
 
-/// Why the server ends a socket.
+/// Why the server closes a socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Farewell {
+pub(crate) enum CloseReason {
     /// The client opened another socket for the same session.
     Replaced,
 
-    /// The client reads slower than the kernel writes.
+    /// The client's queue is full.
     TooSlow,
 
-    /// Somebody shut the kernel down.
-    KernelGone,
+    /// The kernel was shut down.
+    KernelShutDown,
 
     /// The server stops.
-    GoingAway,
+    ServerStopping,
 }
 
 #[derive(Debug, Default)]
@@ -49,25 +50,25 @@ pub(crate) struct Clients {
 #[derive(Debug, Default)]
 struct Inner {
     outboxes: HashMap<ClientId, Outbox>,
-    joined: u64,
-    /// Set once nobody may join any more.
-    closed: Option<Farewell>,
+    last_id: u64,
+    /// Set when no client may join any more.
+    closed: Option<CloseReason>,
 }
 
 impl Clients {
-    /// Adds a client, and lets go of an older one of the same key.
+    /// Adds a client, and disconnects an older one with the same key.
     pub(crate) fn join(self: &Arc<Self>, key: ClientKey) -> Inbox {
         let (sender, messages) = mpsc::channel(QUEUE_MESSAGES);
-        let farewell = Arc::new(OnceLock::new());
+        let close_reason = Arc::new(OnceLock::new());
         let mut inner = self.lock();
-        inner.let_go(Farewell::Replaced, |outbox| outbox.key == key);
-        inner.joined += 1;
-        let id = ClientId(inner.joined);
+        inner.disconnect(CloseReason::Replaced, |outbox| outbox.key == key);
+        inner.last_id += 1;
+        let id = ClientId(inner.last_id);
         let outbox = Outbox {
             key,
             sender,
-            room: Arc::new(Semaphore::new(QUEUE_BYTES)),
-            farewell: Arc::clone(&farewell),
+            capacity: Arc::new(Semaphore::new(QUEUE_BYTES)),
+            close_reason: Arc::clone(&close_reason),
         };
         match inner.closed {
             Some(reason) => outbox.close(reason),
@@ -76,18 +77,18 @@ impl Clients {
         Inbox {
             id,
             messages,
-            farewell,
+            close_reason,
             clients: Arc::clone(self),
         }
     }
 
-    /// Hands a message to everybody.
+    /// Sends a message to all clients.
     pub(crate) fn publish(&self, message: &Message) {
         let mut inner = self.lock();
-        inner.let_go(Farewell::TooSlow, |outbox| !outbox.push(message.clone()));
+        inner.disconnect(CloseReason::TooSlow, |outbox| !outbox.push(message.clone()));
     }
 
-    /// Hands a message to the one client that it answers, if it is still there.
+    /// Sends a message to one client, if it is still connected.
     pub(crate) fn deliver(&self, id: ClientId, message: Message) {
         let mut inner = self.lock();
         let Some(outbox) = inner.outboxes.get(&id) else {
@@ -96,15 +97,15 @@ impl Clients {
         if !outbox.push(message)
             && let Some(outbox) = inner.outboxes.remove(&id)
         {
-            outbox.close(Farewell::TooSlow);
+            outbox.close(CloseReason::TooSlow);
         }
     }
 
-    /// Lets go of everybody, also of those who come too late to know.
-    pub(crate) fn close(&self, reason: Farewell) {
+    /// Disconnects all clients, and every client that joins later.
+    pub(crate) fn close(&self, reason: CloseReason) {
         let mut inner = self.lock();
         inner.closed = Some(reason);
-        inner.let_go(reason, |_| true);
+        inner.disconnect(reason, |_| true);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -118,44 +119,45 @@ impl Clients {
 }
 
 impl Inner {
-    fn let_go(&mut self, reason: Farewell, mut whom: impl FnMut(&Outbox) -> bool) {
-        for (_, outbox) in self.outboxes.extract_if(|_, outbox| whom(outbox)) {
+    fn disconnect(&mut self, reason: CloseReason, mut predicate: impl FnMut(&Outbox) -> bool) {
+        for (_, outbox) in self.outboxes.extract_if(|_, outbox| predicate(outbox)) {
             outbox.close(reason);
         }
     }
 }
 
-/// The kernel's end of a queue.
+/// The sending half of a client's queue.
 #[derive(Debug)]
 struct Outbox {
     key: ClientKey,
     sender: mpsc::Sender<(Message, OwnedSemaphorePermit)>,
-    room: Arc<Semaphore>,
-    farewell: Arc<OnceLock<Farewell>>,
+    /// The free capacity in bytes.
+    capacity: Arc<Semaphore>,
+    close_reason: Arc<OnceLock<CloseReason>>,
 }
 
 impl Outbox {
-    /// Whether there was room.
+    /// Queues a message. Returns `false` if the queue is full.
     fn push(&self, message: Message) -> bool {
-        // A message larger than the queue passes alone, when nothing else waits.
+        // A message larger than the limit is accepted only into an empty queue.
         let weight = u32::try_from(message.size().min(QUEUE_BYTES)).unwrap_or(u32::MAX);
-        Arc::clone(&self.room)
+        Arc::clone(&self.capacity)
             .try_acquire_many_owned(weight)
-            .is_ok_and(|room| self.sender.try_send((message, room)).is_ok())
+            .is_ok_and(|permit| self.sender.try_send((message, permit)).is_ok())
     }
 
-    /// The reason is written down first: the queue's end is what makes the client read it.
-    fn close(self, reason: Farewell) {
-        let _ = self.farewell.set(reason);
+    /// Stores the reason before `self.sender` is dropped, which makes the client read it.
+    fn close(self, reason: CloseReason) {
+        let _ = self.close_reason.set(reason);
     }
 }
 
-/// The client's end of a queue. Dropping it leaves the kernel.
+/// The receiving half of a client's queue. Dropping it removes the client.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     id: ClientId,
     messages: mpsc::Receiver<(Message, OwnedSemaphorePermit)>,
-    farewell: Arc<OnceLock<Farewell>>,
+    close_reason: Arc<OnceLock<CloseReason>>,
     clients: Arc<Clients>,
 }
 
@@ -164,11 +166,14 @@ impl Inbox {
         self.id
     }
 
-    /// The next message; or, after the last one, why there is none. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Result<Message, Farewell> {
+    /// Receives the next message, or the reason why there are no more. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Result<Message, CloseReason> {
         match self.messages.recv().await {
-            Some((message, _room)) => Ok(message),
-            None => Err(*self.farewell.get().unwrap_or(&Farewell::KernelGone)),
+            Some((message, _permit)) => Ok(message),
+            None => Err(*self
+                .close_reason
+                .get()
+                .unwrap_or(&CloseReason::KernelShutDown)),
         }
     }
 }
@@ -199,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reply_goes_to_one_and_output_to_all() {
+    async fn replies_go_to_one_client_and_output_to_all() {
         let clients = Arc::new(Clients::default());
         let mut a = clients.join(key("alice", "a"));
         let mut b = clients.join(key("alice", "b"));
@@ -211,18 +216,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_same_session_of_the_same_subject_is_replaced() {
+    async fn same_session_of_the_same_subject_is_replaced() {
         let clients = Arc::new(Clients::default());
         let mut old = clients.join(key("alice", "s"));
         let _other = clients.join(key("bob", "s"));
         assert_eq!(clients.len(), 2);
         let _new = clients.join(key("alice", "s"));
         assert_eq!(clients.len(), 2);
-        assert_eq!(old.next().await, Err(Farewell::Replaced));
+        assert_eq!(old.next().await, Err(CloseReason::Replaced));
     }
 
     #[tokio::test]
-    async fn who_does_not_read_is_let_go_of() {
+    async fn client_that_does_not_read_is_disconnected() {
         let clients = Arc::new(Clients::default());
         let mut slow = clients.join(key("alice", "s"));
         for _ in 0..=QUEUE_MESSAGES {
@@ -232,11 +237,11 @@ mod tests {
         for _ in 0..QUEUE_MESSAGES {
             assert!(slow.next().await.is_ok());
         }
-        assert_eq!(slow.next().await, Err(Farewell::TooSlow));
+        assert_eq!(slow.next().await, Err(CloseReason::TooSlow));
     }
 
     #[tokio::test]
-    async fn few_large_messages_fill_a_queue_as_well() {
+    async fn queue_is_limited_in_bytes() {
         let clients = Arc::new(Clients::default());
         let mut slow = clients.join(key("alice", "s"));
         let large = Message {
@@ -249,15 +254,15 @@ mod tests {
         clients.publish(&message());
         assert_eq!(clients.len(), 0);
         assert!(slow.next().await.is_ok());
-        assert_eq!(slow.next().await, Err(Farewell::TooSlow));
+        assert_eq!(slow.next().await, Err(CloseReason::TooSlow));
     }
 
     #[tokio::test]
-    async fn nobody_joins_what_is_closed() {
+    async fn client_that_joins_after_close_is_disconnected() {
         let clients = Arc::new(Clients::default());
-        clients.close(Farewell::GoingAway);
+        clients.close(CloseReason::ServerStopping);
         let mut late = clients.join(key("alice", "s"));
-        assert_eq!(late.next().await, Err(Farewell::GoingAway));
+        assert_eq!(late.next().await, Err(CloseReason::ServerStopping));
         assert_eq!(clients.len(), 0);
     }
 }

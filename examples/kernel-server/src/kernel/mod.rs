@@ -1,14 +1,14 @@
-//! Kernels: who runs code, and how to reach them.
+//! Kernels, which run the code of notebooks.
 //!
 //! ```text
-//! Kernels ─▶ Kernel ─▶ Supervisor ─▶ Life ─┬▶ process   (ZeroMQ)
-//!              │                           └▶ embedded  (a thread)
-//!              └─ attach ─▶ Attachment: requests in, an inbox out
+//! Kernels ─▶ Kernel ─▶ Supervisor ─▶ Instance ─┬▶ process   (ZeroMQ)
+//!              │                               └▶ embedded  (a thread)
+//!              └─ attach ─▶ Attachment: a sender for requests and an inbox
 //! ```
 
 mod clients;
 mod embedded;
-mod life;
+mod instance;
 mod output;
 mod process;
 mod registry;
@@ -25,24 +25,24 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-pub(crate) use self::clients::{ClientKey, Farewell, Inbox};
+pub(crate) use self::clients::{ClientKey, CloseReason, Inbox};
 pub(crate) use self::registry::Kernels;
 pub(crate) use self::spec::{Choice, KernelSpec, KernelSpecs};
 
 use self::clients::Clients;
-use self::life::Life;
+use self::instance::Instance;
 use self::output::Output;
 use self::status::Status;
-use self::supervisor::{Order, Phase, Supervisor};
+use self::supervisor::{Command, Phase, Supervisor};
 use crate::events::{Action, Events};
 use crate::wire::{Message, timestamp};
 
 pub(crate) type KernelId = Uuid;
 
-/// How many requests of one client wait for the kernel. The next one waits in the client.
-const REQUESTS: usize = 64;
+/// How many requests of one client may be queued. When the queue is full, the socket is not read.
+const REQUEST_QUEUE: usize = 64;
 
-/// A kernel, dead or alive. It keeps its id and its clients over every restart.
+/// A kernel, running or dead. It keeps its id and its clients across restarts.
 #[derive(Debug)]
 pub(crate) struct Kernel {
     id: KernelId,
@@ -50,10 +50,10 @@ pub(crate) struct Kernel {
     clients: Arc<Clients>,
     status: Arc<Status>,
     phase: watch::Receiver<Phase>,
-    orders: mpsc::Sender<Order>,
+    commands: mpsc::Sender<Command>,
 }
 
-/// A kernel as the REST interface shows it.
+/// The representation of a kernel in the REST API.
 #[derive(Debug, Serialize)]
 pub(crate) struct KernelModel {
     pub(crate) id: KernelId,
@@ -64,34 +64,34 @@ pub(crate) struct KernelModel {
 }
 
 impl Kernel {
-    /// Starts a kernel. It may take a while until it answers.
+    /// Starts a kernel. Returns before the kernel answers requests.
     fn start(spec: KernelSpec, events: Events) -> io::Result<Self> {
         let id = Uuid::new_v4();
         let output = Output {
             clients: Arc::default(),
             status: Arc::new(Status::new()),
         };
-        let life = Life::start(&spec, output.clone())?;
-        let (phase, watched_phase) = watch::channel(Phase::Starting);
-        let (sender, orders) = mpsc::channel(8);
-        events.tell(Action::Start, id, &spec.name, None);
+        let instance = Instance::start(&spec, output.clone())?;
+        let (phase, phase_receiver) = watch::channel(Phase::Starting);
+        let (sender, commands) = mpsc::channel(8);
+        events.publish(Action::Start, id, &spec.name, None);
         let kernel = Self {
             id,
             name: spec.name.clone(),
             clients: Arc::clone(&output.clients),
             status: Arc::clone(&output.status),
-            phase: watched_phase,
-            orders: sender,
+            phase: phase_receiver,
+            commands: sender,
         };
         let supervisor = Supervisor {
             id,
             spec,
-            life: Some(life),
+            instance: Some(instance),
             output,
             phase,
-            orders,
+            commands,
             events,
-            restarting: Vec::new(),
+            pending_restarts: Vec::new(),
         };
         tokio::spawn(supervisor.run());
         Ok(kernel)
@@ -119,26 +119,26 @@ impl Kernel {
         self.status.last_activity()
     }
 
-    /// Stops the code that runs, and leaves the kernel as it is.
+    /// Interrupts the running code. The kernel keeps its state.
     pub(crate) async fn interrupt(&self) -> Result<(), KernelError> {
-        self.order(Order::Interrupt).await?
+        self.command(Command::Interrupt).await?
     }
 
-    /// Starts afresh, also from death. Done when the kernel answers again.
+    /// Restarts a running or dead kernel. Returns when the kernel answers requests.
     pub(crate) async fn restart(&self) -> Result<(), KernelError> {
-        self.order(Order::Restart).await?
+        self.command(Command::Restart).await?
     }
 
-    /// Ends the kernel and the sockets of its clients. Done when nothing is left of it.
-    async fn shutdown(&self, farewell: Farewell) {
-        // An error means that it is gone already.
-        let _ = self.order(|done| Order::Shutdown(farewell, done)).await;
+    /// Ends the kernel and closes the sockets of its clients. Returns when the kernel has ended.
+    async fn shutdown(&self, reason: CloseReason) {
+        // An error means that the kernel has already ended.
+        let _ = self.command(|done| Command::Shutdown(reason, done)).await;
     }
 
-    /// Lets a client talk to the kernel. An older one of the same key is let go of.
+    /// Connects a client to the kernel, and disconnects an older one with the same key.
     pub(crate) fn attach(&self, key: ClientKey) -> Attachment {
         let inbox = self.clients.join(key);
-        let (sender, requests) = mpsc::channel(REQUESTS);
+        let (sender, requests) = mpsc::channel(REQUEST_QUEUE);
         let clients = Arc::clone(&self.clients);
         tokio::spawn(relay(requests, inbox.id(), self.phase.clone(), clients));
         Attachment {
@@ -147,28 +147,28 @@ impl Kernel {
         }
     }
 
-    async fn order<T>(
+    async fn command<T>(
         &self,
-        order: impl FnOnce(oneshot::Sender<T>) -> Order,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, KernelError> {
         let (done, result) = oneshot::channel();
-        let sent = self.orders.send(order(done)).await;
+        let sent = self.commands.send(command(done)).await;
         sent.map_err(|_| KernelError::Dead)?;
         result.await.map_err(|_| KernelError::Dead)
     }
 }
 
-/// A client's two ends of the way to a kernel and back.
+/// The connection between a client and a kernel.
 #[derive(Debug)]
 pub(crate) struct Attachment {
-    /// To the kernel, whichever life it is in.
+    /// Requests to the kernel. It stays valid across restarts.
     pub(crate) requests: mpsc::Sender<Message>,
 
-    /// From it: what it tells everybody, and what it answers this client.
+    /// Output for all clients, and replies to this client.
     pub(crate) inbox: Inbox,
 }
 
-/// Follows a kernel from life to life for as long as the client is there.
+/// Relays between a client and the current instance of the kernel until the client disconnects.
 async fn relay(
     mut requests: mpsc::Receiver<Message>,
     client: clients::ClientId,
@@ -178,42 +178,42 @@ async fn relay(
     loop {
         let now = phase.borrow_and_update().clone();
         let changed = async { phase.changed().await.is_ok() };
-        let stays = match now {
-            // What a client asks of a kernel that starts, the kernel will hear.
+        let is_connected = match now {
+            // Requests stay in the queue until the kernel has started.
             Phase::Starting => changed.await,
             Phase::Running(endpoint) => tokio::select! {
                 biased;
                 changed = changed => changed,
                 () = endpoint.relay(&mut requests, client, &clients) => !requests.is_closed(),
             },
-            // What it asks of a dead one, nobody will.
+            // A dead kernel answers no requests, so they are dropped.
             Phase::Dead => tokio::select! {
                 changed = changed => changed,
                 request = requests.recv() => request.is_some(),
             },
         };
-        if !stays {
+        if !is_connected {
             return;
         }
     }
 }
 
-/// Why a kernel cannot do what it should.
+/// Why an operation on a kernel failed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum KernelError {
-    /// There is no kernel of this id.
+    /// There is no kernel with this id.
     Unknown(KernelId),
 
-    /// There is no kernelspec of this name.
+    /// There is no kernelspec with this name.
     NoSuchSpec(String),
 
-    /// It is dead, and only a restart helps.
+    /// The kernel is dead and has to be restarted.
     Dead,
 
-    /// It tried.
+    /// The kernel reported an error, or ended.
     Failed(String),
 
-    /// The server is about to stop.
+    /// The server is shutting down.
     Closed,
 }
 

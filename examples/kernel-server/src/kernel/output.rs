@@ -7,7 +7,7 @@ use super::clients::Clients;
 use super::status::Status;
 use crate::wire::{Channel, Message};
 
-/// Where everything goes that a kernel tells everybody: to the clients, and into its status.
+/// Receives the output of a kernel, updates its status, and sends the output to its clients.
 #[derive(Clone, Debug)]
 pub(super) struct Output {
     pub(super) clients: Arc<Clients>,
@@ -15,7 +15,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Passes on a message of the kernel's own.
+    /// Publishes a message of the kernel.
     pub(super) fn publish(&self, message: &Message) {
         #[derive(Deserialize)]
         struct Content {
@@ -33,8 +33,8 @@ impl Output {
         self.clients.publish(message);
     }
 
-    /// Tells what the kernel can no longer tell itself.
-    pub(super) fn announce(&self, execution_state: &str) {
+    /// Publishes a status that the kernel cannot publish itself, such as `dead`.
+    pub(super) fn publish_status(&self, execution_state: &str) {
         let content = json!({ "execution_state": execution_state });
         self.publish(&Message::new(
             Channel::Iopub,

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::join_all;
 
-use super::clients::Farewell;
+use super::clients::CloseReason;
 use super::{Kernel, KernelError, KernelId, KernelSpec, KernelSpecs};
 use crate::events::Events;
 
@@ -30,26 +30,25 @@ impl Kernels {
         }
     }
 
-    /// The kernels that can be started, the default first.
+    /// Lists the kernels that can be started, the default first.
     pub(crate) async fn specs(&self) -> Vec<KernelSpec> {
         let specs = self.specs.clone();
-        off_the_runtime(move || specs.list()).await
+        spawn_blocking(move || specs.list()).await
     }
 
-    /// Starts a kernel of this name, or the default.
+    /// Starts the kernel with this name, or the default.
     pub(crate) async fn start(&self, name: Option<&str>) -> Result<Arc<Kernel>, KernelError> {
-        let (specs, wanted) = (self.specs.clone(), name.map(str::to_owned));
-        let spec = off_the_runtime(move || specs.find(wanted.as_deref()))
+        let (specs, owned_name) = (self.specs.clone(), name.map(str::to_owned));
+        let spec = spawn_blocking(move || specs.find(owned_name.as_deref()))
             .await
             .ok_or_else(|| KernelError::NoSuchSpec(name.unwrap_or("default").to_owned()))?;
-        // From here to the end nothing waits: whoever closes the registry meanwhile finds the
-        // kernel in it, or it is not started.
+        // The lock is held until the kernel is registered, so that `close` cannot miss it.
         let mut running = self.lock();
         if running.closed {
             return Err(KernelError::Closed);
         }
         let kernel = Kernel::start(spec, self.events.clone())
-            .map_err(|error| KernelError::Failed(format!("The kernel does not start: {error}")))?;
+            .map_err(|error| KernelError::Failed(format!("The kernel did not start: {error}")))?;
         let kernel = Arc::new(kernel);
         running.kernels.insert(kernel.id(), Arc::clone(&kernel));
         Ok(kernel)
@@ -64,15 +63,15 @@ impl Kernels {
         self.lock().kernels.values().map(Arc::clone).collect()
     }
 
-    /// Ends one kernel. Done when nothing is left of it.
+    /// Shuts down one kernel. Returns when it has ended.
     pub(crate) async fn shutdown(&self, id: KernelId) -> Result<(), KernelError> {
         let kernel = self.lock().kernels.remove(&id);
         let kernel = kernel.ok_or(KernelError::Unknown(id))?;
-        kernel.shutdown(Farewell::KernelGone).await;
+        kernel.shutdown(CloseReason::KernelShutDown).await;
         Ok(())
     }
 
-    /// Ends all of them, for good. Done when nothing is left of any.
+    /// Shuts down all kernels and starts no more. Returns when all have ended.
     pub(crate) async fn close(&self) {
         let kernels = {
             let mut running = self.lock();
@@ -81,7 +80,7 @@ impl Kernels {
         };
         let shutdowns = kernels
             .values()
-            .map(|kernel| kernel.shutdown(Farewell::GoingAway));
+            .map(|kernel| kernel.shutdown(CloseReason::ServerStopping));
         join_all(shutdowns).await;
     }
 
@@ -91,8 +90,8 @@ impl Kernels {
     }
 }
 
-/// Runs what reads files where it holds nobody up.
-async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// Runs `work`, which reads files, without blocking the async runtime.
+async fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),

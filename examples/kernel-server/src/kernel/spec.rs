@@ -1,4 +1,4 @@
-//! Which kernels there are: those installed on this machine, and the one in this binary.
+//! The kernels that can be started: those installed on this machine, and the embedded one.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// The name of the kernel that is part of this binary.
+/// The name of the embedded kernel.
 pub(crate) const EMBEDDED: &str = "rhai";
 
-/// Which kernels a server offers.
+/// The value of `--kernel`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Choice {
-    /// All there are. Without a name of its own, a notebook gets Python if that is installed.
+    /// All kernels. The default is Python if it is installed.
     Auto,
 
-    /// The one in the binary and no other: no process is ever started.
+    /// Only the embedded kernel, so that the server starts no processes.
     Embedded,
 
-    /// All there are, and this one where no name is given.
+    /// All kernels. The default is the one with this name.
     Named(String),
 }
 
@@ -33,12 +33,12 @@ impl From<&str> for Choice {
     }
 }
 
-/// One kernel that can be started.
+/// A kernel that can be started.
 #[derive(Clone, Debug)]
 pub(crate) struct KernelSpec {
     pub(crate) name: String,
     pub(crate) display_name: String,
-    /// `kernel.json` as it is, for clients.
+    /// The content of `kernel.json`, for clients.
     pub(crate) json: Value,
     pub(crate) kind: Kind,
 }
@@ -49,15 +49,15 @@ pub(crate) enum Kind {
     Process(Installed),
 }
 
-/// A kernel that is a program of its own.
+/// A kernel that runs as a separate process.
 #[derive(Clone, Debug)]
 pub(crate) struct Installed {
     pub(crate) argv: Vec<String>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) interrupt_mode: InterruptMode,
-    /// The folder of the kernelspec, which may hold logos.
+    /// The folder of the kernelspec, which may contain logos.
     pub(crate) folder: PathBuf,
-    /// The environment it belongs to, such as a venv, if its folder tells.
+    /// The Python environment that contains the folder, such as a venv.
     pub(crate) prefix: Option<PathBuf>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) enum InterruptMode {
     Message,
 }
 
-/// The part of `kernel.json` that starting it takes.
+/// The fields of `kernel.json` that are needed to start the kernel.
 #[derive(Deserialize)]
 struct KernelJson {
     argv: Vec<String>,
@@ -80,7 +80,8 @@ struct KernelJson {
     interrupt_mode: InterruptMode,
 }
 
-/// Finds the kernels, anew each time: one that was installed a minute ago is there.
+/// Finds the installed kernels. It reads the folders for each request, so that new kernels appear
+/// without a restart.
 #[derive(Clone, Debug)]
 pub(crate) struct KernelSpecs {
     choice: Choice,
@@ -88,7 +89,7 @@ pub(crate) struct KernelSpecs {
 }
 
 impl KernelSpecs {
-    /// Looks where Jupyter looks.
+    /// Searches Jupyter's data folders.
     pub(crate) fn new(choice: Choice) -> Self {
         Self {
             choice,
@@ -96,13 +97,13 @@ impl KernelSpecs {
         }
     }
 
-    /// Looks in these data folders only.
+    /// Searches only these data folders.
     #[cfg(test)]
     pub(crate) fn in_folders(choice: Choice, folders: Vec<PathBuf>) -> Self {
         Self { choice, folders }
     }
 
-    /// All kernels on offer, by name, the default first. Reads files.
+    /// Lists all kernels by name, the default first. Blocks on file I/O.
     pub(crate) fn list(&self) -> Vec<KernelSpec> {
         let mut specs = BTreeMap::from([(EMBEDDED.to_owned(), embedded())]);
         if self.choice != Choice::Embedded {
@@ -125,19 +126,20 @@ impl KernelSpecs {
         default.into_iter().chain(specs.into_values()).collect()
     }
 
-    /// The kernel of this name, or the default. Reads files.
+    /// Finds the kernel with this name, or the default. Blocks on file I/O.
     pub(crate) fn find(&self, name: Option<&str>) -> Option<KernelSpec> {
         let name = name.or(match &self.choice {
             Choice::Named(name) => Some(name),
             _ => None,
         });
-        let is_wanted = |spec: &KernelSpec| name.is_none_or(|name| spec.name == name);
-        self.list().into_iter().find(is_wanted)
+        self.list()
+            .into_iter()
+            .find(|spec| name.is_none_or(|name| spec.name == name))
     }
 }
 
 impl KernelSpec {
-    /// The files that clients may fetch: logos and scripts, by the key that clients know.
+    /// The logos and scripts that clients may fetch, by their keys in the REST API.
     pub(crate) fn resources(&self) -> BTreeMap<String, PathBuf> {
         let Kind::Process(Installed { folder, .. }) = &self.kind else {
             return BTreeMap::new();
@@ -174,7 +176,7 @@ fn embedded() -> KernelSpec {
     }
 }
 
-/// The kernels of one of Jupyter's data folders.
+/// Reads the kernelspecs of one data folder.
 fn read_folder(folder: &Path) -> impl Iterator<Item = KernelSpec> {
     // `<prefix>/share/jupyter` belongs to the environment `<prefix>`.
     let prefix = folder
@@ -188,7 +190,7 @@ fn read_folder(folder: &Path) -> impl Iterator<Item = KernelSpec> {
         match read_spec(&name, folder, &file, prefix.clone()) {
             Ok(spec) => Some(spec),
             Err(error) => {
-                tracing::warn!(kernel = name, %error, "ignored a kernelspec that cannot be read");
+                tracing::warn!(kernel = name, %error, "ignored an invalid kernelspec");
                 None
             }
         }
@@ -202,7 +204,7 @@ fn read_spec(
     prefix: Option<PathBuf>,
 ) -> serde_json::Result<KernelSpec> {
     let mut json: Map<String, Value> = serde_json::from_slice(file)?;
-    // Clients count on these.
+    // Clients require these fields.
     for (field, default) in [
         ("env", json!({})),
         ("interrupt_mode", json!("signal")),
@@ -231,7 +233,7 @@ fn read_spec(
     })
 }
 
-/// Jupyter's data folders, those that win first.
+/// Lists Jupyter's data folders in order of precedence.
 fn jupyter_folders() -> Vec<PathBuf> {
     let path = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
     let mut folders: Vec<PathBuf> = path("JUPYTER_PATH")
@@ -257,7 +259,7 @@ fn jupyter_folders() -> Vec<PathBuf> {
     folders
 }
 
-/// The environment of the Python that a shell would start: `<prefix>/bin/python3`.
+/// The environment of the first Python in `PATH`: the prefix of `<prefix>/bin/python3`.
 fn python_prefix() -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     let bin = env::split_paths(&path).find(|bin| {
@@ -268,7 +270,7 @@ fn python_prefix() -> Option<PathBuf> {
     bin.parent().map(Path::to_path_buf)
 }
 
-/// What is in a folder; nothing if there is no such folder.
+/// Lists the entries of a folder. Empty if the folder does not exist.
 fn files(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     entries.filter_map(|entry| Some(entry.ok()?.path()))
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_python_else_any_else_the_embedded_one() {
+    fn default_is_python_then_any_other_then_embedded() {
         let (_folder, all) = specs(Choice::Auto, &["a", "python3", "zig"]);
         assert_eq!(names(&all), ["python3", "a", "rhai", "zig"]);
         let (_folder, some) = specs(Choice::Auto, &["zig"]);
@@ -309,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_wins() {
+    fn chosen_kernel_is_the_default() {
         let (_folder, embedded) = specs(Choice::Embedded, &["python3"]);
         assert_eq!(names(&embedded), ["rhai"]);
         assert!(embedded.find(Some("python3")).is_none());
@@ -320,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_spec_keeps_what_nobody_knows_and_shows_no_other_file() {
+    fn spec_keeps_unknown_fields_and_serves_only_logos() {
         let (folder, all) = specs(Choice::Auto, &["Python3"]);
         let spec = all.find(Some("python3")).unwrap();
         assert_eq!(spec.json["own"], 1);
@@ -333,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_spec_hides_no_other() {
+    fn invalid_spec_is_ignored() {
         let (folder, all) = specs(Choice::Auto, &["good", "bad"]);
         let file = folder.path().join("share/jupyter/kernels/bad/kernel.json");
         fs::write(file, "{").unwrap();

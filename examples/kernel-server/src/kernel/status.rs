@@ -1,7 +1,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-/// What a kernel is doing, and since when it last did something.
+/// The execution state of a kernel, and the time of its last activity.
 #[derive(Debug)]
 pub(crate) struct Status {
     inner: Mutex<(String, SystemTime)>,
@@ -14,7 +14,7 @@ impl Status {
         }
     }
 
-    /// `starting`, `idle`, `busy`, `restarting` or `dead`.
+    /// Returns `starting`, `idle`, `busy`, `restarting` or `dead`.
     pub(crate) fn execution_state(&self) -> String {
         self.lock().0.clone()
     }

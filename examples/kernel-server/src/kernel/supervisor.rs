@@ -1,26 +1,26 @@
-//! The task that owns a kernel: it starts its lives, ends them, and notices when one ends by
-//! itself.
+//! The task that owns a kernel. It starts and stops its instances, and reports when one ends
+//! unexpectedly.
 
 use std::future;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::clients::Farewell;
-use super::life::{Endpoint, Life, News};
+use super::clients::CloseReason;
+use super::instance::{Endpoint, Instance, InstanceEvent};
 use super::output::Output;
 use super::spec::KernelSpec;
 use super::{KernelError, KernelId};
 use crate::events::{Action, Events};
 
-/// What others want of a kernel. Each is answered when it is done.
+/// A command to a kernel. The sender receives the result.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum Command {
     Interrupt(oneshot::Sender<Result<(), KernelError>>),
     Restart(oneshot::Sender<Result<(), KernelError>>),
-    Shutdown(Farewell, oneshot::Sender<()>),
+    Shutdown(CloseReason, oneshot::Sender<()>),
 }
 
-/// Where a kernel is in its life, for those who want to talk to it.
+/// Whether a kernel answers requests.
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
     Starting,
@@ -32,111 +32,111 @@ pub(super) enum Phase {
 pub(super) struct Supervisor {
     pub(super) id: KernelId,
     pub(super) spec: KernelSpec,
-    pub(super) life: Option<Life>,
+    pub(super) instance: Option<Instance>,
     pub(super) output: Output,
     pub(super) phase: watch::Sender<Phase>,
-    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) commands: mpsc::Receiver<Command>,
     pub(super) events: Events,
-    /// Those who wait for the kernel to be back.
-    pub(super) restarting: Vec<oneshot::Sender<Result<(), KernelError>>>,
+    /// The callers of `restart` that wait until the kernel answers requests.
+    pub(super) pending_restarts: Vec<oneshot::Sender<Result<(), KernelError>>>,
 }
 
 impl Supervisor {
     pub(super) async fn run(mut self) {
         loop {
             tokio::select! {
-                order = self.orders.recv() => match order {
-                    Some(Order::Interrupt(done)) => {
+                command = self.commands.recv() => match command {
+                    Some(Command::Interrupt(done)) => {
                         let _ = done.send(self.interrupt().await);
                     }
-                    Some(Order::Restart(done)) => self.restart(done).await,
-                    Some(Order::Shutdown(farewell, done)) => {
-                        self.shutdown(farewell).await;
+                    Some(Command::Restart(done)) => self.restart(done).await,
+                    Some(Command::Shutdown(reason, done)) => {
+                        self.shutdown(reason).await;
                         let _ = done.send(());
                         return;
                     }
-                    None => return self.shutdown(Farewell::KernelGone).await,
+                    None => return self.shutdown(CloseReason::KernelShutDown).await,
                 },
-                news = news(&mut self.life) => match news {
-                    News::Ready(endpoint) => self.ready(endpoint),
-                    News::Ended(why) => self.died(&why),
+                event = next_event(&mut self.instance) => match event {
+                    InstanceEvent::Ready(endpoint) => self.ready(endpoint),
+                    InstanceEvent::Ended(reason) => self.died(&reason),
                 },
             }
         }
     }
 
     async fn interrupt(&self) -> Result<(), KernelError> {
-        let Some(life) = &self.life else {
+        let Some(instance) = &self.instance else {
             return Err(KernelError::Dead);
         };
-        let result = life.interrupt().await.map_err(KernelError::Failed);
-        self.tell(Action::Interrupt, &result);
+        let result = instance.interrupt().await.map_err(KernelError::Failed);
+        self.publish(Action::Interrupt, &result);
         result
     }
 
-    /// Starts a new life; `done` hears of it when the kernel answers again.
+    /// Starts a new instance. `done` receives the result when the kernel answers requests.
     async fn restart(&mut self, done: oneshot::Sender<Result<(), KernelError>>) {
         self.phase.send_replace(Phase::Starting);
-        self.output.announce("restarting");
-        if let Some(mut life) = self.life.take() {
-            life.stop(true).await;
+        self.output.publish_status("restarting");
+        if let Some(mut instance) = self.instance.take() {
+            instance.stop(true).await;
         }
-        self.restarting.push(done);
-        match Life::start(&self.spec, self.output.clone()) {
-            Ok(life) => self.life = Some(life),
+        self.pending_restarts.push(done);
+        match Instance::start(&self.spec, self.output.clone()) {
+            Ok(instance) => self.instance = Some(instance),
             Err(error) => self.died(&error.to_string()),
         }
     }
 
-    async fn shutdown(&mut self, farewell: Farewell) {
-        if let Some(mut life) = self.life.take() {
-            life.stop(false).await;
+    async fn shutdown(&mut self, reason: CloseReason) {
+        if let Some(mut instance) = self.instance.take() {
+            instance.stop(false).await;
         }
-        self.answer(&Err(KernelError::Dead));
+        self.complete_restarts(&Err(KernelError::Dead));
         self.phase.send_replace(Phase::Dead);
-        self.output.announce("dead");
-        self.output.clients.close(farewell);
-        self.tell(Action::Shutdown, &Ok(()));
+        self.output.publish_status("dead");
+        self.output.clients.close(reason);
+        self.publish(Action::Shutdown, &Ok(()));
     }
 
     fn ready(&mut self, endpoint: Endpoint) {
         self.phase.send_replace(Phase::Running(endpoint));
-        if !self.restarting.is_empty() {
-            self.tell(Action::Restart, &Ok(()));
-            self.answer(&Ok(()));
+        if !self.pending_restarts.is_empty() {
+            self.publish(Action::Restart, &Ok(()));
+            self.complete_restarts(&Ok(()));
         }
     }
 
-    fn died(&mut self, why: &str) {
-        tracing::warn!(kernel = %self.id, why, "a kernel died");
-        self.life = None;
+    fn died(&mut self, reason: &str) {
+        tracing::warn!(kernel = %self.id, reason, "kernel died");
+        self.instance = None;
         self.phase.send_replace(Phase::Dead);
-        self.output.announce("dead");
-        let result = Err(KernelError::Failed(why.to_owned()));
-        let action = match self.restarting.is_empty() {
+        self.output.publish_status("dead");
+        let result = Err(KernelError::Failed(reason.to_owned()));
+        let action = match self.pending_restarts.is_empty() {
             true => Action::Shutdown,
             false => Action::Restart,
         };
-        self.tell(action, &result);
-        self.answer(&result);
+        self.publish(action, &result);
+        self.complete_restarts(&result);
     }
 
-    fn answer(&mut self, result: &Result<(), KernelError>) {
-        for waiting in self.restarting.drain(..) {
-            let _ = waiting.send(result.clone());
+    fn complete_restarts(&mut self, result: &Result<(), KernelError>) {
+        for done in self.pending_restarts.drain(..) {
+            let _ = done.send(result.clone());
         }
     }
 
-    fn tell(&self, action: Action, result: &Result<(), KernelError>) {
+    fn publish(&self, action: Action, result: &Result<(), KernelError>) {
         let error = result.as_ref().err().map(ToString::to_string);
-        self.events.tell(action, self.id, &self.spec.name, error);
+        self.events.publish(action, self.id, &self.spec.name, error);
     }
 }
 
-/// Nothing ever happens to a kernel that is dead.
-async fn news(life: &mut Option<Life>) -> News {
-    match life {
-        Some(life) => life.news().await,
+/// Waits for the next event. A dead kernel has none.
+async fn next_event(instance: &mut Option<Instance>) -> InstanceEvent {
+    match instance {
+        Some(instance) => instance.next_event().await,
         None => future::pending().await,
     }
 }

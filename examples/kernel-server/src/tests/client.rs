@@ -1,10 +1,11 @@
-//! A server to talk to, and clients that talk to it.
+//! A test server and its clients.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use axum::ServiceExt;
+use axum::extract::ws::Message as Frame;
 use axum::http::{HeaderName, Method, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use clap::Parser;
@@ -24,37 +25,36 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::app::{self, App};
 use crate::audit::AuditLog;
-use crate::auth::ws;
+use crate::connections::Connections;
 use crate::kernel::{Choice, KernelSpecs};
-use crate::live::Live;
 use crate::options::Options;
 use crate::wire::{Channel, Format, KERNEL_PROTOCOL, Message};
 
-/// Who knows it is the owner.
+/// The token of the owner.
 const TOKEN: &str = "known-to-the-tests";
 
-/// A server of its own for each test, gone with its test.
+/// A server that stops when it is dropped.
 pub(super) struct Server {
     pub(super) app: Arc<App>,
     address: String,
     client: Client<HttpConnector, Full<Bytes>>,
-    _serving: AbortOnDropHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
 impl Server {
-    /// With the embedded kernel alone.
+    /// Starts a server with only the embedded kernel.
     pub(super) async fn start() -> Self {
         Self::with(KernelSpecs::in_folders(Choice::Embedded, Vec::new())).await
     }
 
-    /// The same with these options.
+    /// Starts a server with only the embedded kernel and these options.
     pub(super) async fn start_with(options: &[&str]) -> Self {
         let specs = KernelSpecs::in_folders(Choice::Embedded, Vec::new());
         Self::with_options(specs, options).await
     }
 
-    /// With the kernels of a data folder too.
-    pub(super) async fn with_kernels_of(folder: &Path) -> Self {
+    /// Starts a server with the embedded kernel and those in a data folder.
+    pub(super) async fn start_with_kernels_in(folder: &Path) -> Self {
         let folders = vec![folder.to_owned()];
         Self::with(KernelSpecs::in_folders(Choice::Auto, folders)).await
     }
@@ -64,7 +64,7 @@ impl Server {
     }
 
     async fn with_options(specs: KernelSpecs, options: &[&str]) -> Self {
-        let app = App::new(specs, Live::open(None, AuditLog::default()).unwrap());
+        let app = App::new(specs, Connections::new(None, AuditLog::default()).unwrap());
         let options = Options::parse_from([&["kernel-server"], options].concat());
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -77,16 +77,17 @@ impl Server {
             app,
             address: address.to_string(),
             client: Client::builder(TokioExecutor::new()).build_http(),
-            _serving: AbortOnDropHandle::new(tokio::spawn(serve)),
+            _task: AbortOnDropHandle::new(tokio::spawn(serve)),
         }
     }
 
-    /// Asks with a body as JupyterLab sends it: JSON that says it is text.
+    /// Sends a request of the owner. Its body is JSON with the content type of text, as JupyterLab
+    /// sends it.
     pub(super) async fn send(&self, method: Method, path: &str, body: &str) -> Response<Bytes> {
         self.send_as(TOKEN, method, path, body).await
     }
 
-    /// The same, as whoever has this token.
+    /// Sends a request with this token.
     pub(super) async fn send_as(
         &self,
         token: &str,
@@ -107,7 +108,7 @@ impl Server {
         Response::from_parts(parts, body)
     }
 
-    /// Asks for JSON. No body is `null`.
+    /// Sends a request of the owner and parses the response. An empty response is `null`.
     pub(super) async fn json(&self, method: Method, path: &str, body: &str) -> (StatusCode, Value) {
         let response = self.send(method, path, body).await;
         let body = match response.body() {
@@ -117,7 +118,7 @@ impl Server {
         (response.status(), body)
     }
 
-    /// Starts a kernel; its path.
+    /// Starts a kernel and returns its path.
     pub(super) async fn start_kernel(&self, name: &str) -> String {
         let body = json!({ "name": name }).to_string();
         let (status, kernel) = self.json(Method::POST, "/api/kernels", &body).await;
@@ -125,7 +126,7 @@ impl Server {
         format!("/api/kernels/{}", kernel["id"].as_str().unwrap())
     }
 
-    /// Opens the socket of the kernel at this path.
+    /// Opens a socket to the kernel at this path.
     pub(super) async fn connect(&self, kernel: &str, session: &str, format: Format) -> Socket {
         let url = format!(
             "ws://{}{kernel}/channels?session_id={session}&token={TOKEN}",
@@ -146,21 +147,21 @@ impl Server {
         }
     }
 
-    /// A kernel and a socket to it.
-    pub(super) async fn kernel(&self, format: Format) -> (String, Socket) {
+    /// Starts a kernel and opens a socket to it.
+    pub(super) async fn connect_to_new_kernel(&self, format: Format) -> (String, Socket) {
         let kernel = self.start_kernel("rhai").await;
         let socket = self.connect(&kernel, "a", format).await;
         (kernel, socket)
     }
 
-    /// Opens the socket at this path, or tells with what status it is refused.
+    /// Opens a socket of the owner, or returns the status of the refusal.
     pub(super) async fn open(&self, path: &str) -> Result<Stream, StatusCode> {
         let separator = if path.contains('?') { '&' } else { '?' };
         self.open_with(&format!("{path}{separator}token={TOKEN}"), &[])
             .await
     }
 
-    /// The same with these headers, and without the token.
+    /// Opens a socket with these headers and without a token.
     pub(super) async fn open_with(
         &self,
         path: &str,
@@ -178,7 +179,7 @@ impl Server {
         }
     }
 
-    /// Posts nothing, with these headers and without the token; the status.
+    /// Sends an empty POST with these headers and without a token, and returns the status.
     pub(super) async fn post_with(&self, path: &str, headers: &[(HeaderName, &str)]) -> StatusCode {
         let url = format!("http://{}{path}", self.address);
         let mut request = Request::post(url).body(Full::default()).unwrap();
@@ -190,13 +191,13 @@ impl Server {
         self.client.request(request).await.unwrap().status()
     }
 
-    /// Host and port.
+    /// Returns the host and port.
     pub(super) fn address(&self) -> &str {
         &self.address
     }
 
-    /// The cookie that the link leaves in a browser, as the browser sends it.
-    pub(super) async fn cookie_of_the_link(&self) -> String {
+    /// Opens the link and returns the `Cookie` header that a browser would send afterwards.
+    pub(super) async fn login_cookie(&self) -> String {
         let request = Request::builder()
             .uri(format!("http://{}/?token={TOKEN}", self.address))
             .header(header::ACCEPT, "text/html")
@@ -218,28 +219,28 @@ pub(super) struct Socket {
     session: String,
 }
 
-/// All that came of a request.
+/// The messages that answer a request.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) reply: Value,
-    /// What was told everybody, by type.
-    pub(super) told: Vec<(String, Value)>,
+    /// The types and contents of the messages on `iopub`.
+    pub(super) output: Vec<(String, Value)>,
 }
 
 impl Outcome {
     pub(super) fn all(&self, msg_type: &str) -> Vec<&Value> {
-        let of_type = self.told.iter().filter(|(told, _)| told == msg_type);
+        let of_type = self.output.iter().filter(|(other, _)| other == msg_type);
         of_type.map(|(_, content)| content).collect()
     }
 
     pub(super) fn one(&self, msg_type: &str) -> &Value {
         match self.all(msg_type)[..] {
             [content] => content,
-            _ => panic!("not one {msg_type} in {self:?}"),
+            _ => panic!("expected one {msg_type} in {self:?}"),
         }
     }
 
-    /// What was printed.
+    /// Returns the printed text.
     pub(super) fn printed(&self) -> String {
         let streams = self.all("stream").into_iter();
         streams
@@ -249,30 +250,30 @@ impl Outcome {
 }
 
 impl Socket {
-    /// Runs a cell to its end.
+    /// Runs a cell and waits for its end.
     pub(super) async fn run(&mut self, code: &str) -> Outcome {
         let id = self.begin(code).await;
         self.outcome(&id).await
     }
 
-    /// Sends a cell; the id of the request.
+    /// Sends a cell and returns the id of the request.
     pub(super) async fn begin(&mut self, code: &str) -> String {
         let cell = json!({ "code": code });
         self.send(Channel::Shell, "execute_request", cell).await
     }
 
-    /// Waits for a message of this type, whatever comes before it.
+    /// Waits for a message of this type.
     pub(super) async fn wait_for(&mut self, msg_type: &str) {
         while self.message().await.header().unwrap().msg_type != msg_type {}
     }
 
-    /// Asks on `shell`, and waits until all is said.
-    pub(super) async fn ask(&mut self, msg_type: &str, content: Value) -> Outcome {
+    /// Sends a request on `shell` and waits for its end.
+    pub(super) async fn request(&mut self, msg_type: &str, content: Value) -> Outcome {
         let id = self.send(Channel::Shell, msg_type, content).await;
         self.outcome(&id).await
     }
 
-    /// Waits for the reply to a request, and until the kernel is done with it.
+    /// Waits for the reply to a request and for the status `idle` after it.
     pub(super) async fn outcome(&mut self, id: &str) -> Outcome {
         let mut outcome = Outcome::default();
         let (mut replied, mut idle) = (false, false);
@@ -287,7 +288,7 @@ impl Socket {
                 Channel::Iopub => {
                     idle |= content["execution_state"] == "idle";
                     let msg_type = message.header().unwrap().msg_type.into_owned();
-                    outcome.told.push((msg_type, content));
+                    outcome.output.push((msg_type, content));
                 }
                 _ => {
                     outcome.reply = content;
@@ -298,7 +299,7 @@ impl Socket {
         outcome
     }
 
-    /// Sends a request; its id.
+    /// Sends a request and returns its id.
     pub(super) async fn send(
         &mut self,
         channel: Channel,
@@ -308,9 +309,9 @@ impl Socket {
         let message = Message::new(channel, msg_type, &self.session, None, &content);
         let id = message.header().unwrap().msg_id.into_owned();
         let frame = match self.format.encode(&message).unwrap() {
-            ws::Message::Text(text) => WsMessage::text(text.as_str()),
-            ws::Message::Binary(bytes) => WsMessage::Binary(bytes),
-            _ => unreachable!("a message is text or binary"),
+            Frame::Text(text) => WsMessage::text(text.as_str()),
+            Frame::Binary(bytes) => WsMessage::Binary(bytes),
+            _ => unreachable!("messages are text or binary"),
         };
         self.send_frame(frame).await;
         id
@@ -320,8 +321,8 @@ impl Socket {
         self.stream.send(frame).await.unwrap();
     }
 
-    /// Waits until the kernel says that it is in this state, of its own accord.
-    pub(super) async fn state(&mut self, state: &str) {
+    /// Waits until the kernel reports this state outside of a request.
+    pub(super) async fn wait_for_state(&mut self, state: &str) {
         loop {
             let message = self.message().await;
             let content: Value = message.content().unwrap();
@@ -331,26 +332,26 @@ impl Socket {
         }
     }
 
-    /// The next message.
+    /// Receives the next message.
     pub(super) async fn message(&mut self) -> Message {
         loop {
             let frame = match self.stream.next().await.unwrap().unwrap() {
-                WsMessage::Text(text) => ws::Message::text(text.as_str()),
-                WsMessage::Binary(bytes) => ws::Message::Binary(bytes),
+                WsMessage::Text(text) => Frame::text(text.as_str()),
+                WsMessage::Binary(bytes) => Frame::Binary(bytes),
                 WsMessage::Ping(_) => continue,
-                other => panic!("no message: {other:?}"),
+                other => panic!("expected a message: {other:?}"),
             };
             return self.format.decode(frame).unwrap().unwrap();
         }
     }
 
-    /// Reads to the end; with what code the server closed.
-    pub(super) async fn closed(self) -> CloseCode {
+    /// Reads to the end and returns the close code of the server.
+    pub(super) async fn close_code(self) -> CloseCode {
         close_code(self.stream).await
     }
 }
 
-/// Reads a stream to its end; with what code the server closed it.
+/// Reads a stream to its end and returns the close code of the server.
 pub(super) async fn close_code(mut stream: Stream) -> CloseCode {
     loop {
         match stream.next().await.unwrap().unwrap() {

@@ -11,11 +11,11 @@ use crate::wire::{Channel, Format};
 const FORMATS: [Format; 2] = [Format::V1, Format::Legacy];
 
 #[tokio::test]
-async fn a_cell_runs_in_either_format() {
+async fn cells_run_in_both_formats() {
     let server = Server::start().await;
     for format in FORMATS {
-        let (_, mut socket) = server.kernel(format).await;
-        let info = socket.ask("kernel_info_request", json!({})).await.reply;
+        let (_, mut socket) = server.connect_to_new_kernel(format).await;
+        let info = socket.request("kernel_info_request", json!({})).await.reply;
         assert_eq!(info["language_info"]["name"], "rhai");
 
         let cell = socket.run("print(6 * 7); print(\"ü\"); 6 * 7").await;
@@ -25,16 +25,16 @@ async fn a_cell_runs_in_either_format() {
         assert_eq!(cell.one("execute_result")["data"]["text/plain"], "42");
 
         let silent = json!({"code": "1", "silent": true});
-        let silent = socket.ask("execute_request", silent).await;
+        let silent = socket.request("execute_request", silent).await;
         assert_eq!(silent.all("execute_result").len(), 0);
         assert_eq!(silent.reply["execution_count"], 1);
     }
 }
 
 #[tokio::test]
-async fn what_a_cell_leaves_the_next_one_finds() {
+async fn variables_and_functions_are_kept_between_cells() {
     let server = Server::start().await;
-    let (_, mut socket) = server.kernel(Format::V1).await;
+    let (_, mut socket) = server.connect_to_new_kernel(Format::V1).await;
     socket.run("let x = 20; fn twice(n) { n * 2 }").await;
     let cell = socket.run("twice(x) + 2").await;
     assert_eq!(cell.one("execute_result")["data"]["text/plain"], "42");
@@ -46,7 +46,7 @@ async fn what_a_cell_leaves_the_next_one_finds() {
 #[tokio::test]
 async fn output_is_streamed_while_the_cell_runs() {
     let server = Server::start().await;
-    let (kernel, mut socket) = server.kernel(Format::V1).await;
+    let (kernel, mut socket) = server.connect_to_new_kernel(Format::V1).await;
     let id = socket.begin("print(\"first\"); loop { }").await;
     socket.wait_for("stream").await;
     let interrupt = format!("{kernel}/interrupt");
@@ -55,9 +55,9 @@ async fn output_is_streamed_while_the_cell_runs() {
 }
 
 #[tokio::test]
-async fn html_and_images_are_shown() {
+async fn html_and_images_are_displayed() {
     let server = Server::start().await;
-    let (_, mut socket) = server.kernel(Format::V1).await;
+    let (_, mut socket) = server.connect_to_new_kernel(Format::V1).await;
 
     let html = socket.run("html(\"<b>bold</b>\")").await;
     let data = &html.one("display_data")["data"];
@@ -83,15 +83,15 @@ async fn html_and_images_are_shown() {
 }
 
 #[tokio::test]
-async fn after_an_error_the_cells_behind_it_do_not_run() {
+async fn queued_cells_are_aborted_after_an_error() {
     let server = Server::start().await;
-    let (_, mut socket) = server.kernel(Format::V1).await;
+    let (_, mut socket) = server.connect_to_new_kernel(Format::V1).await;
     let first = socket.begin("loop { }").await;
     let second = socket.begin("1").await;
     let info = socket
         .send(Channel::Shell, "kernel_info_request", json!({}))
         .await;
-    // What one client sends stays in order, so the two wait by the time the first is interrupted.
+    // Messages of one client stay in order, so both requests are queued before the interrupt.
     socket.wait_for("execute_input").await;
     socket
         .send(Channel::Control, "interrupt_request", json!({}))
@@ -102,9 +102,9 @@ async fn after_an_error_the_cells_behind_it_do_not_run() {
 }
 
 #[tokio::test]
-async fn an_error_has_a_name_and_shows_its_place() {
+async fn errors_have_a_name_and_a_position() {
     let server = Server::start().await;
-    let (_, mut socket) = server.kernel(Format::V1).await;
+    let (_, mut socket) = server.connect_to_new_kernel(Format::V1).await;
     let error = socket.run("let x = 1;\n\nx + y").await;
     assert_eq!(error.reply["status"], "error");
     assert_eq!(error.reply["ename"], "VariableNotFoundError");
@@ -125,9 +125,9 @@ async fn an_error_has_a_name_and_shows_its_place() {
 }
 
 #[tokio::test]
-async fn a_cell_is_interrupted_whatever_it_does() {
+async fn running_cells_can_be_interrupted() {
     let server = Server::start().await;
-    let (kernel, mut socket) = server.kernel(Format::V1).await;
+    let (kernel, mut socket) = server.connect_to_new_kernel(Format::V1).await;
     for code in [
         "loop { }",
         "sleep(1000000)",
@@ -142,7 +142,7 @@ async fn a_cell_is_interrupted_whatever_it_does() {
         let outcome = socket.outcome(&id).await;
         assert_eq!(outcome.reply["ename"], "Interrupted", "{code}");
     }
-    // The same by a message, which finds its way past the cell that runs.
+    // A message on `control` is handled while the cell runs.
     let id = socket.begin("loop { }").await;
     socket.wait_for("execute_input").await;
     let control = socket
@@ -153,24 +153,24 @@ async fn a_cell_is_interrupted_whatever_it_does() {
 }
 
 #[tokio::test]
-async fn a_restart_forgets_everything_and_keeps_the_sockets() {
+async fn restart_clears_the_state_and_keeps_the_sockets() {
     let server = Server::start().await;
-    let (kernel, mut socket) = server.kernel(Format::V1).await;
+    let (kernel, mut socket) = server.connect_to_new_kernel(Format::V1).await;
     socket.run("let x = 1;").await;
     let restart = format!("{kernel}/restart");
     let (status, model) = server.json(Method::POST, &restart, "").await;
     assert_eq!(status, StatusCode::OK);
     assert!(kernel.ends_with(model["id"].as_str().unwrap()));
-    socket.state("restarting").await;
+    socket.wait_for_state("restarting").await;
     let cell = socket.run("x").await;
     assert_eq!(cell.reply["ename"], "VariableNotFoundError");
     assert_eq!(cell.reply["execution_count"], 1);
 }
 
 #[tokio::test]
-async fn a_restart_ends_a_cell_that_runs() {
+async fn restart_ends_a_running_cell() {
     let server = Server::start().await;
-    let (kernel, mut socket) = server.kernel(Format::V1).await;
+    let (kernel, mut socket) = server.connect_to_new_kernel(Format::V1).await;
     socket.begin("loop { }").await;
     socket.wait_for("execute_input").await;
     let restart = format!("{kernel}/restart");
@@ -180,14 +180,14 @@ async fn a_restart_ends_a_cell_that_runs() {
 }
 
 #[tokio::test]
-async fn a_kernel_that_is_told_to_end_is_dead_until_it_is_restarted() {
+async fn kernel_is_dead_between_shutdown_request_and_restart() {
     let server = Server::start().await;
-    let (kernel, mut socket) = server.kernel(Format::V1).await;
+    let (kernel, mut socket) = server.connect_to_new_kernel(Format::V1).await;
     let request = json!({"restart": false});
     socket
         .send(Channel::Control, "shutdown_request", request)
         .await;
-    socket.state("dead").await;
+    socket.wait_for_state("dead").await;
     let (_, model) = server.json(Method::GET, &kernel, "").await;
     assert_eq!(model["execution_state"], "dead");
     let interrupt = format!("{kernel}/interrupt");
@@ -204,12 +204,12 @@ async fn a_kernel_that_is_told_to_end_is_dead_until_it_is_restarted() {
 }
 
 #[tokio::test]
-async fn the_smaller_requests_are_answered() {
+async fn completion_and_other_requests_are_answered() {
     let server = Server::start().await;
-    let (_, mut socket) = server.kernel(Format::V1).await;
+    let (_, mut socket) = server.connect_to_new_kernel(Format::V1).await;
     socket.run("let length = 1; fn lengthen() { }").await;
     let complete = json!({"code": "ü + len", "cursor_pos": 7});
-    let reply = socket.ask("complete_request", complete).await.reply;
+    let reply = socket.request("complete_request", complete).await.reply;
     assert_eq!(reply["matches"], json!(["length", "lengthen"]));
     assert_eq!(
         (reply["cursor_start"].as_u64(), reply["cursor_end"].as_u64()),
@@ -225,14 +225,14 @@ async fn the_smaller_requests_are_answered() {
         (")", "invalid"),
     ] {
         let reply = socket
-            .ask("is_complete_request", json!({ "code": code }))
+            .request("is_complete_request", json!({ "code": code }))
             .await
             .reply;
         assert_eq!(reply["status"], status, "{code}");
     }
     for request in ["inspect", "history", "comm_info"] {
         let reply = socket
-            .ask(&format!("{request}_request"), json!({}))
+            .request(&format!("{request}_request"), json!({}))
             .await
             .reply;
         assert_eq!(reply["status"], "ok", "{request}");

@@ -1,8 +1,8 @@
-//! The server, driven in process over real connections on loopback.
+//! Tests against a server in the same process, over loopback connections.
 
 mod client;
+mod connections;
 mod embedded;
-mod live;
 mod processes;
 mod rest;
 mod sockets;

@@ -1,4 +1,4 @@
-//! Kernels that are processes, and go wrong. (Those that go right need a real kernel to talk to.)
+//! Kernel processes that fail. Tests of working kernels need a real one and are end-to-end tests.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::client::Server;
 use crate::wire::Format;
 
-/// A folder with one kernelspec, `sh`, that runs this script.
+/// Creates a data folder with one kernelspec, `sh`, that runs this script.
 fn kernel_that_runs(script: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let spec = folder.path().join("kernels/sh");
@@ -28,8 +28,8 @@ fn kernel_that_runs(script: &str) -> TempDir {
     folder
 }
 
-/// Waits for a script to write this file. There is no event for it: the writer is no part of us.
-async fn written(file: &Path) -> String {
+/// Waits until a script has written a line to this file.
+async fn wait_for_file(file: &Path) -> String {
     loop {
         match fs::read_to_string(file) {
             Ok(text) if text.ends_with('\n') => return text.trim().to_owned(),
@@ -38,8 +38,8 @@ async fn written(file: &Path) -> String {
     }
 }
 
-/// Waits for a process to be gone; a zombie is, but for the notice that its parent takes of it.
-async fn gone(pid: &str) {
+/// Waits until a process has ended. A zombie has ended, too.
+async fn wait_for_exit(pid: &str) {
     let is_zombie = || {
         let state = fs::read_to_string(format!("/proc/{pid}/stat"));
         state.is_ok_and(|state| state.contains(") Z "))
@@ -51,19 +51,19 @@ async fn gone(pid: &str) {
 }
 
 #[tokio::test]
-async fn a_process_that_ends_is_a_dead_kernel_and_says_so() {
+async fn kernel_is_dead_when_its_process_ends() {
     let folder = kernel_that_runs("while [ ! -e $FOLDER/end ]; do sleep 0.01; done; exit 3");
-    let server = Server::with_kernels_of(folder.path()).await;
+    let server = Server::start_with_kernels_in(folder.path()).await;
     let kernel = server.start_kernel("sh").await;
     let mut socket = server.connect(&kernel, "a", Format::V1).await;
     let (_, model) = server.json(Method::GET, &kernel, "").await;
     assert_eq!(model["execution_state"], "starting");
     fs::write(folder.path().join("end"), "").unwrap();
-    socket.state("dead").await;
+    socket.wait_for_state("dead").await;
     let (_, model) = server.json(Method::GET, &kernel, "").await;
     assert_eq!(model["execution_state"], "dead");
 
-    // It does not get better by being started again.
+    // A restart runs the same script, which fails again.
     let (status, error) = server
         .json(Method::POST, &format!("{kernel}/restart"), "")
         .await;
@@ -72,54 +72,54 @@ async fn a_process_that_ends_is_a_dead_kernel_and_says_so() {
         error["message"],
         "the kernel's process ended: exit status: 3"
     );
-    socket.state("dead").await;
+    socket.wait_for_state("dead").await;
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_a_kernel_that_never_answers() {
+async fn shutdown_removes_a_kernel_that_never_answers() {
     let script = "echo $0 > $FOLDER/connection; sleep 1000 & echo $! > $FOLDER/child; \
         trap '' TERM INT; while true; do sleep 0.05; done";
     let folder = kernel_that_runs(script);
-    let server = Server::with_kernels_of(folder.path()).await;
+    let server = Server::start_with_kernels_in(folder.path()).await;
     let kernel = server.start_kernel("sh").await;
-    let connection = written(&folder.path().join("connection")).await;
-    let child = written(&folder.path().join("child")).await;
+    let connection = wait_for_file(&folder.path().join("connection")).await;
+    let child = wait_for_file(&folder.path().join("child")).await;
     assert!(Path::new(&connection).exists());
 
     let (status, _) = server.json(Method::DELETE, &kernel, "").await;
     assert_eq!(status, StatusCode::NO_CONTENT);
-    gone(&child).await;
+    wait_for_exit(&child).await;
     assert!(!Path::new(&connection).exists());
     let (_, kernels) = server.json(Method::GET, "/api/kernels", "").await;
     assert_eq!(kernels, json!([]));
 }
 
 #[tokio::test]
-async fn what_a_dead_kernel_started_dies_with_it() {
+async fn child_processes_end_with_the_kernel() {
     let folder = kernel_that_runs("sleep 1000 & echo $! > $FOLDER/child; exit 0");
-    let server = Server::with_kernels_of(folder.path()).await;
+    let server = Server::start_with_kernels_in(folder.path()).await;
     server.start_kernel("sh").await;
-    let child = written(&folder.path().join("child")).await;
-    gone(&child).await;
+    let child = wait_for_file(&folder.path().join("child")).await;
+    wait_for_exit(&child).await;
 }
 
 #[tokio::test]
-async fn a_server_that_stops_takes_its_kernels_along() {
+async fn kernels_end_when_the_server_stops() {
     let folder = kernel_that_runs("echo $$ > $FOLDER/kernel; sleep 1000");
-    let server = Server::with_kernels_of(folder.path()).await;
+    let server = Server::start_with_kernels_in(folder.path()).await;
     server.start_kernel("sh").await;
-    let kernel = written(&folder.path().join("kernel")).await;
+    let kernel = wait_for_file(&folder.path().join("kernel")).await;
     server.app.stop().await;
-    gone(&kernel).await;
+    wait_for_exit(&kernel).await;
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_is_an_error() {
+async fn missing_program_is_an_error() {
     let folder = kernel_that_runs("");
     let file = folder.path().join("kernels/sh/kernel.json");
     let json = r#"{"argv":["/no/such/program"],"display_name":"x","language":"x"}"#;
     fs::write(file, json).unwrap();
-    let server = Server::with_kernels_of(folder.path()).await;
+    let server = Server::start_with_kernels_in(folder.path()).await;
     let (status, _) = server
         .json(Method::POST, "/api/kernels", r#"{"name":"sh"}"#)
         .await;

@@ -1,14 +1,14 @@
-//! The REST interface: what it answers, and with what status.
+//! The REST API: statuses and bodies.
 
 use axum::http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::client::Server;
 
-const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+const UNKNOWN_ID: &str = "00000000-0000-0000-0000-000000000000";
 
 #[tokio::test]
-async fn each_call_has_its_status() {
+async fn requests_have_the_expected_status() {
     let server = Server::start().await;
     for (method, path, body, status) in [
         (Method::GET, "/api", "", 200),
@@ -52,7 +52,7 @@ async fn each_call_has_its_status() {
         (Method::GET, "/api/nope", "", 404),
         (Method::GET, "/api/events/subscribe", "", 400),
     ] {
-        let path = path.replace("{}", NOBODY);
+        let path = path.replace("{}", UNKNOWN_ID);
         let (answered, body) = server.json(method.clone(), &path, body).await;
         assert_eq!(answered.as_u16(), status, "{method} {path}: {body}");
         if status >= 400 {
@@ -63,7 +63,7 @@ async fn each_call_has_its_status() {
 }
 
 #[tokio::test]
-async fn a_kernel_is_started_found_and_ended() {
+async fn kernel_can_be_started_found_and_shut_down() {
     let server = Server::start().await;
     for body in ["", r#"{"name":"rhai","path":null}"#] {
         let response = server
@@ -94,14 +94,14 @@ async fn a_kernel_is_started_found_and_ended() {
 }
 
 #[tokio::test]
-async fn a_session_lives_as_long_as_its_kernel() {
+async fn notebook_session_keeps_one_kernel() {
     let server = Server::start().await;
     let body = r#"{"path":"a.ipynb","type":"notebook","name":"a","kernel":{"name":"rhai"}}"#;
     let (status, session) = server.json(Method::POST, "/api/sessions", body).await;
     assert_eq!(status, StatusCode::CREATED);
     let path = format!("/api/sessions/{}", session["id"].as_str().unwrap());
 
-    // The same path is the same session.
+    // A second request for the path returns the same session.
     let (_, again) = server.json(Method::POST, "/api/sessions", body).await;
     assert_eq!(again["id"], session["id"]);
     let (_, kernels) = server.json(Method::GET, "/api/kernels", "").await;
@@ -115,7 +115,7 @@ async fn a_session_lives_as_long_as_its_kernel() {
     );
     assert_eq!(changed["kernel"]["id"], session["kernel"]["id"]);
 
-    // Another kernel takes the place of the first, which ends.
+    // A new kernel replaces the first one, which is shut down.
     let other = r#"{"kernel":{"name":"rhai"}}"#;
     let (_, changed) = server.json(Method::PATCH, &path, other).await;
     assert_ne!(changed["kernel"]["id"], session["kernel"]["id"]);
@@ -130,7 +130,7 @@ async fn a_session_lives_as_long_as_its_kernel() {
 }
 
 #[tokio::test]
-async fn a_session_without_its_kernel_is_gone() {
+async fn notebook_session_without_its_kernel_is_gone() {
     let server = Server::start().await;
     let kernel = server.start_kernel("rhai").await;
     let id = kernel.rsplit('/').next().unwrap();
@@ -146,7 +146,7 @@ async fn a_session_without_its_kernel_is_gone() {
 }
 
 #[tokio::test]
-async fn the_specs_name_the_default() {
+async fn kernelspecs_include_the_default() {
     let server = Server::start().await;
     let (_, specs) = server.json(Method::GET, "/api/kernelspecs", "").await;
     assert_eq!(specs["default"], "rhai");
@@ -155,7 +155,7 @@ async fn the_specs_name_the_default() {
 }
 
 #[tokio::test]
-async fn who_asks_is_told_who_it_is() {
+async fn me_returns_the_identity_of_the_caller() {
     let server = Server::start().await;
     let query = "/api/me?permissions=%7B%22kernels%22%3A%5B%22execute%22%5D%7D";
     let (_, me) = server.json(Method::GET, query, "").await;
@@ -166,7 +166,7 @@ async fn who_asks_is_told_who_it_is() {
 }
 
 #[tokio::test]
-async fn a_shared_link_lets_a_guest_in_who_cannot_share() {
+async fn share_link_admits_a_guest_without_the_share_scope() {
     let server = Server::start().await;
     let (status, share) = server.json(Method::POST, "/api/share", "").await;
     assert_eq!(status, StatusCode::OK);
@@ -184,7 +184,7 @@ async fn a_shared_link_lets_a_guest_in_who_cannot_share() {
 }
 
 #[tokio::test]
-async fn who_logs_out_loses_the_cookie() {
+async fn logout_removes_the_cookie() {
     let server = Server::start().await;
     let response = server.send(Method::POST, "/logout", "").await;
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
@@ -195,7 +195,7 @@ async fn who_logs_out_loses_the_cookie() {
 }
 
 #[tokio::test]
-async fn nobody_gets_in_without_a_token() {
+async fn requests_without_a_valid_token_are_refused() {
     let server = Server::start().await;
     for token in ["wrong", ""] {
         for path in [
@@ -213,7 +213,7 @@ async fn nobody_gets_in_without_a_token() {
 }
 
 #[tokio::test]
-async fn the_page_runs_its_own_files_and_no_others() {
+async fn only_the_files_of_the_page_are_served() {
     let server = Server::start().await;
     for (path, content_type) in [
         ("/", "text/html; charset=utf-8"),

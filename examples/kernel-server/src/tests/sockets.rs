@@ -1,4 +1,4 @@
-//! Sockets: several of one kernel, bad ones, and how they end.
+//! The WebSockets of kernels and of events.
 
 use axum::http::{Method, StatusCode, header};
 use futures_util::StreamExt;
@@ -10,11 +10,11 @@ use super::client::{Server, close_code};
 use crate::wire::{Channel, Format};
 
 #[tokio::test]
-async fn everybody_sees_the_output_and_only_who_asked_gets_the_reply() {
+async fn all_clients_get_output_and_one_gets_the_reply() {
     let server = Server::start().await;
-    let (kernel, mut a) = server.kernel(Format::V1).await;
+    let (kernel, mut a) = server.connect_to_new_kernel(Format::V1).await;
     let mut b = server.connect(&kernel, "b", Format::Legacy).await;
-    // One round trip each: now both are attached.
+    // After one round trip each, both are attached to the kernel.
     a.run("0").await;
     b.run("0").await;
     let (_, model) = server.json(Method::GET, &kernel, "").await;
@@ -45,21 +45,21 @@ async fn everybody_sees_the_output_and_only_who_asked_gets_the_reply() {
 }
 
 #[tokio::test]
-async fn a_second_socket_of_a_session_takes_the_place_of_the_first() {
+async fn second_socket_of_a_session_replaces_the_first() {
     let server = Server::start().await;
-    let (kernel, mut first) = server.kernel(Format::V1).await;
+    let (kernel, mut first) = server.connect_to_new_kernel(Format::V1).await;
     first.run("0").await;
     let mut second = server.connect(&kernel, "a", Format::V1).await;
-    assert_eq!(first.closed().await, CloseCode::Normal);
+    assert_eq!(first.close_code().await, CloseCode::Normal);
     assert_eq!(second.run("1").await.reply["status"], "ok");
     let (_, model) = server.json(Method::GET, &kernel, "").await;
     assert_eq!(model["connections"], 1);
 }
 
 #[tokio::test]
-async fn what_is_no_message_closes_the_socket_and_nothing_else() {
+async fn malformed_message_closes_only_its_socket() {
     let server = Server::start().await;
-    let (kernel, mut other) = server.kernel(Format::V1).await;
+    let (kernel, mut other) = server.connect_to_new_kernel(Format::V1).await;
     let malformed = [
         (Format::V1, WsMessage::text("{}"), CloseCode::Unsupported),
         (Format::V1, WsMessage::binary(vec![]), CloseCode::Invalid),
@@ -79,15 +79,15 @@ async fn what_is_no_message_closes_the_socket_and_nothing_else() {
     for (format, frame, code) in malformed {
         let mut socket = server.connect(&kernel, "b", format).await;
         socket.send_frame(frame.clone()).await;
-        assert_eq!(socket.closed().await, code, "{format:?} {frame:?}");
+        assert_eq!(socket.close_code().await, code, "{format:?} {frame:?}");
     }
     assert_eq!(other.run("1").await.reply["status"], "ok");
 }
 
 #[tokio::test]
-async fn messages_that_nobody_takes_are_ignored() {
+async fn unknown_requests_are_ignored() {
     let server = Server::start().await;
-    let (_, mut socket) = server.kernel(Format::V1).await;
+    let (_, mut socket) = server.connect_to_new_kernel(Format::V1).await;
     for channel in [
         Channel::Iopub,
         Channel::Stdin,
@@ -103,23 +103,23 @@ async fn messages_that_nobody_takes_are_ignored() {
 }
 
 #[tokio::test]
-async fn a_kernel_that_is_shut_down_closes_its_sockets() {
+async fn shutdown_of_a_kernel_closes_its_sockets() {
     let server = Server::start().await;
-    let (kernel, mut socket) = server.kernel(Format::V1).await;
+    let (kernel, mut socket) = server.connect_to_new_kernel(Format::V1).await;
     socket.run("0").await;
     let (status, _) = server.json(Method::DELETE, &kernel, "").await;
     assert_eq!(status, StatusCode::NO_CONTENT);
-    socket.state("dead").await;
-    assert_eq!(socket.closed().await, CloseCode::Normal);
+    socket.wait_for_state("dead").await;
+    assert_eq!(socket.close_code().await, CloseCode::Normal);
 }
 
-/// Row A14 of the acceptance table. Jupyter Server closes the live socket before it refuses.
+/// Unlike Jupyter Server, which closes the open socket before it refuses the upgrade.
 #[tokio::test]
-async fn a_refused_upgrade_leaves_the_live_socket_of_its_session_alone() {
+async fn refused_upgrade_does_not_close_the_open_socket_of_its_session() {
     let server = Server::start().await;
     let kernel = server.start_kernel("rhai").await;
     let mut live = server.connect(&kernel, "live", Format::V1).await;
-    let cookie = server.cookie_of_the_link().await;
+    let cookie = server.login_cookie().await;
     let evil = (header::ORIGIN, "http://evil.example");
     let path = format!("{kernel}/channels?session_id=live");
     for (path, headers) in [
@@ -132,22 +132,24 @@ async fn a_refused_upgrade_leaves_the_live_socket_of_its_session_alone() {
         assert_eq!(refused, Some(StatusCode::FORBIDDEN), "{path} {headers:?}");
         assert_eq!(live.run("1").await.reply["status"], "ok");
     }
-    // The same session is taken over by who is admitted.
+    // An admitted client replaces the socket.
     let own = format!("http://{}", server.address());
     let headers = [(header::COOKIE, &*cookie), (header::ORIGIN, &*own)];
     let admitted = server.open_with(&path, &headers).await;
     assert!(admitted.is_ok());
-    assert_eq!(live.closed().await, CloseCode::Normal);
+    assert_eq!(live.close_code().await, CloseCode::Normal);
 }
 
 #[tokio::test]
-async fn only_a_kernel_that_exists_has_a_socket() {
+async fn unknown_kernel_is_404_before_the_handshake_is_checked() {
     let server = Server::start().await;
     let kernel = server.start_kernel("rhai").await;
-    let nobody = "/api/kernels/00000000-0000-0000-0000-000000000000/channels";
-    assert_eq!(server.open(nobody).await.err(), Some(StatusCode::NOT_FOUND));
-    // What is missing comes before how it was asked for.
-    let (status, _) = server.json(Method::GET, nobody, "").await;
+    let unknown = "/api/kernels/00000000-0000-0000-0000-000000000000/channels";
+    assert_eq!(
+        server.open(unknown).await.err(),
+        Some(StatusCode::NOT_FOUND)
+    );
+    let (status, _) = server.json(Method::GET, unknown, "").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     let (status, _) = server
         .json(Method::GET, &format!("{kernel}/channels"), "")
@@ -157,7 +159,7 @@ async fn only_a_kernel_that_exists_has_a_socket() {
 }
 
 #[tokio::test]
-async fn events_tell_what_happens_to_kernels() {
+async fn events_report_actions_on_kernels() {
     let server = Server::start().await;
     let mut events = server.open("/api/events/subscribe").await.unwrap();
     let kernel = server.start_kernel("rhai").await;
@@ -181,12 +183,12 @@ async fn events_tell_what_happens_to_kernels() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_says_goodbye_and_starts_nothing_any_more() {
+async fn stop_closes_sockets_and_prevents_new_kernels() {
     let server = Server::start().await;
     let events = server.open("/api/events/subscribe").await.unwrap();
-    let (kernel, mut socket) = server.kernel(Format::V1).await;
+    let (kernel, mut socket) = server.connect_to_new_kernel(Format::V1).await;
     socket.run("0").await;
-    let socket = tokio::spawn(socket.closed());
+    let socket = tokio::spawn(socket.close_code());
     let events = tokio::spawn(close_code(events));
     server.app.stop().await;
     assert_eq!(socket.await.unwrap(), CloseCode::Away);

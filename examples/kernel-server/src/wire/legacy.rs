@@ -1,12 +1,12 @@
-//! The format of clients that ask for no subprotocol: JSON in text frames, and binary frames for
-//! messages with buffers.
+//! The format without a subprotocol: JSON in text frames, and binary frames for messages with
+//! buffers.
 //!
 //! ```text
 //! n | offset 0 … offset n-1 | JSON | buffers …
 //! ```
 //!
-//! All numbers are 32 bits wide, big-endian. An offset is the start of a part; the last part ends
-//! with the frame.
+//! All numbers have 32 bits and are big-endian. An offset is the start of a part. The last part
+//! ends at the end of the frame.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::{Channel, Malformed, Message};
 
-/// A message that was written: as a text frame, or as a binary one if it has buffers.
+/// An encoded message, for a text frame or for a binary frame.
 #[derive(Debug)]
 pub(crate) enum Legacy {
     Text(String),
@@ -32,7 +32,7 @@ pub(super) fn decode_binary(frame: &Bytes) -> Result<Message, Malformed> {
         usize::try_from(u32::from_be_bytes(bytes.try_into().ok()?)).ok()
     };
     let count = number(0).ok_or(Malformed::Offsets)?;
-    // Checked before anything is allocated: a table longer than the frame is not believed.
+    // Checked before the allocation, so that a frame cannot claim more offsets than it contains.
     if count == 0 || count > frame.len() / 4 - 1 {
         return Err(Malformed::Offsets);
     }
@@ -75,7 +75,7 @@ pub(super) fn encode(message: &Message) -> Result<Legacy, Malformed> {
     Ok(Legacy::Binary(frame.freeze()))
 }
 
-/// The JSON of this format, coming in. What is not named here nobody needs.
+/// The JSON of a message from a client. Other fields are ignored.
 #[derive(Deserialize)]
 struct Incoming<'a> {
     #[serde(default = "shell")]
@@ -90,7 +90,7 @@ struct Incoming<'a> {
     content: &'a RawValue,
 }
 
-/// The JSON of this format, going out.
+/// The JSON of a message to a client.
 #[derive(Serialize)]
 struct Outgoing<'a> {
     channel: Channel,
@@ -134,7 +134,7 @@ fn encode_json(message: &Message) -> Result<String, Malformed> {
     serde_json::to_string(&outgoing).map_err(|_| Malformed::Json)
 }
 
-/// 4 GiB is where this format ends.
+/// Fails at 4 GiB, the limit of this format.
 fn offset(at: usize) -> Result<u32, Malformed> {
     u32::try_from(at).map_err(|_| Malformed::Offsets)
 }
@@ -154,18 +154,18 @@ mod tests {
     fn binary(message: &Message) -> Bytes {
         match encode(message).unwrap() {
             Legacy::Binary(frame) => frame,
-            Legacy::Text(json) => panic!("no buffers in {json}"),
+            Legacy::Text(json) => panic!("expected a binary frame: {json}"),
         }
     }
 
     #[test]
-    fn without_buffers_it_is_text() {
+    fn message_without_buffers_is_text() {
         let message = Message {
             buffers: Vec::new(),
             ..example()
         };
         let Legacy::Text(json) = encode(&message).unwrap() else {
-            panic!("buffers out of nowhere");
+            panic!("expected a text frame");
         };
         let read: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(read["channel"], "shell");
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn with_buffers_it_is_binary() {
+    fn message_with_buffers_is_binary() {
         let frame = binary(&example());
         assert_eq!(frame[..4], 3_u32.to_be_bytes());
         assert_eq!(frame[4..8], 16_u32.to_be_bytes());
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_may_leave_out() {
+    fn optional_fields_have_defaults() {
         let json = r#"{"header":{"msg_id":"1","msg_type":"a"},"content":{},"parent_header":null}"#;
         let message = decode_text(&Bytes::from_static(json.as_bytes())).unwrap();
         assert_eq!(message.channel, Channel::Shell);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message() {
+    fn invalid_json_is_malformed() {
         for json in [
             "",
             "null",
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_that_lie_are_malformed() {
+    fn wrong_offsets_are_malformed() {
         let frame = binary(&example());
         for (index, value) in [
             (0, 0),
@@ -221,17 +221,17 @@ mod tests {
             (2, frame.len() as u32 + 1),
             (3, u32::MAX),
         ] {
-            let mut lie = BytesMut::from(&frame[..]);
-            lie[4 * index..][..4].copy_from_slice(&value.to_be_bytes());
+            let mut changed = BytesMut::from(&frame[..]);
+            changed[4 * index..][..4].copy_from_slice(&value.to_be_bytes());
             assert!(
-                decode_binary(&lie.freeze()).is_err(),
+                decode_binary(&changed.freeze()).is_err(),
                 "number {index} is {value}"
             );
         }
     }
 
     #[test]
-    fn a_table_cut_short_is_malformed() {
+    fn truncated_table_is_malformed() {
         let frame = binary(&example());
         for length in 0..16 {
             assert_eq!(
@@ -243,14 +243,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_buffers_come_back(buffers in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..6)) {
+        fn buffers_round_trip(buffers in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 1..6)) {
             let buffers = buffers.into_iter().map(Bytes::from).collect();
             let message = Message { buffers, ..example() };
             prop_assert_eq!(decode_binary(&binary(&message)), Ok(message));
         }
 
         #[test]
-        fn no_bytes_make_it_panic(
+        fn arbitrary_bytes_do_not_panic(
             count in prop_oneof![0..8_u32, any::<u32>()],
             offsets in prop::collection::vec(prop_oneof![0..100_u32, any::<u32>()], 0..8),
             rest in prop::collection::vec(any::<u8>(), 0..100),

@@ -10,8 +10,7 @@ use uuid::Uuid;
 
 use super::Malformed;
 
-/// A message as it travels through the server: the parts are JSON objects, byte for byte as their
-/// sender wrote them. A clone copies no part.
+/// A message with its JSON parts exactly as the sender wrote them. Clones share the bytes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Message {
     pub(crate) channel: Channel,
@@ -23,7 +22,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// A message of our own. `parent` is the header of the message that it answers.
+    /// Creates a message of the server. `parent` is the header of the request that it answers.
     pub(crate) fn new(
         channel: Channel,
         msg_type: &str,
@@ -49,7 +48,7 @@ impl Message {
         }
     }
 
-    /// Puts the parts together, if they are what a message consists of.
+    /// Creates a message from its parts, after a check that they are valid.
     pub(crate) fn from_parts(
         channel: Channel,
         [header, parent_header, metadata, content]: [Bytes; 4],
@@ -67,17 +66,17 @@ impl Message {
         Ok(message)
     }
 
-    /// The fields of the header that the server itself needs.
+    /// Parses the fields of the header that the server needs.
     pub(crate) fn header(&self) -> Result<Header<'_>, Malformed> {
         serde_json::from_slice(&self.header).map_err(|_| Malformed::Json)
     }
 
-    /// The content, read.
+    /// Parses the content.
     pub(crate) fn content<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Malformed> {
         serde_json::from_slice(&self.content).map_err(|_| Malformed::Json)
     }
 
-    /// What the message weighs in a queue.
+    /// Returns the size of all parts in bytes.
     pub(crate) fn size(&self) -> usize {
         let parts = [
             &self.header,
@@ -89,7 +88,7 @@ impl Message {
     }
 }
 
-/// A header that was read. Names with an escape in them are owned, the others borrowed.
+/// A parsed header. Strings that contain escapes are owned.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Header<'a> {
     #[serde(borrow)]
@@ -98,20 +97,20 @@ pub(crate) struct Header<'a> {
     pub(crate) msg_type: std::borrow::Cow<'a, str>,
 }
 
-/// The sockets of a kernel.
+/// The channels of a kernel.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Channel {
-    /// Requests about the kernel itself, answered while code runs.
+    /// Requests that the kernel answers while code runs, such as interrupts.
     Control,
 
-    /// What everybody sees: output, and what the kernel is doing.
+    /// Output and status, for all clients.
     Iopub,
 
-    /// Requests, one after another.
+    /// Requests that the kernel handles in order.
     Shell,
 
-    /// Questions to the user, and their answers.
+    /// Requests for input from the user, and the replies.
     Stdin,
 }
 
@@ -136,13 +135,13 @@ impl Channel {
     }
 }
 
-/// A time as Jupyter writes it: in UTC, with microseconds at most.
+/// Formats a time like Jupyter, in UTC with at most microseconds.
 pub(crate) fn timestamp(time: SystemTime) -> String {
     let time = OffsetDateTime::from(time);
     time.replace_nanosecond(time.microsecond() * 1000)
         .unwrap_or(time)
         .format(&Rfc3339)
-        // Fails for years beyond 9999 only.
+        // Fails only for years after 9999.
         .unwrap_or_default()
 }
 
@@ -150,9 +149,9 @@ fn empty_object() -> Bytes {
     Bytes::from_static(b"{}")
 }
 
-/// The part itself if it is an object; an empty object for `null`, as jupyter_server writes.
+/// Returns the part if it is an object, and an empty object for `null`, which Jupyter Server sends.
 fn object_or_null(part: Bytes) -> Result<Bytes, Malformed> {
-    // `IgnoredAny` reads without recursion: however deep the part is, the stack stays flat.
+    // `IgnoredAny` parses without recursion, so deeply nested JSON does not overflow the stack.
     serde_json::from_slice::<IgnoredAny>(&part).map_err(|_| Malformed::Json)?;
     match part.trim_ascii_start().first() {
         Some(b'{') => Ok(part),
@@ -165,7 +164,7 @@ fn object_or_null(part: Bytes) -> Result<Bytes, Malformed> {
 pub(super) mod tests {
     use super::*;
 
-    /// Something to send: two buffers, and a field that no server knows.
+    /// A message with two buffers and an unknown header field.
     pub(crate) fn example() -> Message {
         Message {
             header: Bytes::from_static(
@@ -177,7 +176,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_header_needs_its_id_and_its_type() {
+    fn header_requires_id_and_type() {
         let with_header = |header: &'static str| {
             let parts = [header, "{}", "{}", "{}"].map(str_bytes);
             Message::from_parts(Channel::Shell, parts, Vec::new())
@@ -189,7 +188,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn parts_are_objects_and_null_is_an_empty_one() {
+    fn parts_are_objects_or_null() {
         let with_content = |content: &'static str| {
             let header = r#"{"msg_id":"1","msg_type":"a"}"#;
             let parts = [header, "null", "{}", content].map(str_bytes);
@@ -202,7 +201,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn times_are_written_in_utc() {
+    fn timestamps_are_in_utc() {
         let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_nanos(1_500_000_123_456_789);
         assert_eq!(timestamp(time), "1970-01-18T08:40:00.123456Z");
     }

@@ -1,17 +1,17 @@
-//! `v1.kernel.websocket.jupyter.org`: a table of offsets, then the parts, in one binary frame.
+//! `v1.kernel.websocket.jupyter.org`: one binary frame with a table of offsets and the parts.
 //!
 //! ```text
 //! n | offset 0 … offset n-1 | channel | header | parent_header | metadata | content | buffers …
 //! ```
 //!
-//! All numbers are 64 bits wide, little-endian. The last offset is the end of the frame.
+//! All numbers have 64 bits and are little-endian. The last offset is the end of the frame.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Channel, Malformed, Message};
 
-/// The channel, the four parts, and the end.
-const FEWEST_OFFSETS: usize = 6;
+/// The offsets of the channel and the four JSON parts, and the end.
+const MIN_OFFSETS: usize = 6;
 
 pub(super) fn decode(frame: &Bytes) -> Result<Message, Malformed> {
     let number = |index: usize| -> Option<usize> {
@@ -20,8 +20,8 @@ pub(super) fn decode(frame: &Bytes) -> Result<Message, Malformed> {
         usize::try_from(u64::from_le_bytes(bytes.try_into().ok()?)).ok()
     };
     let count = number(0).ok_or(Malformed::Offsets)?;
-    // Checked before anything is allocated: a table longer than the frame is not believed.
-    if count < FEWEST_OFFSETS || count > frame.len() / 8 - 1 {
+    // Checked before the allocation, so that a frame cannot claim more offsets than it contains.
+    if count < MIN_OFFSETS || count > frame.len() / 8 - 1 {
         return Err(Malformed::Offsets);
     }
     let mut at = 8 * (count + 1);
@@ -40,7 +40,7 @@ pub(super) fn decode(frame: &Bytes) -> Result<Message, Malformed> {
     if at != frame.len() {
         return Err(Malformed::Offsets);
     }
-    let buffers = parts.split_off(FEWEST_OFFSETS - 1);
+    let buffers = parts.split_off(MIN_OFFSETS - 1);
     let [channel, header, parent_header, metadata, content] =
         <[Bytes; 5]>::try_from(parts).map_err(|_| Malformed::Offsets)?;
     let parts = [header, parent_header, metadata, content];
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_comes_back_as_it_was() {
+    fn message_round_trips() {
         let frame = encode(&example());
         assert_eq!(decode(&frame), Ok(example()));
 
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_stands_in_front_and_ends_with_the_frame() {
+    fn table_is_first_and_its_last_offset_is_the_end() {
         let frame = encode(&Message {
             buffers: Vec::new(),
             ..example()
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_frame_is_malformed_wherever_it_ends() {
+    fn truncated_frame_is_malformed() {
         let frame = encode(&example());
         for length in 0..frame.len() {
             assert_eq!(decode(&frame.slice(..length)), Err(Malformed::Offsets));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_that_lie_are_malformed() {
+    fn wrong_offsets_are_malformed() {
         let frame = encode(&example());
         let last = frame[0] as usize;
         for (index, value) in [
@@ -127,14 +127,17 @@ mod tests {
             (3, 8 * (last as u64 + 1)),
             (last, frame.len() as u64 - 1),
         ] {
-            let mut lie = BytesMut::from(&frame[..]);
-            lie[8 * index..][..8].copy_from_slice(&value.to_le_bytes());
-            assert!(decode(&lie.freeze()).is_err(), "number {index} is {value}");
+            let mut changed = BytesMut::from(&frame[..]);
+            changed[8 * index..][..8].copy_from_slice(&value.to_le_bytes());
+            assert!(
+                decode(&changed.freeze()).is_err(),
+                "number {index} is {value}"
+            );
         }
     }
 
     #[test]
-    fn an_unknown_channel_is_malformed() {
+    fn unknown_channel_is_malformed() {
         let mut frame = BytesMut::from(&encode(&example())[..]);
         let at = frame.windows(5).position(|part| part == b"shell").unwrap();
         frame[at] = b'S';
@@ -143,14 +146,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_buffers_come_back(buffers in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6)) {
+        fn buffers_round_trip(buffers in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..6)) {
             let buffers = buffers.into_iter().map(Bytes::from).collect();
             let message = Message { buffers, ..example() };
             prop_assert_eq!(decode(&encode(&message)), Ok(message));
         }
 
         #[test]
-        fn no_bytes_make_it_panic(
+        fn arbitrary_bytes_do_not_panic(
             count in prop_oneof![0..12_u64, any::<u64>()],
             offsets in prop::collection::vec(prop_oneof![0..200_u64, any::<u64>()], 0..12),
             rest in prop::collection::vec(any::<u8>(), 0..100),

@@ -22,9 +22,9 @@ use tower::util::ServiceFn;
 use tower::{Layer, ServiceExt};
 
 use super::PersistToken;
-use crate::links::layer::PersistTokenLayer;
 use crate::admission::Auth;
 use crate::admission::AuthLayer;
+use crate::links::layer::PersistTokenLayer;
 use crate::profile::Profile;
 use crate::seal::{CookieKey, CookieKeys, SealedCookie};
 

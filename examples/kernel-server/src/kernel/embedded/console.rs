@@ -8,13 +8,13 @@ use crate::kernel::clients::ClientId;
 use crate::kernel::output::Output;
 use crate::wire::{Channel, Message};
 
-/// How long printed text may wait for more, so that a loop does not send a message for each line.
-const DELAY: Duration = Duration::from_millis(50);
+/// How long printed text is buffered, so that a loop does not send a message for each line.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How much of it.
-const BUFFER: usize = 64 << 10;
+/// How many bytes of printed text are buffered.
+const MAX_BUFFERED: usize = 64 << 10;
 
-/// Where a script's output goes: to everybody, as part of the request that is being answered.
+/// Sends the output of scripts to all clients, as part of the current request.
 pub(super) struct Console {
     output: Output,
     session: String,
@@ -34,26 +34,26 @@ impl Console {
         }
     }
 
-    /// From here on, everything belongs to the request with this header.
+    /// Starts the request with this header. All later output belongs to it.
     pub(super) fn begin(&self, parent: &Bytes) {
         *self.parent.borrow_mut() = Some(parent.clone());
         self.state("busy");
     }
 
-    /// The request is answered.
+    /// Ends the current request.
     pub(super) fn end(&self) {
         self.state("idle");
     }
 
-    /// Answers the client who asked.
+    /// Sends the reply to the client that sent the request.
     pub(super) fn reply(&self, client: ClientId, msg_type: &str, content: &Value) {
         self.flush();
         let reply = self.message(Channel::Shell, msg_type, content);
         self.output.clients.deliver(client, reply);
     }
 
-    /// Tells everybody.
-    pub(super) fn tell(&self, msg_type: &str, content: &Value) {
+    /// Sends a message to all clients.
+    pub(super) fn publish(&self, msg_type: &str, content: &Value) {
         self.flush();
         let message = self.message(Channel::Iopub, msg_type, content);
         self.output.publish(&message);
@@ -64,7 +64,7 @@ impl Console {
         let mut printed = self.printed.borrow_mut();
         printed.push_str(line);
         printed.push('\n');
-        let is_full = printed.len() >= BUFFER;
+        let is_full = printed.len() >= MAX_BUFFERED;
         drop(printed);
         match is_full {
             true => self.flush(),
@@ -72,14 +72,14 @@ impl Console {
         }
     }
 
-    /// Sends what was printed, if it has waited for long enough.
+    /// Sends the buffered text if the flush interval has passed.
     pub(super) fn flush_if_due(&self) {
-        if self.flushed.get().elapsed() >= DELAY {
+        if self.flushed.get().elapsed() >= FLUSH_INTERVAL {
             self.flush();
         }
     }
 
-    /// Sends what was printed.
+    /// Sends the buffered text.
     pub(super) fn flush(&self) {
         self.flushed.set(Instant::now());
         let text = self.printed.take();
@@ -91,7 +91,7 @@ impl Console {
     }
 
     fn state(&self, state: &str) {
-        self.tell("status", &json!({ "execution_state": state }));
+        self.publish("status", &json!({ "execution_state": state }));
     }
 
     fn message(&self, channel: Channel, msg_type: &str, content: &Value) -> Message {

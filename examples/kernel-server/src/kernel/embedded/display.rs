@@ -1,4 +1,4 @@
-//! Rich output of scripts: HTML, and small images that a script paints.
+//! The functions with which scripts display HTML and images.
 
 use std::rc::Rc;
 
@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::console::Console;
 
-/// The widest and highest image.
-const LARGEST: u32 = 1024;
+/// The maximum width and height of an image.
+const MAX_SIDE: u32 = 1024;
 
 /// Adds `html("<b>…")` and `png(width, height, |x, y| 0xff8800)` to the language.
 pub(super) fn register(engine: &mut Engine, console: &Rc<Console>) {
@@ -46,13 +46,13 @@ pub(super) fn register(engine: &mut Engine, console: &Rc<Console>) {
 
 fn show(console: &Console, data: &Value) {
     let content = json!({"data": data, "metadata": {}, "transient": {}});
-    console.tell("display_data", &content);
+    console.publish("display_data", &content);
 }
 
 fn side(pixels: INT) -> Result<u32, Box<EvalAltResult>> {
     match u32::try_from(pixels) {
-        Ok(side) if (1..=LARGEST).contains(&side) => Ok(side),
-        _ => Err(format!("an image has 1 to {LARGEST} pixels a side, not {pixels}").into()),
+        Ok(side) if (1..=MAX_SIDE).contains(&side) => Ok(side),
+        _ => Err(format!("an image has 1 to {MAX_SIDE} pixels a side, not {pixels}").into()),
     }
 }
 

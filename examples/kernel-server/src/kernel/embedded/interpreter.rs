@@ -1,4 +1,4 @@
-//! The language itself: what a script can call, and what it leaves for the next one.
+//! The Rhai interpreter, which keeps variables and functions between cells.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use super::console::Console;
 use super::display;
 use super::signal::Signal;
 
-/// How often, in operations, a script's printed text is looked at.
-const LOOK: u64 = 256;
+/// After how many operations the printed text of a script may be flushed.
+const FLUSH_OPERATIONS: u64 = 256;
 
 pub(super) struct Interpreter {
     engine: Engine,
     /// The variables of all cells so far.
     scope: Scope<'static>,
-    /// Their functions.
+    /// The functions of all cells so far.
     functions: AST,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Failure {
     pub(super) traceback: Vec<String>,
 }
 
-/// Whether a cell is all there, for a client that runs it at a press of Enter.
+/// Whether the code of a cell is complete, for clients that run it when the user presses Enter.
 pub(super) enum Completeness {
     Complete,
     Incomplete,
@@ -47,7 +47,7 @@ impl Interpreter {
             .set_max_array_size(1 << 20)
             .set_max_map_size(1 << 20);
         print_to(&mut engine, console);
-        stop_at(&mut engine, console, signal);
+        interrupt_on(&mut engine, console, signal);
         display::register(&mut engine, console);
         Self {
             engine,
@@ -56,7 +56,7 @@ impl Interpreter {
         }
     }
 
-    /// Runs a cell. Its value, if it has one, as text.
+    /// Runs a cell. Returns its value as text, if it has one.
     pub(super) fn run(&mut self, code: &str) -> Result<Option<String>, Failure> {
         let fail = |error: Box<EvalAltResult>| Failure::new(&error, code);
         let cell = self
@@ -75,23 +75,23 @@ impl Interpreter {
     pub(super) fn completeness(&self, code: &str) -> Completeness {
         match self.engine.compile(code) {
             Ok(_) => Completeness::Complete,
-            // Something open is told as what is missing, at the end.
+            // The parser reports a missing token, such as a closing bracket, at the end.
             Err(error) if is_at_end(code, error.position()) => Completeness::Incomplete,
             Err(_) => Completeness::Invalid,
         }
     }
 
-    /// The names of variables and functions that begin like this.
+    /// Lists the variables and functions that start with `prefix`.
     pub(super) fn names(&self, prefix: &str) -> Vec<String> {
         let variables = self.scope.iter().map(|(name, ..)| name.to_owned());
         let functions = self
             .functions
             .iter_functions()
             .map(|function| function.name.to_owned());
-        let own = ["html", "png", "print", "sleep"].map(str::to_owned);
+        let built_in = ["html", "png", "print", "sleep"].map(str::to_owned);
         let mut names: Vec<_> = variables
             .chain(functions)
-            .chain(own)
+            .chain(built_in)
             .filter(|name| name.starts_with(prefix))
             .collect();
         names.sort_unstable();
@@ -106,7 +106,7 @@ impl Failure {
         let mut traceback = vec![value.clone()];
         traceback.extend(point_at(code, error.position()));
         Self {
-            name: name(error),
+            name: error_name(error),
             value,
             traceback,
         }
@@ -120,16 +120,16 @@ fn print_to(engine: &mut Engine, console: &Rc<Console>) {
     engine.on_debug(move |text, _, _| debugging.print(text));
 }
 
-/// Makes everything that takes time look at the signal.
-fn stop_at(engine: &mut Engine, console: &Rc<Console>, signal: &Arc<Signal>) {
+/// Makes running scripts check the signal.
+fn interrupt_on(engine: &mut Engine, console: &Rc<Console>, signal: &Arc<Signal>) {
     let (progress_console, progress_signal) = (Rc::clone(console), Arc::clone(signal));
     engine.on_progress(move |operations| {
-        if operations % LOOK == 0 {
+        if operations % FLUSH_OPERATIONS == 0 {
             progress_console.flush_if_due();
         }
         progress_signal.is_raised().then_some(Dynamic::UNIT)
     });
-    // Takes the place of the language's own, which cannot be woken.
+    // Replaces Rhai's `sleep`, which cannot be interrupted.
     let (console, signal) = (Rc::clone(console), Arc::clone(signal));
     let sleep = move |duration: Duration| {
         console.flush();
@@ -139,17 +139,17 @@ fn stop_at(engine: &mut Engine, console: &Rc<Console>, signal: &Arc<Signal>) {
             false => Ok::<_, Box<EvalAltResult>>(()),
         }
     };
-    let whole = sleep.clone();
+    let sleep_whole = sleep.clone();
     engine.register_fn("sleep", move |seconds: INT| {
-        whole(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+        sleep_whole(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
     });
     engine.register_fn("sleep", move |seconds: f64| {
         sleep(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO))
     });
 }
 
-/// What clients call the error.
-fn name(error: &EvalAltResult) -> String {
+/// Returns the name of the error for clients, such as `SyntaxError`.
+fn error_name(error: &EvalAltResult) -> String {
     match error.unwrap_inner() {
         EvalAltResult::ErrorParsing(..) => "SyntaxError".to_owned(),
         EvalAltResult::ErrorTerminated(..) => "Interrupted".to_owned(),
@@ -162,20 +162,20 @@ fn name(error: &EvalAltResult) -> String {
     }
 }
 
-/// Whether nothing but space comes behind a position.
+/// Returns `true` if only whitespace follows `position`.
 fn is_at_end(code: &str, position: Position) -> bool {
     let Some(line) = position.line() else {
         return true;
     };
     let column = position.position().unwrap_or(1);
     let mut rest = code.split('\n').skip(line - 1);
-    let behind = rest.next().unwrap_or_default().chars().skip(column - 1);
-    behind
+    let after = rest.next().unwrap_or_default().chars().skip(column - 1);
+    after
         .chain(rest.flat_map(str::chars))
         .all(char::is_whitespace)
 }
 
-/// The line of an error, and a caret below it.
+/// Formats the line of an error with a caret below it.
 fn point_at(code: &str, position: Position) -> Option<String> {
     let number = position.line()?;
     let line = code.lines().nth(number - 1)?;

@@ -1,4 +1,4 @@
-//! A kernel in this binary: the [Rhai] language on a thread of its own, behind the same protocol.
+//! The embedded kernel: a [Rhai] interpreter on a separate thread.
 //!
 //! [Rhai]: https://rhai.rs
 
@@ -22,97 +22,98 @@ use uuid::Uuid;
 use self::signal::Signal;
 use self::worker::{Work, Worker};
 use super::clients::ClientId;
-use super::life::{Endpoint, News};
+use super::instance::{Endpoint, InstanceEvent};
 use super::output::Output;
 use crate::wire::{Channel, Message};
 
-/// How many requests of all clients wait for the thread.
+/// How many requests of all clients may be queued.
 const QUEUE: usize = 256;
 
-/// Deep recursion of a script must not overflow the stack, not even unoptimized.
-const STACK: usize = 64 << 20;
+/// Large enough for the deepest recursion that scripts may use, even in debug builds.
+const STACK_SIZE: usize = 64 << 20;
 
-/// How long the thread may take to end. Whatever it does looks at the signal far more often.
-const END: Duration = Duration::from_secs(5);
+/// How long the thread may take to end. Scripts check the signal far more often.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One thread, from its start to its end.
 #[derive(Debug)]
-pub(super) struct EmbeddedLife {
-    mailbox: Mailbox,
-    /// Resolves when the thread takes its first request.
+pub(super) struct EmbeddedInstance {
+    endpoint: EmbeddedEndpoint,
+    /// Resolves when the thread is ready for requests.
     ready: Option<oneshot::Receiver<()>>,
-    /// Resolves when the thread is over, also by a panic.
+    /// Resolves when the thread has ended, also after a panic.
     ended: oneshot::Receiver<()>,
 }
 
-impl EmbeddedLife {
+impl EmbeddedInstance {
     pub(super) fn start(output: Output) -> io::Result<Self> {
         let (work, queue) = mpsc::channel(QUEUE);
-        let (tell_ready, ready) = oneshot::channel();
-        let (end, ended) = oneshot::channel();
-        let mailbox = Mailbox {
+        let (ready_sender, ready) = oneshot::channel();
+        let (ended_sender, ended) = oneshot::channel();
+        let endpoint = EmbeddedEndpoint {
             work,
             signal: Arc::default(),
             output: output.clone(),
             session: Uuid::new_v4().to_string().into(),
         };
-        let signal = Arc::clone(&mailbox.signal);
-        let session = Arc::clone(&mailbox.session);
+        let signal = Arc::clone(&endpoint.signal);
+        let session = Arc::clone(&endpoint.session);
         thread::Builder::new()
             .name("kernel".to_owned())
-            .stack_size(STACK)
+            .stack_size(STACK_SIZE)
             .spawn(move || {
-                let _end = end;
+                // Dropped when the thread ends.
+                let _ended = ended_sender;
                 let worker = Worker::new(queue, output, &session, signal);
-                let _ = tell_ready.send(());
+                let _ = ready_sender.send(());
                 worker.run();
             })?;
         Ok(Self {
-            mailbox,
+            endpoint,
             ready: Some(ready),
             ended,
         })
     }
 
-    /// What happens next of its own accord. Cancel safe.
-    pub(super) async fn news(&mut self) -> News {
+    /// Waits for the next event. Cancel safe.
+    pub(super) async fn next_event(&mut self) -> InstanceEvent {
         if let Some(ready) = &mut self.ready {
             let is_ready = ready.await.is_ok();
             self.ready = None;
             if is_ready {
-                return News::Ready(Endpoint::Embedded(self.mailbox.clone()));
+                return InstanceEvent::Ready(Endpoint::Embedded(self.endpoint.clone()));
             }
         }
         let _ = (&mut self.ended).await;
-        News::Ended("the kernel's thread ended".to_owned())
+        InstanceEvent::Ended("the thread of the kernel ended".to_owned())
     }
 
-    /// Stops the script that runs.
+    /// Interrupts the running script.
     pub(super) fn interrupt(&self) {
-        self.mailbox.signal.interrupt();
+        self.endpoint.signal.interrupt();
     }
 
     /// Ends the thread.
     pub(super) async fn stop(&mut self) {
-        self.mailbox.stop();
-        if timeout(END, &mut self.ended).await.is_err() {
-            tracing::warn!("a kernel's thread does not end");
+        self.endpoint.stop();
+        if timeout(STOP_TIMEOUT, &mut self.ended).await.is_err() {
+            tracing::warn!("the thread of a kernel does not end");
         }
     }
 }
 
-/// The way to the thread.
+/// Sends the requests of clients to the thread.
 #[derive(Clone, Debug)]
-pub(super) struct Mailbox {
+pub(super) struct EmbeddedEndpoint {
     work: mpsc::Sender<Work>,
     signal: Arc<Signal>,
     output: Output,
     session: Arc<str>,
 }
 
-impl Mailbox {
-    /// Passes on what a client asks, until it is gone. Who asks a thread that ended waits here:
-    /// somebody else will notice.
+impl EmbeddedEndpoint {
+    /// Relays the requests of a client until it disconnects.
+    ///
+    /// After the thread has ended, it waits until the supervisor drops the future.
     pub(super) async fn relay(&self, requests: &mut mpsc::Receiver<Message>, client: ClientId) {
         while let Some(request) = requests.recv().await {
             match request.channel {
@@ -127,7 +128,7 @@ impl Mailbox {
         }
     }
 
-    /// Answers what concerns the kernel itself, at once, whatever the thread is doing.
+    /// Answers a request on the control channel immediately, even while a script runs.
     fn control(&self, client: ClientId, request: &Message) {
         let Ok(header) = request.header() else {
             return;
@@ -153,16 +154,16 @@ impl Mailbox {
                 &content,
             )
         };
-        // Past the kernel's status: what the thread is doing has not changed.
-        let tell = |state| {
+        // Does not go through `Output`, because the status of the thread does not change.
+        let publish_status = |state| {
             let content = json!({ "execution_state": state });
             let status = message(Channel::Iopub, "status", content);
             self.output.clients.publish(&status);
         };
-        tell("busy");
+        publish_status("busy");
         let reply = message(Channel::Control, reply, content);
         self.output.clients.deliver(client, reply);
-        tell("idle");
+        publish_status("idle");
         match &*header.msg_type {
             "interrupt_request" => self.signal.interrupt(),
             "shutdown_request" => self.stop(),
@@ -172,7 +173,7 @@ impl Mailbox {
 
     fn stop(&self) {
         self.signal.stop();
-        // Wakes a thread that waits for work. If the queue is full, it does not.
+        // Wakes the thread if it waits for work. If the queue is full, it is not waiting.
         let _ = self.work.try_send(Work::Stop);
     }
 }

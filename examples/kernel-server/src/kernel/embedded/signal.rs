@@ -6,7 +6,7 @@ const RUN: u8 = 0;
 const INTERRUPT: u8 = 1;
 const STOP: u8 = 2;
 
-/// Tells a running script to stop, from another thread.
+/// Interrupts a running script from another thread.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
     state: AtomicU8,
@@ -15,20 +15,20 @@ pub(super) struct Signal {
 }
 
 impl Signal {
-    /// Forgets an interrupt that came before.
+    /// Clears an earlier interrupt.
     pub(super) fn clear(&self) {
         let _ = self
             .state
             .compare_exchange(INTERRUPT, RUN, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Ends the script that runs.
+    /// Ends the running script.
     pub(super) fn interrupt(&self) {
         self.state.fetch_max(INTERRUPT, Ordering::Relaxed);
         self.notify();
     }
 
-    /// Ends the script that runs, and every later one.
+    /// Ends the running script and all later ones.
     pub(super) fn stop(&self) {
         self.state.store(STOP, Ordering::Relaxed);
         self.notify();
@@ -42,7 +42,7 @@ impl Signal {
         self.state.load(Ordering::Relaxed) == STOP
     }
 
-    /// Sleeps, unless somebody raises the signal.
+    /// Sleeps until `duration` has passed or the signal is raised.
     pub(super) fn sleep(&self, duration: Duration) {
         let guard = self.sleeping.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = self
@@ -51,7 +51,7 @@ impl Signal {
     }
 
     fn notify(&self) {
-        // Under the lock, so that nobody is between looking at the state and falling asleep.
+        // The lock ensures that no thread is between its check of the state and its sleep.
         let _guard = self.sleeping.lock().unwrap_or_else(PoisonError::into_inner);
         self.wake.notify_all();
     }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_interrupt_ends_one_script_and_a_stop_all() {
+    fn interrupt_can_be_cleared_and_stop_cannot() {
         let signal = Signal::default();
         signal.interrupt();
         assert!(signal.is_raised() && !signal.is_stopped());
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeper_is_woken() {
+    fn interrupt_ends_sleep() {
         let signal = Arc::new(Signal::default());
         let sleeper = thread::spawn({
             let signal = Arc::clone(&signal);

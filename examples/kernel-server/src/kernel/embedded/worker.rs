@@ -1,4 +1,4 @@
-//! The thread: takes one request after another, and answers it.
+//! The thread of the embedded kernel, which answers requests in order.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -15,11 +15,11 @@ use crate::kernel::clients::ClientId;
 use crate::kernel::output::Output;
 use crate::wire::Message;
 
-/// What the thread is given to do.
+/// An item in the queue of the thread.
 #[derive(Debug)]
 pub(super) enum Work {
     Answer(ClientId, Message),
-    /// A cell that is not to run after all.
+    /// A cell that is not run because an earlier one failed.
     Abort(ClientId, Message),
     Stop,
 }
@@ -29,10 +29,10 @@ pub(super) struct Worker {
     interpreter: Interpreter,
     signal: Arc<Signal>,
     queue: mpsc::Receiver<Work>,
-    /// What was taken out of the queue, and comes before what is in it.
-    waiting: VecDeque<Work>,
-    /// How many cells were run.
-    count: u64,
+    /// Items that were taken from `queue` and are handled before the rest of it.
+    pending: VecDeque<Work>,
+    /// The number of the last cell.
+    execution_count: u64,
 }
 
 #[derive(Deserialize)]
@@ -40,7 +40,7 @@ struct Execute {
     code: String,
     #[serde(default)]
     silent: bool,
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     stop_on_error: bool,
 }
 
@@ -63,15 +63,15 @@ impl Worker {
         signal: Arc<Signal>,
     ) -> Self {
         let console = Rc::new(Console::new(output, session));
-        // Nothing was asked yet, so nothing is under way.
+        // Publishes the initial status `idle`.
         console.end();
         Self {
             interpreter: Interpreter::new(&console, &signal),
             console,
             signal,
             queue,
-            waiting: VecDeque::new(),
-            count: 0,
+            pending: VecDeque::new(),
+            execution_count: 0,
         }
     }
 
@@ -89,16 +89,16 @@ impl Worker {
     }
 
     fn next(&mut self) -> Option<Work> {
-        let waiting = self.waiting.pop_front();
-        waiting.or_else(|| self.queue.blocking_recv())
+        let pending = self.pending.pop_front();
+        pending.or_else(|| self.queue.blocking_recv())
     }
 
     fn answer(&mut self, client: ClientId, request: &Message) {
         let Ok(header) = request.header() else {
             return;
         };
-        // An interrupt that came before was not meant for this request. One that comes after the
-        // next line is: whoever sends it may have seen that the kernel is busy.
+        // Clears an interrupt of an earlier request. `begin` publishes the status `busy`, so that a
+        // later interrupt is meant for this request.
         self.signal.clear();
         self.console.begin(&request.header);
         let reply = match &*header.msg_type {
@@ -137,60 +137,61 @@ impl Worker {
         self.console.end();
     }
 
-    /// Marks the cells that wait by now: after a failure, what was sent along does not run. Before
-    /// anybody hears of the failure, since what is sent because of it does.
-    fn give_up_waiting(&mut self) {
+    /// Aborts the queued cells after a failure.
+    ///
+    /// Call it before the error is published, so that cells that clients send afterwards run.
+    fn abort_queued_cells(&mut self) {
         while let Ok(work) = self.queue.try_recv() {
-            self.waiting.push_back(match work {
+            self.pending.push_back(match work {
                 Work::Answer(client, request) if is_cell(&request) => Work::Abort(client, request),
                 other => other,
             });
         }
     }
 
-    /// Runs a cell. The content of the reply.
+    /// Runs a cell and returns the content of the reply.
     fn execute(&mut self, request: &Execute) -> Value {
         if !request.silent {
-            self.count += 1;
-            let content = json!({"code": request.code, "execution_count": self.count});
-            self.console.tell("execute_input", &content);
+            self.execution_count += 1;
+            let content = json!({"code": request.code, "execution_count": self.execution_count});
+            self.console.publish("execute_input", &content);
         }
         match self.interpreter.run(&request.code) {
             Ok(value) => {
                 if let (Some(value), false) = (value, request.silent) {
                     let content = json!({
                         "data": {"text/plain": value},
-                        "execution_count": self.count,
+                        "execution_count": self.execution_count,
                         "metadata": {},
                     });
-                    self.console.tell("execute_result", &content);
+                    self.console.publish("execute_result", &content);
                 }
                 json!({
                     "status": "ok",
-                    "execution_count": self.count,
+                    "execution_count": self.execution_count,
                     "payload": [],
                     "user_expressions": {},
                 })
             }
             Err(failure) => {
                 if request.stop_on_error {
-                    self.give_up_waiting();
+                    self.abort_queued_cells();
                 }
                 let mut content = json!({
                     "ename": failure.name,
                     "evalue": failure.value,
                     "traceback": failure.traceback,
                 });
-                self.console.tell("error", &content);
+                self.console.publish("error", &content);
                 content["status"] = json!("error");
-                content["execution_count"] = json!(self.count);
+                content["execution_count"] = json!(self.execution_count);
                 content
             }
         }
     }
 
     fn complete(&self, request: &Complete) -> Value {
-        // The position counts characters, not bytes.
+        // `cursor_pos` counts characters, not bytes.
         let before: Vec<char> = request.code.chars().take(request.cursor_pos).collect();
         let is_part = |character: &&char| character.is_alphanumeric() || **character == '_';
         let length = before.iter().rev().take_while(is_part).count();
@@ -214,7 +215,7 @@ impl Worker {
     }
 }
 
-/// Who this kernel is.
+/// The content of `kernel_info_reply`.
 pub(super) fn kernel_info() -> Value {
     json!({
         "status": "ok",
@@ -241,6 +242,6 @@ fn is_cell(request: &Message) -> bool {
     header.is_ok_and(|header| header.msg_type == "execute_request")
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }

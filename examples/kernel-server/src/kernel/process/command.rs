@@ -1,4 +1,4 @@
-//! How a kernelspec becomes a command.
+//! Builds the command that starts a kernel.
 
 use std::env;
 use std::io;
@@ -9,10 +9,10 @@ use tokio::process::Command;
 
 use crate::kernel::spec::Installed;
 
-/// Variables of the server that are secrets, and no business of the code that a kernel runs.
+/// Environment variables with secrets of the server, which kernels must not inherit.
 const SECRETS: [&str; 2] = ["JUPYTER_TOKEN", "JUPYTER_TOKEN_FILE"];
 
-pub(super) fn of(spec: &Installed, connection_file: &Path) -> io::Result<Command> {
+pub(super) fn build(spec: &Installed, connection_file: &Path) -> io::Result<Command> {
     let mut argv = spec
         .argv
         .iter()
@@ -24,13 +24,13 @@ pub(super) fn of(spec: &Installed, connection_file: &Path) -> io::Result<Command
     command
         .args(argv)
         .envs(spec.env.iter().map(|(name, value)| (name, expand(value))))
-        // ipykernel and others end when this process is no longer their parent.
+        // Lets ipykernel and other kernels exit when this process ends.
         .env("JPY_PARENT_PID", process::id().to_string())
         .stdin(Stdio::null())
-        // What is printed past the protocol belongs to the log; our output is for people.
+        // Belongs to the log, because our standard output shows the link to the user.
         .stdout(io::stderr())
-        // A group of its own: Ctrl-C in the terminal is meant for the server, and a signal to the
-        // group reaches what the kernel started too.
+        // A separate process group keeps Ctrl-C in the terminal from the kernel, and lets signals
+        // reach the processes that the kernel starts.
         .process_group(0)
         .kill_on_drop(true);
     for secret in SECRETS {
@@ -45,24 +45,26 @@ fn fill_in(argument: &str, spec: &Installed, connection_file: &Path) -> String {
         .replace("{resource_dir}", &spec.folder.to_string_lossy())
 }
 
-/// A kernelspec says `python` and means the one of its environment.
+/// Resolves a program such as `python` to the one in the environment of the kernelspec.
 fn locate(program: &str, spec: &Installed) -> String {
-    let own = spec
+    let path = spec
         .prefix
         .as_ref()
         .map(|prefix| prefix.join("bin").join(program));
-    match own {
-        Some(own) if !program.contains('/') && own.is_file() => own.to_string_lossy().into_owned(),
+    match path {
+        Some(path) if !program.contains('/') && path.is_file() => {
+            path.to_string_lossy().into_owned()
+        }
         _ => program.to_owned(),
     }
 }
 
-/// Replaces `${NAME}` by the variable of that name; an unknown one stays as it is.
+/// Replaces `${NAME}` with the value of the environment variable. Unknown ones stay unchanged.
 fn expand(value: &str) -> String {
     let mut expanded = String::new();
     let mut rest = value;
     while let Some((before, after)) = rest.split_once("${") {
-        let Some((name, behind)) = after.split_once('}') else {
+        let Some((name, remainder)) = after.split_once('}') else {
             break;
         };
         expanded += before;
@@ -70,7 +72,7 @@ fn expand(value: &str) -> String {
             Ok(value) => expanded += &value,
             Err(_) => expanded += &format!("${{{name}}}"),
         }
-        rest = behind;
+        rest = remainder;
     }
     expanded + rest
 }
@@ -95,13 +97,13 @@ mod tests {
     #[test]
     fn placeholders_are_filled_in() {
         let spec = spec(&["run", "-f", "{connection_file}", "--from={resource_dir}"]);
-        let command = of(&spec, Path::new("/c.json")).unwrap();
+        let command = build(&spec, Path::new("/c.json")).unwrap();
         let arguments: Vec<_> = command.as_std().get_args().collect();
         assert_eq!(arguments, ["-f", "/c.json", "--from=/specs/x"]);
     }
 
     #[test]
-    fn the_program_of_the_environment_wins() {
+    fn program_of_the_environment_takes_precedence() {
         let prefix = tempfile::tempdir().unwrap();
         let python = prefix.path().join("bin/python");
         std::fs::create_dir(prefix.path().join("bin")).unwrap();
@@ -116,8 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn no_kernel_is_told_the_token() {
-        let command = of(&spec(&["run"]), Path::new("/c.json")).unwrap();
+    fn kernels_do_not_inherit_the_token() {
+        let command = build(&spec(&["run"]), Path::new("/c.json")).unwrap();
         for secret in SECRETS {
             assert!(
                 command
@@ -129,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_argv_is_an_error() {
-        assert!(of(&spec(&[]), Path::new("/c.json")).is_err());
+    fn empty_argv_is_an_error() {
+        assert!(build(&spec(&[]), Path::new("/c.json")).is_err());
     }
 
     #[test]
-    fn variables_are_expanded_and_unknown_ones_stay() {
+    fn variables_are_expanded_and_unknown_ones_kept() {
         let path = env::var("PATH").unwrap();
         assert_eq!(expand("/x:${PATH}:/y"), format!("/x:{path}:/y"));
         assert_eq!(expand("${NO_SUCH_VARIABLE} ${"), "${NO_SUCH_VARIABLE} ${");

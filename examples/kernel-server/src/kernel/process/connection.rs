@@ -1,9 +1,9 @@
-//! Where a kernel listens, and the file that tells it so.
+//! The sockets of a kernel, and the connection file that names them.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use crate::wire::Channel;
 
-/// A folder that only we can enter, with the sockets of one kernel and its connection file. It is
-/// gone when this is dropped.
+/// A private folder with the sockets and the connection file of one kernel. Dropping it deletes the
+/// folder.
 ///
-/// Unix sockets rather than TCP: nobody else on the machine can connect, and no port is taken
-/// between the choice and the use of it.
+/// Unlike TCP ports, Unix sockets are protected from other users of the machine, and no other
+/// process can take one before the kernel binds it.
 #[derive(Debug)]
 pub(super) struct Connection {
     folder: TempDir,
@@ -33,7 +33,7 @@ impl Connection {
         };
         let json = json!({
             "transport": "ipc",
-            // To a kernel the "ports" are suffixes of this path.
+            // Kernels append the "ports" to this path.
             "ip": connection.folder.path().join("socket"),
             "shell_port": 1,
             "iopub_port": 2,
@@ -53,12 +53,12 @@ impl Connection {
         Ok(connection)
     }
 
-    /// The connection file.
+    /// Returns the path of the connection file.
     pub(super) fn file(&self) -> PathBuf {
         self.folder.path().join("connection.json")
     }
 
-    /// The socket of a channel. It exists once the kernel listens.
+    /// Returns the path of a channel's socket. The kernel creates it.
     pub(super) fn socket(&self, channel: Channel) -> PathBuf {
         let port = match channel {
             Channel::Shell => 1,
@@ -66,11 +66,10 @@ impl Connection {
             Channel::Stdin => 3,
             Channel::Control => 4,
         };
-        let folder: &Path = self.folder.path();
-        folder.join(format!("socket-{port}"))
+        self.folder.path().join(format!("socket-{port}"))
     }
 
-    /// The secret that signs every message.
+    /// Returns the secret that signs every message.
     pub(super) fn key(&self) -> &[u8] {
         self.key.as_bytes()
     }
@@ -79,11 +78,12 @@ impl Connection {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::*;
 
     #[test]
-    fn nobody_else_can_read_the_key_and_nothing_stays() {
+    fn folder_is_private_and_deleted_on_drop() {
         let connection = Connection::create("python3").unwrap();
         let file = connection.file();
         let folder = file.parent().unwrap().to_owned();

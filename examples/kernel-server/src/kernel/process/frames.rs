@@ -1,7 +1,8 @@
-//! A message as ZeroMQ carries it: signed frames.
+//! The signed ZeroMQ frames of a message.
 //!
 //! ```text
-//! identities or topic … | <IDS|MSG> | signature | header | parent_header | metadata | content | buffers …
+//! identities or topic … | <IDS|MSG> | signature
+//!     | header | parent_header | metadata | content | buffers …
 //! ```
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use crate::wire::{Channel, Message};
 
 const DELIMITER: &[u8] = b"<IDS|MSG>";
 
-/// Signs what goes to the kernel, and knows by the signature what comes from it.
+/// Signs messages to the kernel, and checks the signatures of messages from it.
 #[derive(Clone)]
 pub(super) struct Signer(Hmac<Sha256>);
 
@@ -30,7 +31,7 @@ impl Signer {
             message.metadata,
             message.content,
         ];
-        let signature = hex(&self.over(&parts).finalize().into_bytes());
+        let signature = hex(&self.mac(&parts).finalize().into_bytes());
         let mut frames = ZmqMessage::from(Bytes::from_static(DELIMITER));
         frames.push_back(signature.into());
         for part in parts.into_iter().chain(message.buffers) {
@@ -39,7 +40,7 @@ impl Signer {
         frames
     }
 
-    /// `None` if it is no message, or not signed with our key.
+    /// Returns `None` if the frames are malformed or not signed with the key.
     pub(super) fn unpack(&self, channel: Channel, frames: ZmqMessage) -> Option<Message> {
         let mut frames = frames.into_vec().into_iter();
         frames.find(|frame| frame == DELIMITER)?;
@@ -50,11 +51,11 @@ impl Signer {
             frames.next()?,
             frames.next()?,
         ];
-        self.over(&parts).verify_slice(&signature).ok()?;
+        self.mac(&parts).verify_slice(&signature).ok()?;
         Message::from_parts(channel, parts, frames.collect()).ok()
     }
 
-    fn over(&self, parts: &[Bytes]) -> Hmac<Sha256> {
+    fn mac(&self, parts: &[Bytes]) -> Hmac<Sha256> {
         parts.iter().fold(self.0.clone(), Mac::chain_update)
     }
 }
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_packed_comes_out_behind_any_topic() {
+    fn packed_message_is_unpacked_after_any_topic() {
         let signer = Signer::new(b"key");
         let mut frames = signer.pack(message());
         frames.push_front(Bytes::from_static(b"kernel.1.stream"));
@@ -107,10 +108,10 @@ mod tests {
     }
 
     #[test]
-    fn the_signature_is_that_of_the_protocol() {
+    fn signature_matches_the_protocol() {
         // python: hmac.new(b"key", b"{}{}{}{}", "sha256").hexdigest()
         let empty = [b"{}"; 4].map(|part| Bytes::from_static(part));
-        let signature = Signer::new(b"key").over(&empty).finalize().into_bytes();
+        let signature = Signer::new(b"key").mac(&empty).finalize().into_bytes();
         assert_eq!(
             hex(&signature),
             "ca767b02c5bc061ed184a9a029e7f93a7f2f7ed4e8fe74120fc1212f0b008fa3"
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_part_or_another_key_is_no_message() {
+    fn changed_frame_or_wrong_key_is_rejected() {
         let signer = Signer::new(b"key");
         let pack = || signer.pack(message()).into_vec();
         assert!(

@@ -1,4 +1,4 @@
-//! Listens to a kernel from its first word to its last.
+//! Receives the output of a kernel from its start to its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,61 +15,61 @@ use super::sockets::{Dealer, Subscriber};
 use crate::kernel::output::Output;
 use crate::wire::{Channel, Message};
 
-/// How often a kernel that does not answer is asked again.
-const NUDGE: Duration = Duration::from_secs(1);
+/// How often a starting kernel is asked whether it is ready.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// After the end of a process, its last words are in the socket. When nothing has come for this
-/// long, that was all.
-const SILENCE: Duration = Duration::from_millis(50);
+/// After the process has ended, the socket may still contain output. It counts as drained when no
+/// message arrives for this long.
+const DRAIN_IDLE: Duration = Duration::from_millis(50);
 
-/// However much there is to say, this is when we stop listening.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long draining may take at most.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Listener {
-    answered: oneshot::Receiver<ZmqResult<()>>,
+    ready: oneshot::Receiver<ZmqResult<()>>,
     finish: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
 }
 
 impl Listener {
     pub(super) fn start(connection: Arc<Connection>, output: Output) -> Self {
-        let (tell, answered) = oneshot::channel();
+        let (ready_sender, ready) = oneshot::channel();
         let (finish, mut finished) = oneshot::channel();
         let task = tokio::spawn(async move {
             let iopub = tokio::select! {
-                iopub = greet(&connection, &output) => iopub,
+                iopub = wait_until_ready(&connection, &output) => iopub,
                 _ = &mut finished => return,
             };
             match iopub {
                 Ok(iopub) => {
-                    let _ = tell.send(Ok(()));
+                    let _ = ready_sender.send(Ok(()));
                     listen(iopub, &output, finished).await;
                 }
-                Err(error) => drop(tell.send(Err(error))),
+                Err(error) => drop(ready_sender.send(Err(error))),
             }
         });
         Self {
-            answered,
+            ready,
             finish: Some(finish),
             task,
         }
     }
 
-    /// Waits until the kernel has answered for the first time. To be asked until it has, once.
-    pub(super) async fn answered(&mut self) -> Result<(), String> {
-        match (&mut self.answered).await {
+    /// Waits until the kernel answers requests. Must not be called again after it has returned.
+    pub(super) async fn ready(&mut self) -> Result<(), String> {
+        match (&mut self.ready).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("its listener ended".to_owned()),
+            Err(_) => Err("the listener task ended".to_owned()),
         }
     }
 
-    /// Hears out what the kernel said before its end.
+    /// Publishes the remaining output after the process has ended.
     pub(super) async fn finish(&mut self) {
         if let Some(finish) = self.finish.take() {
             let _ = finish.send(());
-            let _ = timeout(LAST_WORDS, &mut self.task).await;
+            let _ = timeout(DRAIN_TIMEOUT, &mut self.task).await;
         }
     }
 }
@@ -80,12 +80,13 @@ impl Drop for Listener {
     }
 }
 
-/// Asks the kernel who it is until it has answered *and* was heard to be idle again. A subscription
-/// takes a moment to arrive, and what is said before that is lost.
-async fn greet(connection: &Connection, output: &Output) -> ZmqResult<Subscriber> {
+/// Sends `kernel_info_request` until the reply *and* the status `idle` have arrived.
+///
+/// A kernel drops output until it has processed the subscription. The status proves that it has.
+async fn wait_until_ready(connection: &Connection, output: &Output) -> ZmqResult<Subscriber> {
     let mut iopub = Subscriber::connect(connection).await?;
     let mut shell = Dealer::connect(connection, Channel::Shell, &PeerIdentity::new()).await?;
-    let mut nudge = interval(NUDGE);
+    let mut probe = interval(PROBE_INTERVAL);
     let (mut idle, mut answered) = (false, false);
     while !(idle && answered) {
         tokio::select! {
@@ -97,7 +98,7 @@ async fn greet(connection: &Connection, output: &Output) -> ZmqResult<Subscriber
                 answer?;
                 answered = true;
             }
-            _ = nudge.tick() => {
+            _ = probe.tick() => {
                 let request = Message::new(Channel::Shell, "kernel_info_request", "server", None, &json!({}));
                 shell.send(request).await?;
             }
@@ -109,22 +110,22 @@ async fn greet(connection: &Connection, output: &Output) -> ZmqResult<Subscriber
 async fn listen(mut iopub: Subscriber, output: &Output, mut finished: oneshot::Receiver<()>) {
     loop {
         tokio::select! {
-            // In this order, so that `finished` waits for nothing that can be had at once.
+            // Messages that are ready are published before `finished` is checked.
             biased;
             message = iopub.recv() => match message {
                 Ok(message) => publish(output, &message),
-                // The socket connects again by itself, unless the process is gone.
-                Err(error) => tracing::debug!(%error, "a kernel's output broke off"),
+                // The socket reconnects automatically unless the process has ended.
+                Err(error) => tracing::debug!(%error, "cannot receive the output of a kernel"),
             },
             _ = &mut finished => break,
         }
     }
-    while let Ok(Ok(message)) = timeout(SILENCE, iopub.recv()).await {
+    while let Ok(Ok(message)) = timeout(DRAIN_IDLE, iopub.recv()).await {
         publish(output, &message);
     }
 }
 
-/// The welcome of a subscription is meant for the subscriber, which is us.
+/// Publishes a message, except for `iopub_welcome`, which is meant for this subscriber.
 fn publish(output: &Output, message: &Message) {
     let is_welcome = message
         .header()

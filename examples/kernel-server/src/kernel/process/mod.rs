@@ -1,4 +1,4 @@
-//! A kernel that is a process of its own, spoken to over ZeroMQ.
+//! A kernel that runs as a separate process and communicates over ZeroMQ.
 
 mod command;
 mod connection;
@@ -22,26 +22,25 @@ use self::connection::Connection;
 use self::listener::Listener;
 use self::sockets::Dealer;
 use super::clients::{ClientId, Clients};
-use super::life::{Endpoint, News};
+use super::instance::{Endpoint, InstanceEvent};
 use super::output::Output;
 use super::spec::{Installed, InterruptMode};
 use crate::wire::{Channel, Message};
 
-/// How long a kernel may take until it answers for the first time.
-const START: Duration = Duration::from_secs(60);
+/// How long a kernel may take until it answers requests.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a kernel may take to answer us on `control`.
-const ANSWER: Duration = Duration::from_secs(2);
+/// How long a kernel may take to answer a request on `control`.
+const CONTROL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a kernel may take to end: after it was asked to, and after it was told to.
-const ASKED: Duration = Duration::from_secs(3);
-const TOLD: Duration = Duration::from_secs(2);
+/// How long a kernel may take to end after `shutdown_request`, and after SIGTERM.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
+const TERM_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// One process, from its start to its end.
 #[derive(Debug)]
-pub(super) struct ProcessLife {
+pub(super) struct ProcessInstance {
     child: Child,
-    /// The kernel's process group, to which the processes it starts belong as well.
+    /// The process group of the kernel and of the processes that it starts.
     group: Option<Pid>,
     connection: Arc<Connection>,
     listener: Listener,
@@ -50,12 +49,12 @@ pub(super) struct ProcessLife {
     deadline: Instant,
 }
 
-impl ProcessLife {
+impl ProcessInstance {
     pub(super) fn start(name: &str, spec: &Installed, output: Output) -> io::Result<Self> {
         let connection = Arc::new(Connection::create(name)?);
-        let child = command::of(spec, &connection.file())?.spawn()?;
+        let child = command::build(spec, &connection.file())?.spawn()?;
         let id = child.id().and_then(|id| i32::try_from(id).ok());
-        tracing::info!(kernel = name, pid = id, "started a process");
+        tracing::info!(kernel = name, pid = id, "started a kernel process");
         Ok(Self {
             child,
             group: id.and_then(Pid::from_raw),
@@ -63,33 +62,34 @@ impl ProcessLife {
             connection,
             interrupt_mode: spec.interrupt_mode,
             ready: false,
-            deadline: Instant::now() + START,
+            deadline: Instant::now() + START_TIMEOUT,
         })
     }
 
-    /// What happens next of its own accord. Cancel safe.
-    pub(super) async fn news(&mut self) -> News {
-        let why = tokio::select! {
+    /// Waits for the next event. Cancel safe.
+    pub(super) async fn next_event(&mut self) -> InstanceEvent {
+        let reason = tokio::select! {
             ended = self.child.wait() => match ended {
                 Ok(status) => format!("the kernel's process ended: {status}"),
-                Err(error) => format!("the kernel's process is out of sight: {error}"),
+                Err(error) => format!("cannot wait for the kernel's process: {error}"),
             },
-            answered = self.listener.answered(), if !self.ready => match answered {
+            ready = self.listener.ready(), if !self.ready => match ready {
                 Ok(()) => {
                     self.ready = true;
-                    return News::Ready(Endpoint::Process(Remote(Arc::clone(&self.connection))));
+                    let endpoint = ProcessEndpoint(Arc::clone(&self.connection));
+                    return InstanceEvent::Ready(Endpoint::Process(endpoint));
                 }
-                Err(why) => format!("the kernel cannot be spoken to: {why}"),
+                Err(error) => format!("cannot communicate with the kernel: {error}"),
             },
             () = sleep_until(self.deadline), if !self.ready => {
-                format!("the kernel did not answer within {} s", START.as_secs())
+                format!("the kernel did not answer within {} s", START_TIMEOUT.as_secs())
             }
         };
         self.finish().await;
-        News::Ended(why)
+        InstanceEvent::Ended(reason)
     }
 
-    /// Asks the running code to stop.
+    /// Interrupts the running code.
     pub(super) async fn interrupt(&self) -> Result<(), String> {
         match self.interrupt_mode {
             InterruptMode::Signal => {
@@ -98,10 +98,10 @@ impl ProcessLife {
             }
             InterruptMode::Message => {
                 let interrupt = async {
-                    let mut control = self.ask("interrupt_request", json!({})).await?;
+                    let mut control = self.request("interrupt_request", json!({})).await?;
                     control.recv().await
                 };
-                match timeout(ANSWER, interrupt).await {
+                match timeout(CONTROL_TIMEOUT, interrupt).await {
                     Ok(Ok(_)) => Ok(()),
                     Ok(Err(error)) => Err(error.to_string()),
                     Err(_) => Err("the kernel does not answer".to_owned()),
@@ -110,35 +110,34 @@ impl ProcessLife {
         }
     }
 
-    /// Ends the kernel for certain: asks, then tells, then makes it.
+    /// Ends the kernel: with `shutdown_request`, then SIGTERM, then SIGKILL.
     pub(super) async fn stop(&mut self, restart: bool) {
-        let asked = match self.ready {
+        let has_ended = match self.ready {
             true => {
-                let request = self.ask("shutdown_request", json!({"restart": restart}));
-                // Kept until the process ends: the request leaves through this socket.
-                let _control = timeout(ANSWER, request).await;
-                timeout(ASKED, self.child.wait()).await.is_ok()
+                let request = self.request("shutdown_request", json!({"restart": restart}));
+                // Kept until the process ends, because the request is sent through this socket.
+                let _control = timeout(CONTROL_TIMEOUT, request).await;
+                timeout(SHUTDOWN_TIMEOUT, self.child.wait()).await.is_ok()
             }
             false => false,
         };
-        if !asked {
+        if !has_ended {
             self.signal(Signal::TERM);
-            let _ = timeout(TOLD, self.child.wait()).await;
+            let _ = timeout(TERM_TIMEOUT, self.child.wait()).await;
         }
         self.finish().await;
     }
 
-    /// Leaves nothing behind: not the process, not what it started, not what it said last.
+    /// Kills the remaining processes and publishes the remaining output.
     async fn finish(&mut self) {
-        // The group outlives its leader for as long as somebody is in it, and its number is not
-        // given away before that.
+        // The group exists, and its id is not reused, until its last process has ended.
         self.signal(Signal::KILL);
         let _ = self.child.wait().await;
         self.group = None;
         self.listener.finish().await;
     }
 
-    async fn ask(&self, msg_type: &str, content: serde_json::Value) -> ZmqResult<Dealer> {
+    async fn request(&self, msg_type: &str, content: serde_json::Value) -> ZmqResult<Dealer> {
         let identity = PeerIdentity::new();
         let mut control = Dealer::connect(&self.connection, Channel::Control, &identity).await?;
         let message = Message::new(Channel::Control, msg_type, "server", None, &content);
@@ -146,7 +145,7 @@ impl ProcessLife {
         Ok(control)
     }
 
-    /// A group without anybody left is none of our business.
+    /// Signals the process group. Ignores the error if all its processes have ended.
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
             let _ = kill_process_group(group, signal);
@@ -154,20 +153,20 @@ impl ProcessLife {
     }
 }
 
-/// A server that panics still leaves no process behind. A server that is killed cannot do this:
-/// then the kernel finds out by itself, from `JPY_PARENT_PID`.
-impl Drop for ProcessLife {
+/// Kills the processes even if the server panics. If the server is killed, the kernel notices by
+/// `JPY_PARENT_PID`.
+impl Drop for ProcessInstance {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
     }
 }
 
-/// The way to a process that answers.
+/// Relays messages between clients and the process.
 #[derive(Clone, Debug)]
-pub(super) struct Remote(Arc<Connection>);
+pub(super) struct ProcessEndpoint(Arc<Connection>);
 
-impl Remote {
-    /// Relays between a client and the kernel until one of them is gone.
+impl ProcessEndpoint {
+    /// Relays messages between a client and the kernel until one of them disconnects.
     pub(super) async fn relay(
         &self,
         requests: &mut mpsc::Receiver<Message>,
@@ -175,7 +174,7 @@ impl Remote {
         clients: &Clients,
     ) {
         if let Err(error) = sockets::relay(&self.0, requests, client, clients).await {
-            tracing::debug!(%error, "lost the way to a kernel");
+            tracing::debug!(%error, "cannot relay messages to a kernel");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! ZeroMQ sockets to one kernel.
+//! The ZeroMQ sockets of one kernel.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,11 +12,10 @@ use super::frames::Signer;
 use crate::kernel::clients::{ClientId, Clients};
 use crate::wire::{Channel, Message};
 
-/// Relays what one client says and what the kernel answers, until either is gone.
+/// Relays requests of one client and replies of the kernel until either disconnects.
 ///
-/// Each client has sockets of its own, so that the kernel itself tells whose an answer is. The
-/// kernel knows the client by the same identity on all of them: an answer to a question on
-/// `stdin` finds the request on `shell` that asked.
+/// Each client has its own sockets, so that the kernel routes replies to the right client. The
+/// sockets share one identity, which relates a reply on `stdin` to the request on `shell`.
 pub(super) async fn relay(
     connection: &Connection,
     requests: &mut mpsc::Receiver<Message>,
@@ -28,7 +27,7 @@ pub(super) async fn relay(
     let mut control = Dealer::connect(connection, Channel::Control, &identity).await?;
     let mut stdin = Dealer::connect(connection, Channel::Stdin, &identity).await?;
     loop {
-        let answer = tokio::select! {
+        let reply = tokio::select! {
             request = requests.recv() => {
                 let Some(request) = request else { return Ok(()) };
                 match request.channel {
@@ -39,15 +38,15 @@ pub(super) async fn relay(
                 }
                 continue;
             }
-            answer = shell.recv() => answer?,
-            answer = control.recv() => answer?,
-            answer = stdin.recv() => answer?,
+            reply = shell.recv() => reply?,
+            reply = control.recv() => reply?,
+            reply = stdin.recv() => reply?,
         };
-        clients.deliver(client, answer);
+        clients.deliver(client, reply);
     }
 }
 
-/// Asks the kernel.
+/// Sends requests to the kernel and receives replies.
 pub(super) struct Dealer {
     socket: DealerSocket,
     signer: Signer,
@@ -64,7 +63,7 @@ impl Dealer {
         options.peer_identity(identity.clone());
         let mut socket = DealerSocket::with_options(options);
         let path = connection.socket(channel);
-        listening(&path).await;
+        wait_for_socket(&path).await;
         socket.connect(&endpoint(&path)).await?;
         Ok(Self {
             socket,
@@ -77,18 +76,21 @@ impl Dealer {
         self.socket.send(self.signer.pack(message)).await
     }
 
-    /// The next answer. Cancel safe.
+    /// Receives the next reply. Cancel safe.
     pub(super) async fn recv(&mut self) -> ZmqResult<Message> {
         loop {
             match self.signer.unpack(self.channel, self.socket.recv().await?) {
                 Some(message) => return Ok(message),
-                None => tracing::warn!(channel = self.channel.as_str(), "ignored unsigned frames"),
+                None => tracing::warn!(
+                    channel = self.channel.as_str(),
+                    "ignored frames without a valid signature"
+                ),
             }
         }
     }
 }
 
-/// Hears everything that the kernel tells everybody.
+/// Receives the output of the kernel.
 pub(super) struct Subscriber {
     socket: SubSocket,
     signer: Signer,
@@ -98,7 +100,7 @@ impl Subscriber {
     pub(super) async fn connect(connection: &Connection) -> ZmqResult<Self> {
         let mut socket = SubSocket::new();
         let path = connection.socket(Channel::Iopub);
-        listening(&path).await;
+        wait_for_socket(&path).await;
         socket.connect(&endpoint(&path)).await?;
         socket.subscribe("").await?;
         Ok(Self {
@@ -107,20 +109,23 @@ impl Subscriber {
         })
     }
 
-    /// The next message. Cancel safe.
+    /// Receives the next message. Cancel safe.
     pub(super) async fn recv(&mut self) -> ZmqResult<Message> {
         loop {
             let frames = self.socket.recv().await?;
             match self.signer.unpack(Channel::Iopub, frames) {
                 Some(message) => return Ok(message),
-                None => tracing::warn!(channel = "iopub", "ignored unsigned frames"),
+                None => tracing::warn!(
+                    channel = "iopub",
+                    "ignored frames without a valid signature"
+                ),
             }
         }
     }
 }
 
-/// Waits for a socket to exist. The library would too, but with delays that double.
-async fn listening(socket: &Path) {
+/// Waits until a socket exists. The library would also wait, but with exponential backoff.
+async fn wait_for_socket(socket: &Path) {
     while !tokio::fs::try_exists(socket).await.unwrap_or(false) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

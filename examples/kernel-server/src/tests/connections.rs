@@ -1,4 +1,4 @@
-//! Sockets that end, are renewed and are taken back.
+//! Expiry, renewal and revocation of open sockets, share links, and tickets.
 
 use axum::http::{Method, StatusCode, header};
 use futures_util::{SinkExt, StreamExt};
@@ -12,7 +12,7 @@ const EXPIRED: CloseCode = CloseCode::Iana(3000);
 const REVOKED: CloseCode = CloseCode::Iana(3003);
 
 #[tokio::test]
-async fn a_socket_ends_when_nobody_renews_it() {
+async fn socket_is_closed_when_its_session_expires() {
     let server = Server::start_with(&["--session-lifetime=1"]).await;
     let kernel = server.start_kernel("rhai").await;
     for path in [format!("{kernel}/channels"), "/api/events/subscribe".into()] {
@@ -22,15 +22,15 @@ async fn a_socket_ends_when_nobody_renews_it() {
 }
 
 #[tokio::test]
-async fn a_renewed_socket_goes_on() {
+async fn renewal_keeps_the_socket_open() {
     let server = Server::start_with(&["--session-lifetime=600"]).await;
     let kernel = server.start_kernel("rhai").await;
     let mut socket = server
         .connect(&kernel, "tab", crate::wire::Format::V1)
         .await;
     let id = kernel.rsplit('/').next().unwrap();
-    let about = |client| format!("/api/portcullis/session?kernel={id}&session_id={client}");
-    let (status, own) = server.json(Method::GET, &about("tab"), "").await;
+    let session_path = |client| format!("/api/portcullis/session?kernel={id}&session_id={client}");
+    let (status, own) = server.json(Method::GET, &session_path("tab"), "").await;
     assert_eq!(status, StatusCode::OK, "{own}");
     assert!((1..=600).contains(&own["expires_in"].as_u64().unwrap()));
 
@@ -40,24 +40,28 @@ async fn a_renewed_socket_goes_on() {
         .json(Method::POST, "/api/portcullis/renew", &renewal)
         .await;
     assert_eq!(status, StatusCode::OK, "{renewed}");
-    assert!(until_of(&server, &own["session"]).await > until);
+    let renewed_until = until_of(&server, &own["session"]).await;
+    assert!(
+        renewed_until > until,
+        "{renewed_until} is not after {until}"
+    );
     assert_eq!(socket.run("6 * 7").await.reply["status"], "ok");
 
-    // Nobody is told of a socket that is not his own, or no longer there.
-    let (status, _) = server.json(Method::GET, &about("another"), "").await;
+    // Sockets that do not exist and sockets of other users are not found.
+    let (status, _) = server.json(Method::GET, &session_path("another"), "").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
-    let guest = Guest::of(&server, json!({})).await;
+    let guest = Guest::invite(&server, json!({})).await;
     let answer = server
-        .send_as(&guest.token, Method::GET, &about("tab"), "")
+        .send_as(&guest.token, Method::GET, &session_path("tab"), "")
         .await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn an_administrator_sees_who_is_connected_and_takes_it_back() {
+async fn administrator_lists_and_revokes_sessions() {
     let server = Server::start().await;
     let mut events = server.open("/api/events/subscribe").await.unwrap();
-    let guest = Guest::of(&server, json!({})).await;
+    let guest = Guest::invite(&server, json!({})).await;
     let first = guest.open(&server).await;
     let second = guest.open(&server).await;
 
@@ -65,7 +69,7 @@ async fn an_administrator_sees_who_is_connected_and_takes_it_back() {
     let subjects: Vec<_> = sessions.iter().map(|one| &one["subject"]).collect();
     assert_eq!(subjects, [&json!("owner"), &guest.name, &guest.name]);
     assert_eq!(sessions[0]["carrier"], "query");
-    // What the owner has cannot be taken back by anybody, himself included.
+    // The token of the owner has no id and cannot be revoked.
     let by_link = sessions.iter().map(|one| one["link"].is_string());
     assert_eq!(by_link.collect::<Vec<_>>(), [false, true, true]);
     let peer = sessions[0]["peer"].as_str().unwrap();
@@ -74,7 +78,7 @@ async fn an_administrator_sees_who_is_connected_and_takes_it_back() {
     let closed = revoke(&server, &json!({ "session": sessions[1]["session"] })).await;
     assert_eq!(closed, 1);
     assert_eq!(close_code(first).await, REVOKED);
-    // A session is no credential: its owner may come again.
+    // Revoking a session does not revoke the credential.
     let third = guest.open(&server).await;
 
     assert_eq!(revoke(&server, &json!({ "subject": guest.name })).await, 2);
@@ -86,7 +90,7 @@ async fn an_administrator_sees_who_is_connected_and_takes_it_back() {
 }
 
 #[tokio::test]
-async fn who_takes_everything_back_may_come_again() {
+async fn owner_can_reconnect_after_revoking_all_sessions() {
     let server = Server::start().await;
     let events = server.open("/api/events/subscribe").await.unwrap();
     assert_eq!(revoke(&server, &json!({ "all": true })).await, 1);
@@ -98,9 +102,9 @@ async fn who_takes_everything_back_may_come_again() {
 }
 
 #[tokio::test]
-async fn nobody_else_may_list_and_revoke() {
+async fn guests_cannot_list_or_revoke() {
     let server = Server::start().await;
-    let guest = Guest::of(&server, json!({})).await;
+    let guest = Guest::invite(&server, json!({})).await;
     let everything = json!({ "all": true }).to_string();
     let requests = [
         (Method::GET, "/api/portcullis/sessions"),
@@ -127,25 +131,25 @@ async fn nobody_else_may_list_and_revoke() {
 }
 
 #[tokio::test]
-async fn a_link_that_is_taken_back_closes_its_own_sockets() {
+async fn revoking_a_link_closes_only_its_sockets() {
     let server = Server::start().await;
-    let [out, stays] = [
-        Guest::of(&server, json!({})).await,
-        Guest::of(&server, json!({ "expires_in": 60 })).await,
+    let [revoked, kept] = [
+        Guest::invite(&server, json!({})).await,
+        Guest::invite(&server, json!({ "expires_in": 60 })).await,
     ];
-    let socket = out.open(&server).await;
-    let mut other = stays.open(&server).await;
+    let socket = revoked.open(&server).await;
+    let mut other = kept.open(&server).await;
     let (_, listed) = server.json(Method::GET, "/api/share", "").await;
     let listed = listed["links"].as_array().unwrap();
     let guests: Vec<_> = listed.iter().map(|link| &link["guest"]).collect();
-    assert_eq!(guests, [&out.name, &stays.name]);
+    assert_eq!(guests, [&revoked.name, &kept.name]);
     assert_eq!(listed[0]["sockets"], 1);
 
     let path = format!("/api/share/{}", listed[0]["id"].as_str().unwrap());
-    let (status, taken) = server.json(Method::DELETE, &path, "").await;
-    assert_eq!((status, taken), (StatusCode::OK, json!({ "closed": 1 })));
+    let (status, response) = server.json(Method::DELETE, &path, "").await;
+    assert_eq!((status, response), (StatusCode::OK, json!({ "closed": 1 })));
     assert_eq!(close_code(socket).await, REVOKED);
-    let refused = out.try_open(&server).await.unwrap_err();
+    let refused = revoked.try_open(&server).await.unwrap_err();
     assert_eq!(refused, StatusCode::FORBIDDEN);
     assert_is_open(&mut other).await;
     let (status, _) = server.json(Method::DELETE, &path, "").await;
@@ -153,14 +157,14 @@ async fn a_link_that_is_taken_back_closes_its_own_sockets() {
 }
 
 #[tokio::test]
-async fn a_link_that_expires_closes_its_sockets() {
+async fn socket_is_closed_when_its_link_expires() {
     let server = Server::start().await;
-    let guest = Guest::of(&server, json!({ "expires_in": 1 })).await;
+    let guest = Guest::invite(&server, json!({ "expires_in": 1 })).await;
     assert_eq!(close_code(guest.open(&server).await).await, EXPIRED);
 }
 
 #[tokio::test]
-async fn a_ticket_opens_one_socket() {
+async fn ticket_opens_one_socket() {
     let server = Server::start().await;
     let kernel = server.start_kernel("rhai").await;
     let [channels, events] = [
@@ -174,23 +178,23 @@ async fn a_ticket_opens_one_socket() {
         let again = server.open_with(&with_ticket, &[]).await.unwrap_err();
         assert_eq!(again, StatusCode::FORBIDDEN, "{path}");
     }
-    // For one path, and not for another.
+    // A ticket is valid only for its own path.
     let ticket = ticket(&server, &json!({ "path": events })).await;
-    let elsewhere = format!("{channels}?ticket={ticket}");
-    let lost = server.open_with(&elsewhere, &[]).await.unwrap_err();
-    assert_eq!(lost, StatusCode::FORBIDDEN);
-    let nowhere = json!({ "path": "/api/me" }).to_string();
+    let wrong_path = format!("{channels}?ticket={ticket}");
+    let refused = server.open_with(&wrong_path, &[]).await.unwrap_err();
+    assert_eq!(refused, StatusCode::FORBIDDEN);
+    let not_a_socket = json!({ "path": "/api/me" }).to_string();
     let (status, _) = server
-        .json(Method::POST, "/api/portcullis/ticket", &nowhere)
+        .json(Method::POST, "/api/portcullis/ticket", &not_a_socket)
         .await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
 }
 
-/// What a browser adds by itself is not enough: the page that asks has to be our own.
+/// Browsers attach the cookie automatically, so the request must also have an allowed origin.
 #[tokio::test]
-async fn no_page_of_somebody_else_asks_with_the_cookie() {
+async fn cookie_requires_an_allowed_origin() {
     let server = Server::start().await;
-    let cookie = server.cookie_of_the_link().await;
+    let cookie = server.login_cookie().await;
     let own = format!("http://{}", server.address());
     let rows = [
         (Some("http://evil.example"), StatusCode::FORBIDDEN),
@@ -209,16 +213,16 @@ async fn no_page_of_somebody_else_asks_with_the_cookie() {
     }
 }
 
-/// Who has a link of his own.
+/// A guest with a share link.
 struct Guest {
     name: Value,
     token: String,
 }
 
 impl Guest {
-    async fn of(server: &Server, wanted: Value) -> Self {
+    async fn invite(server: &Server, request: Value) -> Self {
         let (status, link) = server
-            .json(Method::POST, "/api/share", &wanted.to_string())
+            .json(Method::POST, "/api/share", &request.to_string())
             .await;
         assert_eq!(status, StatusCode::OK, "{link}");
         let (_, token) = link["url"].as_str().unwrap().split_once("token=").unwrap();
@@ -246,10 +250,12 @@ async fn sessions(server: &Server) -> Vec<Value> {
     answer["sessions"].as_array().unwrap().clone()
 }
 
+/// Returns the deadline without its `Z`, so that fractions of any length compare correctly.
 async fn until_of(server: &Server, session: &Value) -> String {
     let sessions = sessions(server).await;
     let session = sessions.iter().find(|one| one["session"] == *session);
-    session.unwrap()["until"].as_str().unwrap().to_owned()
+    let until = session.unwrap()["until"].as_str().unwrap();
+    until.trim_end_matches('Z').to_owned()
 }
 
 async fn revoke(server: &Server, what: &Value) -> u64 {
@@ -260,15 +266,15 @@ async fn revoke(server: &Server, what: &Value) -> u64 {
     answer["closed"].as_u64().unwrap()
 }
 
-async fn ticket(server: &Server, wanted: &Value) -> String {
+async fn ticket(server: &Server, request: &Value) -> String {
     let (status, answer) = server
-        .json(Method::POST, "/api/portcullis/ticket", &wanted.to_string())
+        .json(Method::POST, "/api/portcullis/ticket", &request.to_string())
         .await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     answer["ticket"].as_str().unwrap().to_owned()
 }
 
-/// It answers.
+/// Asserts that the server answers a ping.
 async fn assert_is_open(stream: &mut Stream) {
     stream.send(Message::Ping("?".into())).await.unwrap();
     loop {

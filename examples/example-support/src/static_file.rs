@@ -2,13 +2,14 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use rust_embed::RustEmbed;
 
-/// A file of the page whose files are `W`, or one that all pages have: the icon, the style of them
-/// all (`theme.css`) and of those that are one sheet (`sheet.css`).
+/// Returns the file at `path`, taken from the folder embedded in `W` or from the files that all
+/// examples share.
 ///
-/// `policy` is the page's Content-Security-Policy. The files are part of the binary; a debug build
-/// reads them anew each time.
-pub fn file<W: RustEmbed>(path: &str, policy: &'static str) -> Response {
-    let Some(file) = W::get(path).or_else(|| Common::get(path)) else {
+/// The shared files are the icon (`icon.svg`), the theme (`theme.css`) and the layout of a
+/// single-column page (`sheet.css`). `policy` is the value of `Content-Security-Policy`. A debug
+/// build reads a file from disk for each request; a release build contains the files.
+pub fn static_file<W: RustEmbed>(path: &str, policy: &'static str) -> Response {
+    let Some(file) = W::get(path).or_else(|| Shared::get(path)) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let headers = [
@@ -20,7 +21,7 @@ pub fn file<W: RustEmbed>(path: &str, policy: &'static str) -> Response {
     (headers, file.data.into_owned()).into_response()
 }
 
-/// The content type that goes with the end of a file's name.
+/// Returns the content type for the extension of `path`, or `application/octet-stream`.
 pub fn content_type(path: &str) -> &'static str {
     match path.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
@@ -38,33 +39,36 @@ pub fn content_type(path: &str) -> &'static str {
 
 #[derive(RustEmbed)]
 #[folder = "web/"]
-struct Common;
+struct Shared;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A page that has nothing of its own.
+    /// A folder without web files.
     #[derive(RustEmbed)]
     #[folder = "src/"]
-    struct Bare;
+    struct Empty;
 
     #[test]
-    fn every_page_has_what_is_common() {
-        let rows = [
-            ("theme.css", StatusCode::OK, "text/css; charset=utf-8"),
-            ("sheet.css", StatusCode::OK, "text/css; charset=utf-8"),
-            ("icon.svg", StatusCode::OK, "image/svg+xml"),
-        ];
-        for (path, status, kind) in rows {
-            let response = file::<Bare>(path, "default-src 'none'");
-            assert_eq!(response.status(), status, "{path}");
-            assert_eq!(response.headers()[header::CONTENT_TYPE], kind);
+    fn shared_files_are_served_with_every_page() {
+        for (path, content_type) in [
+            ("theme.css", "text/css; charset=utf-8"),
+            ("sheet.css", "text/css; charset=utf-8"),
+            ("icon.svg", "image/svg+xml"),
+        ] {
+            let response = static_file::<Empty>(path, "default-src 'none'");
+            assert_eq!(response.status(), StatusCode::OK, "{path}");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], content_type);
             let policy = &response.headers()[header::CONTENT_SECURITY_POLICY];
             assert_eq!(policy, "default-src 'none'");
         }
+    }
+
+    #[test]
+    fn other_paths_are_not_found() {
         for path in ["", "index.html", "../Cargo.toml", "/etc/passwd"] {
-            let status = file::<Bare>(path, "").status();
+            let status = static_file::<Empty>(path, "").status();
             assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
         }
     }

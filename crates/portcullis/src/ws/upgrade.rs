@@ -1,3 +1,5 @@
+//! [`GuardedUpgrade`]: from an admitted request to the socket of the handler.
+
 use std::fmt;
 
 use axum::Error;
@@ -14,16 +16,17 @@ use hyper::upgrade::OnUpgrade;
 use portcullis_core::{Identity, IdentityRejection};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::GuardedSocket;
-use super::opening::{Opening, PendingOpening, open_pending};
+use super::pending;
+use super::socket::{DialectState, GuardedSocket};
+use super::wire::{Wire, frames};
 use crate::admission::InBand;
 use crate::admission::SocketGrant;
 use crate::carrier::SecWebSocketProtocol;
 use crate::refusal::Refusal;
-use crate::session::Session;
-use crate::session::SessionRejection;
+use crate::session::{Session, SessionRejection};
+use crate::upgrade::Opening;
 
-/// Opens the socket of an admitted request. It stands where axum's `WebSocketUpgrade` stood.
+/// Opens the socket of an admitted request. Use it instead of axum's `WebSocketUpgrade`.
 ///
 /// ```
 /// use axum::response::Response;
@@ -39,22 +42,24 @@ use crate::session::SessionRejection;
 ///
 /// It differs from axum's in four ways:
 ///
-/// * Its buffers are small. With axum's defaults an idle socket holds 130 KiB, with these under
-///   6 KiB. See [`read_buffer_size`](Self::read_buffer_size).
-/// * A message is at most 1 MiB, not 64.
-/// * [`protocols`](Self::protocols) follows the order of the client, which is that of its
-///   preference (RFC 6455 §4.1); axum's loses it.
-/// * It ends by itself when the credential does, and can be ended from outside: see
-///   [`session`](crate::session). A session is opened with it, so it may be refused with 429 or 503
-///   when there are [too many](crate::session::SessionsBuilder::max_sessions).
+/// * The socket closes when the credential expires, and can be closed from elsewhere; see
+///   [`session`](crate::session). Because it opens a session, it is refused with 429 or 503 when
+///   there are [too many](crate::session::SessionsBuilder::max_sessions).
+/// * Its buffers are small. An idle socket takes 130 KiB with the defaults of axum, and less than
+///   6 KiB with these. See [`read_buffer_size`](Self::read_buffer_size).
+/// * A message may have 1 MiB, instead of 64 MiB.
+/// * [`protocols`](Self::protocols) follows the client's order of preference (RFC 6455 §4.1), which
+///   axum's loses.
 ///
-/// The route must be behind an [`AuthLayer`](crate::AuthLayer) whose claims are `C`. Without one
-/// the answer is a 500 that says so.
-#[must_use = "nothing is opened before `on_upgrade`"]
+/// # Rejections
+///
+/// See [`GuardedUpgradeRejection`](crate::ws::GuardedUpgradeRejection). Without an
+/// [`AuthLayer`](crate::AuthLayer) around the route, the response is 500 and the log names the fix.
+#[must_use = "call `on_upgrade` to open the socket"]
 pub struct GuardedUpgrade<F = fn(Error)> {
-    /// axum's own, which opens the socket of a session.
+    /// axum's upgrade, which opens the socket of an authenticated client.
     upgrade: WebSocketUpgrade,
-    admission: Admission,
+    client: Client,
     config: WebSocketConfig,
     protocol: Option<HeaderValue>,
     offered: SecWebSocketProtocol,
@@ -62,39 +67,45 @@ pub struct GuardedUpgrade<F = fn(Error)> {
     on_failed_upgrade: F,
 }
 
-enum Admission {
-    /// The client is known.
-    Session(Session),
+enum Client {
+    /// The client was authenticated in the handshake.
+    Authenticated(Session),
 
-    /// It is to say in a message who it is.
-    Pending(PendingOpening),
+    /// The client has to authenticate in a message. axum's upgrade would let it send as much as
+    /// the application allows, so the socket is opened here.
+    Pending {
+        on_upgrade: OnUpgrade,
+        opening: Opening,
+    },
 }
 
 impl<F> GuardedUpgrade<F> {
-    /// Who opens the socket; `None` if the client is to say that in a message, in the
-    /// [dialect](crate::dialect) of the route.
+    /// Returns the identity of the client; `None` if it has to authenticate in a message of the
+    /// route's [dialect](crate::AuthLayer::dialect).
     pub fn identity(&self) -> Option<Identity> {
         self.session().map(Session::identity)
     }
 
-    /// The session that the socket will be of; `None` if the client has yet to say who it is.
+    /// Returns the session of the socket; `None` if the client has to authenticate in a message.
     pub fn session(&self) -> Option<&Session> {
-        match &self.admission {
-            Admission::Session(session) => Some(session),
-            Admission::Pending(_) => None,
+        match &self.client {
+            Client::Authenticated(session) => Some(session),
+            Client::Pending { .. } => None,
         }
     }
 
-    /// The subprotocols that the client offers, in its order, without the one that bore a token.
+    /// Returns the subprotocols that the client offers, in its order, without the entry that
+    /// contained a token.
     pub fn requested_protocols(&self) -> &SecWebSocketProtocol {
         &self.offered
     }
 
-    /// The subprotocols that the application speaks. The first one *of the client's list* that is
-    /// among them is selected.
+    /// Sets the subprotocols that the application supports. The first one *of the client's list*
+    /// that is among them is selected.
     ///
-    /// If none is, the response names none, but for the profile's marker; a browser then fails the
-    /// connection. Look at [`selected_protocol`](Self::selected_protocol) to refuse instead.
+    /// If none is, the response names no subprotocol except the marker of the profile, and browsers
+    /// fail the connection. To refuse instead, check
+    /// [`selected_protocol`](Self::selected_protocol).
     pub fn protocols<I>(mut self, supported: I) -> Self
     where
         I: IntoIterator,
@@ -106,15 +117,15 @@ impl<F> GuardedUpgrade<F> {
                 .iter()
                 .any(|ours| ours.as_ref().as_bytes() == entry)
         };
-        // What came in a header is fit for one.
         let selected = self.offered.iter().find(|entry| is_supported(entry));
+        // The conversion cannot fail: the entry came in a header.
         if let Some(Ok(selected)) = selected.map(HeaderValue::from_bytes) {
             self.protocol = Some(selected);
         }
         self
     }
 
-    /// The subprotocol that is selected so far.
+    /// Returns the subprotocol that is selected so far.
     pub fn selected_protocol(&self) -> Option<&HeaderValue> {
         self.protocol.as_ref()
     }
@@ -124,50 +135,55 @@ impl<F> GuardedUpgrade<F> {
         self.protocol = Some(protocol);
     }
 
-    /// The size of the read buffer, in bytes; 4096 by default. It is held for as long as the socket
-    /// is open. A larger one reads large messages with fewer system calls.
+    /// Sets the size of the read buffer in bytes; 4096 by default.
+    ///
+    /// The buffer exists as long as the socket is open. A larger one reads large messages with
+    /// fewer system calls.
     pub fn read_buffer_size(mut self, size: usize) -> Self {
         self.config.read_buffer_size = size;
         self
     }
 
-    /// How much is gathered before it is written, in bytes; 0 by default: every message at once.
+    /// Sets how many bytes are collected before they are written; 0 by default, which writes every
+    /// message at once.
     pub fn write_buffer_size(mut self, size: usize) -> Self {
         self.config.write_buffer_size = size;
         self
     }
 
-    /// How much may wait to be written to a client that does not read, in bytes; 4 MiB by default.
-    /// Sending more is an error.
+    /// Sets how many bytes may wait for a client that does not read; 4 MiB by default. Sending more
+    /// is an error.
     pub fn max_write_buffer_size(mut self, max: usize) -> Self {
         self.config.max_write_buffer_size = max;
         self
     }
 
-    /// The largest message, in bytes; 1 MiB by default.
+    /// Sets the maximum size of a message in bytes; 1 MiB by default.
+    ///
+    /// For messages in one frame, raise [`max_frame_size`](Self::max_frame_size), too.
     pub fn max_message_size(mut self, max: usize) -> Self {
         self.config.max_message_size = Some(max);
         self
     }
 
-    /// The largest frame of a message, in bytes; 1 MiB by default.
+    /// Sets the maximum size of a frame in bytes; 1 MiB by default.
     pub fn max_frame_size(mut self, max: usize) -> Self {
         self.config.max_frame_size = Some(max);
         self
     }
 
-    /// Accepts frames that are not masked, which RFC 6455 §5.1 forbids a client to send.
+    /// Accepts frames that are not masked, which RFC 6455 §5.1 forbids clients to send.
     pub fn accept_unmasked_frames(mut self, accept: bool) -> Self {
         self.config.accept_unmasked_frames = accept;
         self
     }
 
-    /// Calls `callback` if the connection fails before it has become a socket. By default nobody
-    /// hears of it.
+    /// Sets a callback for a connection that fails before it becomes a socket. By default such a
+    /// failure is ignored.
     pub fn on_failed_upgrade<G: OnFailedUpgrade>(self, callback: G) -> GuardedUpgrade<G> {
         GuardedUpgrade {
             upgrade: self.upgrade,
-            admission: self.admission,
+            client: self.client,
             config: self.config,
             protocol: self.protocol,
             offered: self.offered,
@@ -176,36 +192,45 @@ impl<F> GuardedUpgrade<F> {
         }
     }
 
-    /// Opens the socket and runs `handler` with it, in a task of its own. Where the client is to
-    /// say in a message who it is, `handler` runs when it has.
+    /// Opens the socket, and runs `handler` with it in a new task.
     ///
-    /// The response has to reach the client: it is what opens the socket.
-    #[must_use = "to open the socket, return the response"]
+    /// If the client has to authenticate in a message, `handler` runs after that. The response has
+    /// to reach the client: it opens the socket.
+    #[must_use = "return the response to open the socket"]
     pub fn on_upgrade<H, Fut>(self, handler: H) -> Response
     where
         H: FnOnce(GuardedSocket) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
         F: OnFailedUpgrade,
     {
-        match self.admission {
-            Admission::Session(session) => {
+        match self.client {
+            Client::Authenticated(session) => {
                 let mut upgrade = configure(self.upgrade, &self.config);
                 if let Some(protocol) = &self.protocol {
                     upgrade.set_selected_protocol(protocol.clone());
                 }
-                // Boxed, since what it holds would count for every socket for as long as that is
-                // open.
-                let opening = Box::new(Opening::new(session, self.grant, self.protocol));
+                // Boxed, because its size would count for every socket as long as it is open.
+                let parts = Box::new((session, self.grant, self.protocol));
                 upgrade
                     .on_failed_upgrade(self.on_failed_upgrade)
-                    .on_upgrade(move |socket| handler(opening.open(socket)))
+                    .on_upgrade(move |socket| {
+                        let (session, grant, protocol) = *parts;
+                        let conversation = grant.dialect.as_ref().map(|it| it.begin(true));
+                        let dialect =
+                            conversation.map(|it| DialectState::new(&session, it, grant, None));
+                        let guarded = session.guard_with(Wire::Axum(socket), frames());
+                        handler(GuardedSocket::new(guarded, protocol, dialect))
+                    })
             }
-            Admission::Pending(pending) => {
-                if let Some(place) = &self.grant.pending {
-                    place.open();
+            Client::Pending {
+                on_upgrade,
+                opening,
+            } => {
+                if let Some(permit) = &self.grant.pending {
+                    permit.open();
                 }
-                let (response, on_upgrade) = pending.respond(self.protocol.as_ref());
-                let opening = Box::pin(open_pending(
+                let response = opening.into_response(self.protocol.clone(), Body::empty());
+                let opened = Box::pin(pending::open(
                     on_upgrade,
                     self.config,
                     self.grant,
@@ -213,7 +238,7 @@ impl<F> GuardedUpgrade<F> {
                     self.on_failed_upgrade,
                 ));
                 tokio::spawn(async move {
-                    if let Some(socket) = opening.await {
+                    if let Some(socket) = opened.await {
                         handler(socket).await;
                     }
                 });
@@ -233,10 +258,7 @@ fn configure(upgrade: WebSocketUpgrade, config: &WebSocketConfig) -> WebSocketUp
         .accept_unmasked_frames(config.accept_unmasked_frames)
 }
 
-impl<S> FromRequestParts<S> for GuardedUpgrade
-where
-    S: Send + Sync,
-{
+impl<S: Send + Sync> FromRequestParts<S> for GuardedUpgrade {
     type Rejection = GuardedUpgradeRejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
@@ -246,20 +268,19 @@ where
             parts.extensions.insert(on_upgrade);
         }
         let on_upgrade = parts.extensions.get::<OnUpgrade>().cloned();
-        // axum looks whether this is a handshake, in words that its users know.
+        // Before the check for a layer, because the layer grants a socket to handshakes only.
         let upgrade = WebSocketUpgrade::from_request_parts(parts, state)
             .await
             .map_err(GuardedUpgradeRejection::WebSocket)?;
-        // Only now: the layer lets requests pass that are no handshake, and grants them no socket.
         let grant = grant.ok_or_else(missing)?;
-        let admission = match &grant.pending {
-            Some(_) => {
-                let on_upgrade = on_upgrade.ok_or_else(missing)?;
-                Admission::Pending(PendingOpening::new(on_upgrade, parts))
-            }
+        let client = match &grant.pending {
+            Some(_) => Client::Pending {
+                on_upgrade: on_upgrade.ok_or_else(missing)?,
+                opening: Opening::new(parts).ok_or_else(missing)?,
+            },
             None => match Session::open(&mut parts.extensions) {
-                Ok(session) => Admission::Session(session),
-                Err(why) => return Err(no_session(why, &grant, parts, on_upgrade)),
+                Ok(session) => Client::Authenticated(session),
+                Err(rejection) => return Err(no_session(rejection, &grant, parts, on_upgrade)),
             },
         };
         let mut config = WebSocketConfig::default();
@@ -270,7 +291,7 @@ where
         config.max_frame_size = Some(1024 * 1024);
         Ok(Self {
             upgrade,
-            admission,
+            client,
             config,
             protocol: None,
             offered: parts.headers.typed_get().unwrap_or_default(),
@@ -281,12 +302,12 @@ where
 }
 
 fn no_session(
-    why: SessionRejection,
+    rejection: SessionRejection,
     grant: &SocketGrant,
     parts: &Parts,
     on_upgrade: Option<OnUpgrade>,
 ) -> GuardedUpgradeRejection {
-    let refusal = match why {
+    let refusal = match rejection {
         SessionRejection::Identity(missing) => {
             return GuardedUpgradeRejection::Identity(missing);
         }
@@ -301,7 +322,7 @@ fn no_session(
     }
 }
 
-/// Prints no list of subprotocols: axum's own does, tokens included.
+/// Prints no subprotocols from the request, which can contain tokens.
 impl<F> fmt::Debug for GuardedUpgrade<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GuardedUpgrade")
@@ -311,24 +332,24 @@ impl<F> fmt::Debug for GuardedUpgrade<F> {
     }
 }
 
-/// Why a [`GuardedUpgrade`] cannot be extracted.
+/// A [`GuardedUpgrade`] cannot be extracted.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum GuardedUpgradeRejection {
-    /// No layer has admitted the request.
+    /// No [`AuthLayer`](crate::AuthLayer) has admitted the request: 500.
     Identity(IdentityRejection),
 
-    /// There is no room for another session, or the credential was taken back in the meantime.
+    /// There are too many sessions, or the credential was revoked since admission.
     Refused(Refusal),
 
-    /// The same, where the layer [refuses in band](crate::AuthLayer::refuse_in_band).
+    /// The request is refused, and the layer [refuses in band](crate::AuthLayer::refuse_in_band).
     RefusedInBand(RefusedInBand),
 
-    /// The request is no handshake, in the eyes of axum.
+    /// The request is not a valid WebSocket handshake.
     WebSocket(WebSocketUpgradeRejection),
 }
 
-/// A refusal that opens the socket, which is then closed with a code.
+/// A refusal in band: the socket opens, and closes at once with a close code.
 #[derive(Debug)]
 pub struct RefusedInBand {
     refusal: Refusal,
@@ -336,14 +357,14 @@ pub struct RefusedInBand {
 }
 
 impl RefusedInBand {
-    /// What the client is told.
+    /// Returns the refusal, whose detail the client gets as the reason of the close frame.
     pub fn refusal(&self) -> &Refusal {
         &self.refusal
     }
 }
 
 impl GuardedUpgradeRejection {
-    /// The status of the response.
+    /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Identity(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -353,7 +374,7 @@ impl GuardedUpgradeRejection {
         }
     }
 
-    /// The text of the response.
+    /// Returns the text of the rejection, as axum's rejections do.
     pub fn body_text(&self) -> String {
         self.to_string()
     }
@@ -369,7 +390,7 @@ impl IntoResponse for GuardedUpgradeRejection {
             }
             Self::WebSocket(rejection) => {
                 let mut response = rejection.into_response();
-                // As after every refused upgrade: the bytes behind it are no request.
+                // The bytes that a client sends behind a refused handshake are no HTTP request.
                 let headers = response.headers_mut();
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
                 response

@@ -1,0 +1,228 @@
+//! A pending socket: open, and its client has not authenticated yet.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use axum::Error;
+use axum::extract::ws::OnFailedUpgrade;
+use futures_core::Stream;
+use futures_util::{SinkExt, StreamExt};
+use http::HeaderValue;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::tungstenite::protocol::{
+    CloseFrame as WireCloseFrame, Role, WebSocketConfig,
+};
+use tokio_tungstenite::tungstenite::{Error as WireError, Message as WireMessage};
+
+use super::socket::{DialectState, GuardedSocket};
+use super::wire::{LimitedSocket, ReadLimit, Wire, frames};
+use crate::admission::SocketGrant;
+use crate::close::{CLOSE_TIMEOUT, CloseCause, CloseFrame, CloseReason};
+use crate::dialect::{
+    Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MAX_MESSAGE, MessageAction,
+    Reaction,
+};
+use crate::refusal::RefusalKind;
+use crate::session::Session;
+
+/// Waits for the connection, and until the client is authenticated. `None` if either fails; the
+/// socket is closed then.
+pub(super) async fn open<F>(
+    on_upgrade: OnUpgrade,
+    config: WebSocketConfig,
+    mut grant: SocketGrant,
+    protocol: Option<HeaderValue>,
+    on_failed_upgrade: F,
+) -> Option<GuardedSocket>
+where
+    F: OnFailedUpgrade,
+{
+    let upgraded = match on_upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            on_failed_upgrade.call(Error::new(error));
+            return None;
+        }
+    };
+    let stream = ReadLimit::new(TokioIo::new(upgraded), MAX_READ);
+    let mut socket = LimitedSocket::from_raw_socket(stream, Role::Server, Some(config)).await;
+    let dialect = grant.dialect.clone()?;
+    let mut conversation = dialect.begin(false);
+    let authenticated = authenticate(&mut socket, &grant, &*dialect, &mut *conversation).await;
+    let Authenticated { session, deliver } = authenticated?;
+    grant.pending = None;
+    socket.get_mut().lift();
+    let dialect = DialectState::new(&session, conversation, grant, deliver);
+    let guarded = session.guard_with(Wire::Limited(socket), frames());
+    Some(GuardedSocket::new(guarded, protocol, Some(dialect)))
+}
+
+/// The result of an authentication.
+struct Authenticated {
+    session: Session,
+    /// The first message for the application.
+    deliver: Option<String>,
+}
+
+/// Reads messages until the client is authenticated. Otherwise closes the socket with a frame that
+/// says why.
+///
+/// No message of the application can be sent or delivered here: its handler has not been called.
+async fn authenticate(
+    socket: &mut LimitedSocket,
+    grant: &SocketGrant,
+    dialect: &dyn Dialect,
+    conversation: &mut dyn Conversation,
+) -> Option<Authenticated> {
+    let codes = grant.policy.codes;
+    let sessions = &grant.policy.sessions;
+    // A shutdown waits for it: until the socket is closed, or a session is registered.
+    let _pending = sessions.unidentified();
+    let conversation = converse(socket, grant, conversation);
+    let ended = tokio::select! {
+        // A message that arrived in time counts, even at the moment of the timeout.
+        biased;
+        conversed = conversation => match conversed {
+            Ok(authenticated) => return Some(authenticated),
+            Err(ended) => ended,
+        },
+        () = tokio::time::sleep(dialect.time_limit()) => {
+            Ended::With(codes.frame(CloseReason::Timeout))
+        }
+        () = sessions.is_shut() => match codes.frame_for_cause(&CloseCause::Shutdown) {
+            Some(frame) => Ended::With(frame),
+            None => Ended::Gone,
+        },
+    };
+    let close = async {
+        if let Ended::With(frame) = ended {
+            socket.send(close_message(frame)).await.ok()?;
+        }
+        // Reading sends the answer to a close of the client (RFC 6455 §5.5.1).
+        while let Some(Ok(_)) = socket.next().await {}
+        Some(())
+    };
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, close).await;
+    None
+}
+
+/// Why a pending socket ends.
+enum Ended {
+    /// This side closes it with a frame.
+    With(CloseFrame),
+    /// The client closed it, or the connection was lost.
+    Gone,
+}
+
+async fn converse(
+    socket: &mut LimitedSocket,
+    grant: &SocketGrant,
+    conversation: &mut dyn Conversation,
+) -> Result<Authenticated, Ended> {
+    let codes = grant.policy.codes;
+    let close = |reason: CloseReason| Ended::With(codes.frame(reason));
+    let mut attempts = 0;
+    loop {
+        let message = next_message(socket, &close).await?;
+        let incoming = match &message {
+            WireMessage::Text(text) => Incoming::Text(text),
+            WireMessage::Binary(bytes) => Incoming::Binary(bytes),
+            WireMessage::Close(_) => return Err(Ended::Gone),
+            // tungstenite has answered a ping. It does not extend the time.
+            _ => continue,
+        };
+        let reaction = conversation.on_message(incoming);
+        let credential = match send_replies(socket, reaction).await? {
+            MessageAction::Consume => continue,
+            MessageAction::Close(frame) => return Err(Ended::With(frame)),
+            MessageAction::Verify(credential) => credential,
+            // The application receives nothing before the client is authenticated.
+            MessageAction::Refuse | MessageAction::Forward | MessageAction::Replace(_) => {
+                return Err(close(CloseReason::AuthenticationRequired));
+            }
+        };
+        drop(message);
+        attempts += 1;
+        let credential = match &grant.handshake {
+            Some(handshake) => credential.presented_with(Arc::clone(handshake)),
+            None => credential,
+        };
+        let denied = match grant.policy.verifier.ask(&credential).await {
+            Ok(identity) => match grant.open_with(identity, credential) {
+                Ok(session) => {
+                    let accepted = Accepted::by(&session.identity(), &session);
+                    let reaction = conversation.on_verified(Ok(&accepted));
+                    let deliver = match send_replies(socket, reaction).await? {
+                        AuthAction::Continue | AuthAction::Retry => None,
+                        AuthAction::Deliver(text) => Some(text),
+                        AuthAction::Refuse => {
+                            return Err(close(CloseReason::AuthenticationRequired));
+                        }
+                        AuthAction::Close(frame) => return Err(Ended::With(frame)),
+                    };
+                    return Ok(Authenticated { session, deliver });
+                }
+                Err(refusal) => {
+                    let reason = match refusal.kind() {
+                        // Revoked since the verifier has answered.
+                        RefusalKind::InvalidCredential => CloseReason::Invalid,
+                        _ => CloseReason::Unavailable,
+                    };
+                    let detail = refusal.detail().to_owned();
+                    return Err(Ended::With(CloseFrame::new(codes.code(reason), detail)));
+                }
+            },
+            Err(error) => Denied::Unverified(error),
+        };
+        let reaction = conversation.on_verified(Err(&denied));
+        match send_replies(socket, reaction).await? {
+            AuthAction::Retry if attempts < MAX_ATTEMPTS => {}
+            AuthAction::Close(frame) => return Err(Ended::With(frame)),
+            _ => return Err(Ended::With(denied.frame(&codes))),
+        }
+    }
+}
+
+async fn next_message(
+    socket: &mut LimitedSocket,
+    close: &impl Fn(CloseReason) -> Ended,
+) -> Result<WireMessage, Ended> {
+    let too_big = || close(CloseReason::MessageTooBig);
+    let next = poll_fn(|context| match Pin::new(&mut *socket).poll_next(context) {
+        Poll::Pending if socket.get_ref().is_exhausted() => Poll::Ready(Err(too_big())),
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(Some(Ok(message))) => Poll::Ready(Ok(message)),
+        Poll::Ready(Some(Err(WireError::Capacity(_)))) => Poll::Ready(Err(too_big())),
+        Poll::Ready(_) => Poll::Ready(Err(Ended::Gone)),
+    });
+    match next.await? {
+        WireMessage::Text(text) if text.len() > MAX_MESSAGE => Err(too_big()),
+        WireMessage::Binary(bytes) if bytes.len() > MAX_MESSAGE => Err(too_big()),
+        message => Ok(message),
+    }
+}
+
+async fn send_replies<A>(socket: &mut LimitedSocket, reaction: Reaction<A>) -> Result<A, Ended> {
+    for reply in reaction.replies {
+        let sent = socket.send(WireMessage::Text(reply.into())).await;
+        sent.map_err(|_| Ended::Gone)?;
+    }
+    Ok(reaction.action)
+}
+
+fn close_message(frame: CloseFrame) -> WireMessage {
+    WireMessage::Close(Some(WireCloseFrame {
+        code: frame.code().into(),
+        reason: frame.into_reason().into_owned().into(),
+    }))
+}
+
+/// How many credentials a client may try, if its dialect allows another attempt.
+const MAX_ATTEMPTS: usize = 3;
+
+/// How many bytes of a pending client are read: one message of the maximum size with its framing,
+/// and a few small ones.
+const MAX_READ: usize = MAX_MESSAGE + 4 * 1024;
