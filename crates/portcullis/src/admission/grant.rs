@@ -9,12 +9,12 @@ use portcullis_core::{Credential, Handshake, Identity, IdentityRejection};
 use crate::dialect::{Dialect, PendingPermit};
 use crate::peer::peer_of;
 use crate::refusal::Refusal;
-use crate::session::{Policy, Session, SessionRejection};
+use crate::session::{Session, SessionContext, SessionRejection};
 
 /// What the layer hands to whoever opens the socket: with the identity, or in the request's
 /// extensions while the socket is pending.
 pub(crate) struct SocketGrant {
-    pub(crate) policy: Arc<Policy>,
+    pub(crate) context: Arc<SessionContext>,
     /// The client's address, kept for a socket that is pending.
     pub(crate) peer: Option<SocketAddr>,
     /// The request, if the verifier wants to see it beside a credential that comes later.
@@ -50,9 +50,13 @@ impl Presented {
 
 impl SocketGrant {
     /// What holds for every socket of a layer.
-    pub(crate) fn new(policy: Policy, dialect: Option<Arc<dyn Dialect>>, in_band: bool) -> Self {
+    pub(crate) fn new(
+        context: SessionContext,
+        dialect: Option<Arc<dyn Dialect>>,
+        in_band: bool,
+    ) -> Self {
         Self {
-            policy: Arc::new(policy),
+            context: Arc::new(context),
             peer: None,
             handshake: None,
             dialect,
@@ -78,7 +82,7 @@ impl SocketGrant {
         identity: Identity,
         credential: Credential,
     ) -> Result<Session, Refusal> {
-        let kept = self.policy.sessions.needs_credential();
+        let kept = self.context.sessions.needs_credential();
         self.admit(identity, kept.then_some(credential), self.peer)
     }
 
@@ -88,9 +92,9 @@ impl SocketGrant {
         credential: Option<Credential>,
         peer: Option<SocketAddr>,
     ) -> Result<Session, Refusal> {
-        self.policy
+        self.context
             .sessions
-            .admit(&self.policy, identity, credential, peer)
+            .admit(&self.context, identity, credential, peer)
             .map_err(|why| Refusal::new(why.into()))
     }
 }
@@ -145,7 +149,7 @@ impl Session {
 impl Clone for SocketGrant {
     fn clone(&self) -> Self {
         Self {
-            policy: Arc::clone(&self.policy),
+            context: Arc::clone(&self.context),
             peer: self.peer,
             handshake: self.handshake.clone(),
             dialect: self.dialect.clone(),

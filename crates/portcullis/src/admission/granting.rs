@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use http::Request;
 use portcullis_core::{Credential, Identity, Verify, VerifyError};
 
@@ -9,7 +10,7 @@ use super::{Presented, SocketGrant};
 use crate::dialect::{PendingPermit, PendingRefused, PendingSockets};
 use crate::peer::peer_of;
 use crate::refusal::{Refusal, RefusalKind};
-use crate::session::{Answer, Ask};
+use crate::session::ReVerify;
 
 /// Prepares what the opener of a socket needs.
 pub(super) struct Granting {
@@ -56,7 +57,7 @@ impl Granting {
         needs_handshake: bool,
     ) -> Self {
         Self {
-            keeps_credentials: plain.policy.sessions.needs_credential(),
+            keeps_credentials: plain.context.sessions.needs_credential(),
             keeps_handshake: needs_handshake && plain.dialect.is_some(),
             plain: Arc::new(plain),
             pending,
@@ -125,8 +126,11 @@ pub(super) struct Asker<V> {
     pub(super) settings: Arc<Settings>,
 }
 
-impl<V: Verify> Ask for Asker<V> {
-    fn ask<'a>(&'a self, credential: &'a Credential) -> Answer<'a> {
+impl<V: Verify> ReVerify for Asker<V> {
+    fn verify<'a>(
+        &'a self,
+        credential: &'a Credential,
+    ) -> BoxFuture<'a, Result<Identity, VerifyError>> {
         Box::pin(async {
             let answer = self.settings.wait_for(&*self.verifier, credential).await;
             answer.map_err(|refusal| match refusal.kind() {

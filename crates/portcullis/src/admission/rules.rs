@@ -7,8 +7,7 @@ use super::admission::Settings;
 use super::grant::SocketGrant;
 use super::granting::{Asker, Granting};
 use crate::dialect::{Dialect, PendingSockets};
-use crate::session::Policy;
-use crate::session::Sessions;
+use crate::session::{SessionContext, Sessions};
 
 /// What a layer and all services that it makes share.
 ///
@@ -53,12 +52,12 @@ impl<V: Verify> Rules<V> {
                 verifier: Arc::clone(&self.verifier),
                 settings: Arc::clone(&self.settings),
             };
-            let policy = Policy {
+            let context = SessionContext {
                 sessions: self.sessions.clone(),
                 codes: self.settings.codes(),
                 verifier: Arc::new(asker),
             };
-            let grant = SocketGrant::new(policy, self.dialect.clone(), self.settings.in_band);
+            let grant = SocketGrant::new(context, self.dialect.clone(), self.settings.in_band);
             let pending = Arc::clone(&self.pending);
             Granting::new(grant, pending, self.verifier.needs_handshake())
         })

@@ -91,7 +91,7 @@ struct Closing {
 impl Closing {
     /// Takes the socket of a session out.
     fn of(entry: Arc<Entry>, socket: &dyn Evict, cause: &CloseCause) -> Self {
-        let frame = entry.policy.codes.frame_for_cause(cause);
+        let frame = entry.context.codes.frame_for_cause(cause);
         let place = Place(entry);
         // Only the client's and the handler's own ends have none.
         let closing = socket.evict(frame.unwrap_or_else(|| CloseFrame::new(1000, "")));
@@ -135,12 +135,12 @@ mod tests {
     use tokio::runtime::Runtime;
 
     use super::super::evict::{Idle, Pulse};
-    use super::super::{Session, Sessions, policy};
+    use super::super::{Session, Sessions, context};
     use super::*;
 
     fn open(sessions: &Sessions, socket: impl Evict + 'static) -> Session {
-        let policy = policy::of(sessions);
-        let admitted = sessions.admit(&policy, Identity::new("alice"), None, None);
+        let context = context::of(sessions);
+        let admitted = sessions.admit(&context, Identity::new("alice"), None, None);
         let session = admitted.unwrap();
         let entry = sessions.shared.registry.find(session.id()).unwrap();
         entry.open(Arc::new(socket)).unwrap();

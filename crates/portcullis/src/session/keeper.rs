@@ -158,7 +158,7 @@ mod tests {
     use portcullis_core::{Clock, Identity};
 
     use super::super::evict::Idle;
-    use super::super::{MemoryRevocations, Sessions, policy};
+    use super::super::{MemoryRevocations, Sessions, context};
     use super::*;
 
     /// It is always 1970. Panics when it is told to.
@@ -209,8 +209,8 @@ mod tests {
         let sessions = builder.warn_before(2 * IDLE).build();
         let end = SystemTime::UNIX_EPOCH + IDLE;
         let alice = Identity::builder("alice").expires_at(end).build();
-        let policy = policy::of(&sessions);
-        let session = sessions.admit(&policy, alice, None, None).unwrap();
+        let context = context::of(&sessions);
+        let session = sessions.admit(&context, alice, None, None).unwrap();
         tokio::time::sleep(10 * PIECE).await;
         let asked = clock.asked.load(Ordering::SeqCst);
         assert!(asked < 100, "{asked}");
@@ -232,8 +232,8 @@ mod tests {
             let end = in_an_hour + Duration::from_secs(later);
             Identity::builder("alice").expires_at(end).build()
         };
-        let policy = policy::of(&sessions);
-        let entry = shared.admit(&policy, alice(0), None, None).unwrap();
+        let context = context::of(&sessions);
+        let entry = shared.admit(&context, alice(0), None, None).unwrap();
         for later in 1..10_000 {
             shared.adopt(&entry, alice(later), None).unwrap();
         }

@@ -41,7 +41,7 @@ pub(super) async fn recheck(shared: Arc<Shared>, sessions: Vec<(Arc<Entry>, Cred
         .for_each_concurrent(AT_ONCE, |(entry, credential)| {
             let shared = Arc::clone(&shared);
             async move {
-                let answer = entry.policy.verifier.ask(&credential).await;
+                let answer = entry.context.verifier.verify(&credential).await;
                 shared.rechecked(&entry, &credential, answer);
             }
         })

@@ -19,7 +19,7 @@ impl Shared {
         entry: &Arc<Entry>,
         credential: Credential,
     ) -> (Option<Identity>, Result<Duration, RenewError>) {
-        match entry.policy.verifier.ask(&credential).await {
+        match entry.context.verifier.verify(&credential).await {
             Ok(identity) => {
                 let renewed = self.adopt(entry, identity.clone(), Some(credential));
                 (Some(identity), renewed)

@@ -13,7 +13,9 @@ use super::revocations::Revocations;
 use super::shared::Shared;
 #[cfg(feature = "axum")]
 use super::shutdown::Unidentified;
-use super::{Policy, RenewError, RevokeError, Session, SessionEvent, SessionId, SessionInfo};
+use super::{
+    RenewError, RevokeError, Session, SessionContext, SessionEvent, SessionId, SessionInfo,
+};
 use crate::close::{CloseCause, CloseFrame};
 
 /// All sessions that share a fate: the handle to count, list, revoke and close them.
@@ -195,13 +197,13 @@ impl Sessions {
     /// Registers an admitted request.
     pub(crate) fn admit(
         &self,
-        policy: &Arc<Policy>,
+        context: &Arc<SessionContext>,
         identity: Identity,
         credential: Option<Credential>,
         peer: Option<SocketAddr>,
     ) -> Result<Session, NotRegistered> {
         self.shared.keep();
-        let entry = self.shared.admit(policy, identity, credential, peer)?;
+        let entry = self.shared.admit(context, identity, credential, peer)?;
         Ok(Session::admitted(entry))
     }
 

@@ -18,7 +18,7 @@ use super::revocations::Revocations;
 use super::schedule::Schedule;
 use super::settings::Settings;
 use super::sync::Mutex;
-use super::{Policy, SessionEvent};
+use super::{SessionContext, SessionEvent};
 use crate::close::CloseCause;
 
 pub(super) struct Shared {
@@ -64,7 +64,7 @@ impl Shared {
     /// Registers an admitted request.
     pub(super) fn admit(
         &self,
-        policy: &Arc<Policy>,
+        context: &Arc<SessionContext>,
         identity: Identity,
         credential: Option<Credential>,
         peer: Option<SocketAddr>,
@@ -73,7 +73,7 @@ impl Shared {
         let deadline = self.settings.deadline(&identity, since, since);
         let recheck = self.settings.recheck_of(&identity, credential);
         let entry = Arc::new(Entry::new(
-            Arc::clone(policy),
+            Arc::clone(context),
             identity,
             recheck,
             since,
@@ -138,7 +138,7 @@ impl Shared {
 impl Entry {
     /// What it shares with the other sessions.
     pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.policy.sessions.shared
+        &self.context.sessions.shared
     }
 }
 

@@ -8,7 +8,7 @@ use portcullis_core::{Credential, Identity};
 
 use super::entry::{Changed, Ended, Entry, NotGuarded, Recheck, RenewError, State};
 use super::evict::Idle;
-use super::{Changes, Sessions, policy};
+use super::{Changes, Sessions, context};
 use crate::close::CloseCause;
 
 /// A state, by the way that leads there.
@@ -22,14 +22,14 @@ const STATES: [&str; 6] = [
 ];
 
 fn entry_in(state: &str) -> Entry {
-    let policy = policy::of(&Sessions::default());
+    let context = context::of(&Sessions::default());
     let recheck = Recheck {
         credential: Credential::bearer("own"),
         due: 50_000,
         good_until: 90_000,
     };
     let recheck = Some(Box::new(recheck));
-    let entry = Entry::new(policy, alice(100), recheck, at(0), 100_000, None);
+    let entry = Entry::new(context, alice(100), recheck, at(0), 100_000, None);
     let is_taken = || entry.open(Arc::new(Idle)).is_ok();
     match state {
         "opening" => {}

@@ -77,8 +77,8 @@ async fn authenticate(
     dialect: &dyn Dialect,
     conversation: &mut dyn Conversation,
 ) -> Option<Authenticated> {
-    let codes = grant.policy.codes;
-    let sessions = &grant.policy.sessions;
+    let codes = grant.context.codes;
+    let sessions = &grant.context.sessions;
     // A shutdown waits for it: until the socket is closed, or a session is registered.
     let _pending = sessions.unidentified();
     let conversation = converse(socket, grant, conversation);
@@ -122,7 +122,7 @@ async fn converse(
     grant: &SocketGrant,
     conversation: &mut dyn Conversation,
 ) -> Result<Authenticated, Ended> {
-    let codes = grant.policy.codes;
+    let codes = grant.context.codes;
     let close = |reason: CloseReason| Ended::With(codes.frame(reason));
     let mut attempts = 0;
     loop {
@@ -150,7 +150,7 @@ async fn converse(
             Some(handshake) => credential.presented_with(Arc::clone(handshake)),
             None => credential,
         };
-        let denied = match grant.policy.verifier.ask(&credential).await {
+        let denied = match grant.context.verifier.verify(&credential).await {
             Ok(identity) => match grant.open_with(identity, credential) {
                 Ok(session) => {
                     let accepted = Accepted::by(&session.identity(), &session);

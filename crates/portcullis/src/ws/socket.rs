@@ -336,7 +336,7 @@ impl DialectState {
             AuthAction::Continue | AuthAction::Retry => None,
             AuthAction::Deliver(text) => Some(Message::Text(text.into())),
             AuthAction::Refuse => {
-                let frame = denied.map(|denied| denied.frame(&self.grant.policy.codes));
+                let frame = denied.map(|denied| denied.frame(&self.grant.context.codes));
                 self.close(socket, frame)
             }
             AuthAction::Close(frame) => self.close(socket, Some(frame)),
@@ -347,7 +347,7 @@ impl DialectState {
     fn close(&self, socket: &Guarded<Wire, Message>, frame: Option<CloseFrame>) -> Option<Message> {
         let required = || {
             self.grant
-                .policy
+                .context
                 .codes
                 .frame(CloseReason::AuthenticationRequired)
         };

@@ -315,7 +315,7 @@ fn no_session(
     };
     let on_upgrade = on_upgrade.filter(|_| grant.in_band);
     let opening =
-        on_upgrade.and_then(|it| InBand::refuse(&refusal, None, &grant.policy.codes, parts, it));
+        on_upgrade.and_then(|it| InBand::refuse(&refusal, None, &grant.context.codes, parts, it));
     match opening {
         Some(opening) => GuardedUpgradeRejection::RefusedInBand(RefusedInBand { refusal, opening }),
         None => GuardedUpgradeRejection::Refused(refusal),

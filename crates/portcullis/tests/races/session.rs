@@ -56,7 +56,7 @@ use crate::close::{CloseCause, CloseFrame};
 use crate::scenarios::Naive;
 
 /// What a session keeps of its layer, which the registry never looks into.
-pub(crate) struct Policy;
+pub(crate) struct SessionContext;
 
 /// The registry with what the library does to it: the steps of `sessions.rs`, without its runtime.
 pub(crate) struct House {
@@ -99,8 +99,8 @@ impl House {
     /// Admits alice, by a credential that ends at `end`.
     pub(crate) fn admit(&self, end: u64) -> Option<Guest> {
         let identity = identity(end);
-        let policy = Arc::new(Policy);
-        let entry = Entry::new(policy, identity, None, at(0), end, None);
+        let context = Arc::new(SessionContext);
+        let entry = Entry::new(context, identity, None, at(0), end, None);
         let entry = Arc::new(entry);
         if self.naive == Naive::ChecksFirst {
             // As one would write it: who is revoked is not let in.

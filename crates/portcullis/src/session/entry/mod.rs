@@ -16,14 +16,14 @@ use self::watch::Watchers;
 pub(super) use self::watch::{Changed, Seen};
 use super::evict::Evict;
 use super::sync::{Mutex, MutexGuard, lock};
-use super::{Policy, SessionId};
+use super::{SessionContext, SessionId};
 use crate::close::CloseCause;
 
 /// One session, as the registry knows it.
 pub(crate) struct Entry {
     pub(super) id: SessionId,
     pub(super) since: SystemTime,
-    pub(super) policy: Arc<Policy>,
+    pub(super) context: Arc<SessionContext>,
     pub(super) peer: Option<Box<SocketAddr>>,
     life: Mutex<Life>,
 }
@@ -85,7 +85,7 @@ pub(super) enum Ended {
 
 impl Entry {
     pub(super) fn new(
-        policy: Arc<Policy>,
+        context: Arc<SessionContext>,
         identity: Identity,
         recheck: Option<Box<Recheck>>,
         since: SystemTime,
@@ -95,7 +95,7 @@ impl Entry {
         Self {
             id: SessionId::random(),
             since,
-            policy,
+            context,
             peer: peer.map(Box::new),
             life: Mutex::new(Life {
                 identity,
