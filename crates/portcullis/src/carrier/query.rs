@@ -57,7 +57,7 @@ impl QueryCarrier {
         &self.name
     }
 
-    pub(super) fn take<B>(&self, request: &mut Request<B>) -> Taken {
+    pub(crate) fn take<B>(&self, request: &mut Request<B>) -> Taken {
         let Some(query) = request.uri().query() else {
             return Ok(None);
         };
@@ -113,9 +113,30 @@ impl QueryCarrier {
         };
         let before = std::mem::replace(request.uri_mut(), stripped.clone());
         #[cfg(feature = "axum")]
-        crate::ws::strip_original_uri(request.extensions_mut(), &before, stripped, &self.name);
+        strip_original_uri(request.extensions_mut(), &before, stripped, &self.name);
         #[cfg(not(feature = "axum"))]
         drop((before, stripped));
+    }
+}
+
+/// Removes the parameter from the copy of the URI that axum's router keeps.
+///
+/// A layer inside of a router runs after the router has made the copy. Unless the router is nested
+/// in another one, the copy equals the URI `before` the parameter was removed.
+#[cfg(feature = "axum")]
+fn strip_original_uri(
+    extensions: &mut http::Extensions,
+    before: &Uri,
+    after: Uri,
+    parameter: &str,
+) {
+    let Some(axum::extract::OriginalUri(original)) = extensions.get_mut() else {
+        return;
+    };
+    if original == before {
+        *original = after;
+    } else if let Some(stripped) = remove_parameter(original, parameter) {
+        *original = stripped;
     }
 }
 

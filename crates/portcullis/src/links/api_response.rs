@@ -7,7 +7,7 @@ use portcullis_core::{Credential, Verify};
 use super::BoxFuture;
 use super::login::{Login, contains};
 use super::settings::{ReceivedCookie, Settings};
-use crate::carrier::{AuthorizationCarrier, CarrierConfig};
+use crate::carrier::AuthorizationCarrier;
 use crate::refusal::Refusal;
 use crate::seal::SetCookies;
 
@@ -74,7 +74,7 @@ fn token_of<B>(request: &Request<B>) -> Option<Credential> {
     for line in request.headers().get_all(AUTHORIZATION) {
         copy.headers_mut().append(AUTHORIZATION, line.clone());
     }
-    CarrierConfig::from(AuthorizationCarrier::jupyter())
-        .take(&mut copy)
+    AuthorizationCarrier::jupyter()
+        .take(copy.headers_mut())
         .ok()?
 }

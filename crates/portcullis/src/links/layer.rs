@@ -21,11 +21,12 @@ use super::link::Link;
 use super::login::Login;
 use super::settings::Settings;
 use super::{BoxFuture, LinkPolicy};
-use crate::admission::{AllowedHost, AuthLayer, ParseHostError, is_upgrade};
+use crate::admission::{AllowedHost, AuthLayer, ParseHostError};
 use crate::carrier::{CarrierConfig, QueryCarrier};
 use crate::seal::{SealedCookie, SetCookies};
 #[cfg(feature = "axum")]
 use crate::trace::Redacted;
+use crate::upgrade::is_upgrade;
 
 /// Logs a browser in that opens a link with `?token=`. See the [module docs](super).
 ///
@@ -94,22 +95,25 @@ impl<V: Verify> PersistTokenLayer<V> {
     /// [`verify_timeout`](AuthLayer::verify_timeout), its clock, and the query parameter that its
     /// profile reads. Later changes to `auth` have no effect.
     pub fn for_auth<R>(auth: &AuthLayer<V, R>, cookie: SealedCookie) -> Self {
-        let mut admission = (*auth.gate.rules.settings).clone();
-        admission.origins = admission.origins.of_own_pages();
-        let mut carriers = admission.profile.carriers().iter();
+        let (config, verifier) = (auth.config(), auth.verifier());
+        let mut carriers = config.profile.carriers().iter();
         let parameter = carriers.find_map(|carrier| match carrier {
             CarrierConfig::Query(query) => Some(query.clone()),
             _ => None,
         });
         Self {
             login: Login {
-                verifier: Arc::clone(&auth.gate.rules.verifier),
+                verifier: Arc::clone(&verifier.verifier),
                 settings: Arc::new(Settings {
                     cookie,
                     parameter: parameter.unwrap_or(QueryCarrier::named("token")),
                     policy: LinkPolicy::default(),
                     on_api_responses: false,
-                    admission,
+                    hosts: config.hosts.clone(),
+                    origins: config.origins.of_own_pages(),
+                    verify_timeout: verifier.verify_timeout,
+                    clock: Arc::clone(&verifier.clock),
+                    revocations: Arc::clone(&verifier.revocations),
                 }),
             },
         }
@@ -164,7 +168,7 @@ impl<V> PersistTokenLayer<V> {
             .into_iter()
             .map(TryInto::try_into)
             .collect::<Result<_, _>>()?;
-        Ok(self.with(|settings| settings.admission.origins.hosts = Some(hosts)))
+        Ok(self.with(|settings| settings.hosts.allowed = Some(hosts)))
     }
 
     /// Declares that browsers reach the server over TLS, so that its own origin is `https://…`.
@@ -176,19 +180,19 @@ impl<V> PersistTokenLayer<V> {
 
     /// Calls [`https`](Self::https) if `condition` is `true`.
     pub fn https_if(self, condition: bool) -> Self {
-        self.with(|settings| settings.admission.origins.https = condition)
+        self.with(|settings| settings.origins.https = condition)
     }
 
     /// Sets the time limit for the verifier, and for a form to arrive; ten seconds by default.
     pub fn verify_timeout(self, limit: Duration) -> Self {
-        self.with(|settings| settings.admission.verify_timeout = limit)
+        self.with(|settings| settings.verify_timeout = limit)
     }
 
     /// Sets the clock; the system clock by default.
     ///
     /// The [cookie](SealedCookie::clock) has its own clock.
     pub fn clock(self, clock: impl Clock) -> Self {
-        self.with(|settings| settings.admission.clock = Arc::new(clock))
+        self.with(|settings| settings.clock = Arc::new(clock))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {

@@ -7,7 +7,6 @@ use super::login::Login;
 use super::navigation::{FetchSite, opens_page};
 use super::settings::{ReceivedCookie, Settings};
 use super::{page, redirect};
-use crate::carrier::CarrierConfig;
 
 /// A request that opens a page with a token in its address.
 pub(super) struct Link {
@@ -29,8 +28,7 @@ impl Link {
         }
         let mut copy = Request::new(());
         *copy.uri_mut() = request.uri().clone();
-        let carrier = CarrierConfig::from(settings.parameter.clone());
-        let token = carrier.take(&mut copy).ok()??;
+        let token = settings.parameter.take(&mut copy).ok()??;
         Some(Self {
             token,
             target: std::mem::take(copy.uri_mut()),

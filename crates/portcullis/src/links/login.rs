@@ -4,6 +4,7 @@ use std::sync::Arc;
 use portcullis_core::{Carrier, Credential, Identity, Scheme, Verify};
 
 use super::settings::{ReceivedCookie, Settings};
+use crate::admission::LimitedVerifier;
 use crate::refusal::Refusal;
 use crate::seal::OpenError;
 
@@ -75,8 +76,14 @@ impl<V: Verify> Login<V> {
 
     /// Verifies a credential as admission does.
     pub(super) async fn verify(&self, credential: &Credential) -> Result<Identity, Refusal> {
-        let admission = &self.settings.admission;
-        admission.wait_for(&*self.verifier, credential).await
+        let verifier = LimitedVerifier {
+            verifier: Arc::clone(&self.verifier),
+            verify_timeout: self.settings.verify_timeout,
+            clock: Arc::clone(&self.settings.clock),
+            revocations: Arc::clone(&self.settings.revocations),
+        };
+        let answer = verifier.verify(credential).await;
+        answer.map_err(|failure| failure.into_refusal(credential.carrier()))
     }
 }
 

@@ -1,7 +1,7 @@
 use http::header::{ACCEPT, HeaderName};
 use http::{HeaderMap, Method, Request};
 
-use crate::admission::is_upgrade;
+use crate::upgrade::is_upgrade;
 
 /// Returns whether a browser opens a page with this request, in a tab that its user sees.
 ///

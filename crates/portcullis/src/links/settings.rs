@@ -1,11 +1,16 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use http::header::SET_COOKIE;
 use http::{Request, Response};
+use portcullis_core::Clock;
 
 use super::navigation::FetchSite;
-use crate::admission;
+use crate::admission::{HostPolicy, OriginPolicy};
 use crate::carrier::{QueryCarrier, Unreadable, find_cookie};
 use crate::profile::SameOrigin;
 use crate::seal::{self, SealedCookie};
+use crate::session::Revocations;
 
 /// When a link logs a browser in without a confirmation.
 ///
@@ -48,7 +53,11 @@ pub(super) struct Settings {
     pub(super) parameter: QueryCarrier,
     pub(super) policy: LinkPolicy,
     pub(super) on_api_responses: bool,
-    pub(super) admission: admission::Settings,
+    pub(super) hosts: HostPolicy,
+    pub(super) origins: OriginPolicy,
+    pub(super) verify_timeout: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) revocations: Arc<Revocations>,
 }
 
 /// The sealed cookie in the `Cookie` header of a request.
@@ -57,7 +66,7 @@ pub(super) type ReceivedCookie = seal::ReceivedCookie<Unreadable>;
 impl Settings {
     /// Returns whether the host of the request is on the list.
     pub(super) fn serves_host<B>(&self, request: &Request<B>) -> bool {
-        self.admission.origins.check_host(request).is_ok()
+        self.hosts.check(request).is_ok()
     }
 
     /// Returns whether a page of this server sent the request.
@@ -65,10 +74,10 @@ impl Settings {
     /// `Sec-Fetch-Site` and `Origin` must both say so if they are present. If `Sec-Fetch-Site`
     /// does, the scheme of `Origin` may differ, because a proxy may terminate TLS.
     pub(super) fn is_same_origin<B>(&self, request: &Request<B>, absent_passes: bool) -> bool {
-        let origins = &self.admission.origins;
+        let origins = &self.origins;
         let checked = match FetchSite::of(request.headers()) {
-            FetchSite::SameOrigin => origins.check_origin(request, SameOrigin::Lenient, true),
-            FetchSite::Absent => origins.check_origin(request, SameOrigin::Exact, absent_passes),
+            FetchSite::SameOrigin => origins.check(request, SameOrigin::Lenient, true),
+            FetchSite::Absent => origins.check(request, SameOrigin::Exact, absent_passes),
             FetchSite::None | FetchSite::OtherOrigin => return false,
         };
         checked.is_ok()
