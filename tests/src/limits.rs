@@ -98,7 +98,7 @@ const ROWS: &[Row] = &[
     ("keys in a set", "128", JWT, "MAX_KEYS: usize = 128;"),
     ("leeway for `exp`, `nbf` and `iat`", "30 s", JWT, "DEFAULT_LEEWAY: Duration = Duration::from_secs(30);"),
     ("… at most", "60 s", JWT, "MAX_LEEWAY: Duration = Duration::from_secs(60);"),
-    ("lifetime of an identity", "365 days", JWT, "longest_lifetime: YEAR,"),
+    ("lifetime of an identity", "365 days", JWT, "max_lifetime: YEAR,"),
     // Redis
     ("time for a call, with connecting and queueing", "1 s", REDIS, "deadline: Duration::from_secs(1),"),
     ("concurrent calls", "256", REDIS, "max_commands: 256,"),
@@ -111,7 +111,7 @@ const ROWS: &[Row] = &[
     ("lifetime of a verification result", "10 s, and not beyond its expiry", REDIS_VERIFICATIONS, "time_to_live: Duration::from_secs(10),"),
     ("time to look up a result", "100 ms", REDIS_VERIFICATIONS, "lookup_limit: Duration::from_millis(100),"),
     ("pause after a failed call", "1 s", REDIS_VERIFICATIONS, "PAUSE: Duration = Duration::from_secs(1);"),
-    ("size of a result", "64 KiB", REDIS_VERIFICATIONS, "MAX: usize = 64 * 1024;"),
+    ("size of a result", "64 KiB", REDIS_VERIFICATIONS, "MAX_LENGTH: usize = 64 * 1024;"),
 ];
 
 #[test]

@@ -4,22 +4,22 @@ use portcullis_core::{StoreError, TicketKey, TicketStore};
 use redis::AsyncCommands as _;
 use redis::aio::MultiplexedConnection;
 
-/// How one would write it at first: look, then delete. The suite has to catch it.
-pub(crate) struct NaiveTickets {
+/// A wrong implementation: it reads and deletes in two steps. The suite has to detect it.
+pub(crate) struct GetThenDelete {
     connection: MultiplexedConnection,
 }
 
-impl NaiveTickets {
+impl GetThenDelete {
     pub(crate) async fn new(url: &str) -> Self {
         let client = redis::Client::open(url).expect("a URL");
         let connection = client.get_multiplexed_async_connection().await;
         Self {
-            connection: connection.expect("it answers"),
+            connection: connection.expect("Redis is available"),
         }
     }
 }
 
-impl TicketStore for NaiveTickets {
+impl TicketStore for GetThenDelete {
     async fn put(&self, key: TicketKey, record: Vec<u8>, _: Duration) -> Result<(), StoreError> {
         let stored: Result<(), _> = self.connection.clone().set(key.as_bytes(), record).await;
         stored.map_err(|_| StoreError::Unavailable)

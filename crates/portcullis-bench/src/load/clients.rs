@@ -1,4 +1,4 @@
-//! Thousands of clients, and when each of them heard of its end.
+//! Thousands of clients that record how their sockets end.
 
 use std::error::Error;
 use std::io;
@@ -11,43 +11,43 @@ use tokio::task::JoinSet;
 
 use crate::client::{self, CLOSE, Target};
 
-/// What a client does about a close frame.
+/// The reaction of a client to a close frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Manners {
-    /// It answers, as RFC 6455 §5.5.1 wants it.
-    Answers,
+pub(super) enum OnClose {
+    /// Responds with a close frame (RFC 6455 §5.5.1).
+    Respond,
 
-    /// It does nothing, and keeps its connection.
-    Ignores,
+    /// Keeps the connection open.
+    Ignore,
 }
 
-/// Clients whose handshake is done.
+/// Clients with open sockets.
 #[derive(Debug)]
-pub(super) struct Crowd {
-    manners: Manners,
-    clients: JoinSet<End>,
+pub(super) struct Clients {
+    on_close: OnClose,
+    tasks: JoinSet<End>,
 }
 
-/// How a client's socket ended.
+/// The end of a socket.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
-    /// When the close frame came, and its code.
-    pub(super) told: Option<(Instant, u16)>,
-    /// When the connection was gone.
-    pub(super) gone: Instant,
+    /// The arrival of the close frame, and its code.
+    pub(super) close_frame: Option<(Instant, u16)>,
+    /// The end of the connection.
+    pub(super) disconnected: Instant,
 }
 
-impl Crowd {
-    pub(super) fn new(manners: Manners) -> Self {
+impl Clients {
+    pub(super) fn new(on_close: OnClose) -> Self {
         Self {
-            manners,
-            clients: JoinSet::new(),
+            on_close,
+            tasks: JoinSet::new(),
         }
     }
 
-    /// So many are open.
+    /// Returns the number of open sockets.
     pub(super) fn len(&self) -> usize {
-        self.clients.len()
+        self.tasks.len()
     }
 
     /// Opens a socket for each target.
@@ -59,17 +59,17 @@ impl Crowd {
             .map(client::open)
             .buffer_unordered(AT_ONCE);
         while let Some(stream) = opening.try_next().await? {
-            self.clients.spawn(watch(stream, self.manners));
+            self.tasks.spawn(watch(stream, self.on_close));
         }
         Ok(())
     }
 
-    /// Waits for the ends of `count` clients, for a limited time; those that were there by then.
+    /// Waits for the end of `count` sockets, and returns those that ended within `limit`.
     pub(super) async fn ends(&mut self, count: usize, limit: Duration) -> io::Result<Vec<End>> {
         let mut ends = Vec::with_capacity(count);
         let all = async {
             while ends.len() < count {
-                match self.clients.join_next().await {
+                match self.tasks.join_next().await {
                     Some(end) => ends.push(end.map_err(io::Error::other)?),
                     None => break,
                 }
@@ -83,26 +83,27 @@ impl Crowd {
     }
 }
 
-/// So many handshakes are under way at a time.
+/// The number of concurrent handshakes.
 const AT_ONCE: usize = 64;
 
-/// Reads until the connection is gone. Nothing comes but a close frame, since nothing was said.
-async fn watch(mut stream: TcpStream, manners: Manners) -> End {
-    let mut told = None;
+/// Reads until the connection ends. The server sends only a close frame, since it received nothing.
+async fn watch(mut stream: TcpStream, on_close: OnClose) -> End {
+    let mut close_frame = None;
     let mut buffer = [0; 16];
     while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-        if told.is_none() && read >= 4 && buffer[0] == CLOSE_FRAME {
-            told = Some((Instant::now(), u16::from_be_bytes([buffer[2], buffer[3]])));
-            if manners == Manners::Answers && stream.write_all(CLOSE).await.is_err() {
+        if close_frame.is_none() && read >= 4 && buffer[0] == CLOSE_FRAME {
+            let code = u16::from_be_bytes([buffer[2], buffer[3]]);
+            close_frame = Some((Instant::now(), code));
+            if on_close == OnClose::Respond && stream.write_all(CLOSE).await.is_err() {
                 break;
             }
         }
     }
     End {
-        told,
-        gone: Instant::now(),
+        close_frame,
+        disconnected: Instant::now(),
     }
 }
 
-/// A whole message, and a Close frame.
+/// The first byte of a close frame.
 const CLOSE_FRAME: u8 = 0x88;

@@ -1,14 +1,14 @@
-//! A figure, the goal that it has, and whether it is met.
+//! Results and their goals.
 
 use std::fmt;
 
 use crate::report::{Table, thousands};
 
-/// One row: what was measured, and what it should have been.
+/// A row: what was measured, the result, and the goal.
 #[derive(Debug)]
-pub(super) struct Figure {
-    what: String,
-    measured: String,
+pub(super) struct Measurement {
+    name: String,
+    result: String,
     goal: Option<Goal>,
 }
 
@@ -18,17 +18,17 @@ struct Goal {
     is_met: bool,
 }
 
-impl Figure {
-    /// A figure that has no goal, and gives sense to those that have one.
-    pub(super) fn told(what: impl Into<String>, measured: impl Into<String>) -> Self {
+impl Measurement {
+    /// Creates a measurement without a goal.
+    pub(super) fn new(name: impl Into<String>, result: impl Into<String>) -> Self {
         Self {
-            what: what.into(),
-            measured: measured.into(),
+            name: name.into(),
+            result: result.into(),
             goal: None,
         }
     }
 
-    /// The goal that `value` is to be no more than `limit`.
+    /// Sets the goal that `value` is at most `limit`.
     pub(super) fn at_most(mut self, value: f64, limit: f64, unit: &str) -> Self {
         self.goal = Some(Goal {
             text: format!("≤ {} {unit}", thousands(limit)),
@@ -37,7 +37,7 @@ impl Figure {
         self
     }
 
-    /// The goal that all of `total` are among `count`.
+    /// Sets the goal that `count` equals `total`.
     pub(super) fn all_of(mut self, count: usize, total: usize) -> Self {
         self.goal = Some(Goal {
             text: format!("all {}", thousands(total as f64)),
@@ -51,31 +51,32 @@ impl Figure {
     }
 }
 
-impl fmt::Display for Figure {
+impl fmt::Display for Measurement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.measured)?;
+        write!(f, "{}: {}", self.name, self.result)?;
         match &self.goal {
-            Some(goal) => write!(f, ", and not {}", goal.text),
+            Some(goal) => write!(f, " (goal: {})", goal.text),
             None => Ok(()),
         }
     }
 }
 
-pub(super) fn table(figures: &[Figure]) -> Table {
+/// Formats measurements as a table.
+pub(super) fn table(measurements: &[Measurement]) -> Table {
     let mut table = Table::new(["", "measured", "goal", ""]);
-    for figure in figures {
-        let (goal, verdict) = match &figure.goal {
+    for measurement in measurements {
+        let (goal, verdict) = match &measurement.goal {
             None => (String::new(), ""),
             Some(goal) if goal.is_met => (goal.text.clone(), "ok"),
             Some(goal) => (goal.text.clone(), "**missed**"),
         };
-        let (what, measured) = (figure.what.clone(), figure.measured.clone());
-        table.row([what, measured, goal, verdict.to_owned()]);
+        let (name, result) = (measurement.name.clone(), measurement.result.clone());
+        table.row([name, result, goal, verdict.to_owned()]);
     }
     table
 }
 
-/// The middle of some values, and their ends.
+/// Formats the median and the range of values.
 pub(super) fn spread(values: &[f64]) -> String {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -88,7 +89,7 @@ pub(super) fn spread(values: &[f64]) -> String {
     )
 }
 
-/// The value that this part of all values does not exceed.
+/// Returns the smallest value that at least this part of all values does not exceed.
 pub(super) fn quantile(values: &mut [f64], part: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let rank = (values.len() as f64 * part).ceil() as usize;
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_values_that_were_measured() {
+    fn quantiles_are_measured_values() {
         let mut values: Vec<_> = (1..=200).rev().map(f64::from).collect();
         for (part, value) in [(0.5, 100.0), (0.99, 198.0), (1.0, 200.0)] {
             assert_eq!(quantile(&mut values, part), value);
@@ -112,10 +113,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_measured_meets_no_goal() {
-        let figure = Figure::told("", "").at_most(f64::NAN, 1.0, "ms");
-        assert!(figure.is_missed());
-        assert!(!Figure::told("", "").at_most(1.0, 1.0, "ms").is_missed());
-        assert!(Figure::told("", "").all_of(1, 2).is_missed());
+    fn missing_values_miss_the_goal() {
+        let measurement = Measurement::new("", "").at_most(f64::NAN, 1.0, "ms");
+        assert!(measurement.is_missed());
+        assert!(!Measurement::new("", "").at_most(1.0, 1.0, "ms").is_missed());
+        assert!(Measurement::new("", "").all_of(1, 2).is_missed());
     }
 }
