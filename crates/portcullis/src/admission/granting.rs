@@ -6,15 +6,16 @@ use http::Request;
 use portcullis_core::{Credential, Identity, Verify, VerifyError};
 
 use super::admission::{Candidate, Settings, handshake_of};
+use super::{Presented, SocketGrant};
 use crate::dialect::{PendingPermit, PendingRefused, PendingSockets};
 use crate::peer::peer_of;
 use crate::refusal::{Refusal, RefusalKind};
-use crate::session::{Grant, Presented, ReVerify};
+use crate::session::ReVerify;
 
 /// Prepares what the opener of a socket needs.
 pub(super) struct Granting {
     /// What holds for every socket of the layer.
-    plain: Arc<Grant>,
+    plain: Arc<SocketGrant>,
     pending: Arc<PendingSockets>,
     /// Sessions ask the verifier again.
     keeps_credentials: bool,
@@ -31,7 +32,7 @@ pub(super) enum Granted {
     Place(PendingPermit),
 
     /// What opens the socket of whom the verifier finds it to be of.
-    Socket(Arc<Grant>),
+    Socket(Arc<SocketGrant>),
 }
 
 impl Granted {
@@ -50,7 +51,11 @@ impl Granted {
 impl Granting {
     /// For a layer whose verifier `needs_handshake`: it wants to see the request beside a
     /// credential.
-    pub(super) fn new(plain: Grant, pending: Arc<PendingSockets>, needs_handshake: bool) -> Self {
+    pub(super) fn new(
+        plain: SocketGrant,
+        pending: Arc<PendingSockets>,
+        needs_handshake: bool,
+    ) -> Self {
         Self {
             keeps_credentials: plain.context.sessions.needs_credential(),
             keeps_handshake: needs_handshake && plain.dialect.is_some(),
@@ -84,22 +89,22 @@ impl Granting {
         let peer = peer_of(request.extensions());
         let place = self.pending.acquire(peer.map(|peer| peer.ip()));
         let place = place.map_err(|why| Refusal::new(why.into()))?;
-        let grant = Grant {
+        let grant = SocketGrant {
             peer,
             pending: Some(place.clone()),
             on_upgrade: request.extensions_mut().remove(),
-            ..Grant::clone(&self.grant_of(request))
+            ..SocketGrant::clone(&self.grant_of(request))
         };
         request.extensions_mut().insert(grant);
         Ok(Granted::Place(place))
     }
 
     /// The one of the layer, if nothing of the request is to be kept, as nearly always.
-    fn grant_of<B>(&self, request: &Request<B>) -> Arc<Grant> {
+    fn grant_of<B>(&self, request: &Request<B>) -> Arc<SocketGrant> {
         match self.keeps_handshake {
-            true => Arc::new(Grant {
+            true => Arc::new(SocketGrant {
                 handshake: Some(Arc::new(handshake_of(request, true))),
-                ..Grant::clone(&self.plain)
+                ..SocketGrant::clone(&self.plain)
             }),
             false => Arc::clone(&self.plain),
         }

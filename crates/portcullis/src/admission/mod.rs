@@ -19,6 +19,7 @@ mod detect;
 mod echo;
 mod extract;
 mod future;
+mod grant;
 mod granting;
 mod handshake;
 mod host;
@@ -31,6 +32,7 @@ mod service;
 pub(crate) use self::admission::Settings;
 pub(crate) use self::detect::is_upgrade;
 pub use self::future::ResponseFuture;
+pub(crate) use self::grant::{Presented, SocketGrant};
 pub use self::host::{AllowedHost, ParseHostError};
 #[cfg(feature = "axum")]
 pub(crate) use self::in_band::InBand;

@@ -4,10 +4,10 @@ use std::sync::{Arc, OnceLock};
 use portcullis_core::Verify;
 
 use super::admission::Settings;
+use super::grant::SocketGrant;
 use super::granting::{Asker, Granting};
 use crate::dialect::{Dialect, PendingSockets};
-use crate::session::Sessions;
-use crate::session::{Grant, SessionContext};
+use crate::session::{SessionContext, Sessions};
 
 /// What a layer and all services that it makes share.
 ///
@@ -57,7 +57,7 @@ impl<V: Verify> Rules<V> {
                 codes: self.settings.codes(),
                 verifier: Arc::new(asker),
             };
-            let grant = Grant::new(context, self.dialect.clone(), self.settings.in_band);
+            let grant = SocketGrant::new(context, self.dialect.clone(), self.settings.in_band);
             let pending = Arc::clone(&self.pending);
             Granting::new(grant, pending, self.verifier.needs_handshake())
         })

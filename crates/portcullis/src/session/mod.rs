@@ -29,7 +29,6 @@
 
 mod builder;
 mod event;
-mod grant;
 mod guarded;
 pub(crate) mod handle;
 mod id;
@@ -45,7 +44,6 @@ pub use portcullis_core::{Revocation, Revoked};
 
 pub use self::builder::{LagPolicy, SessionsBuilder};
 pub use self::event::{Change, Changes, SessionEvent, SessionInfo};
-pub(crate) use self::grant::{Grant, Presented};
 pub use self::guarded::{Frames, Guarded, GuardedError, Sign};
 pub(crate) use self::handle::{ReVerify, Session, SessionContext};
 pub use self::handle::{RenewError, SessionRejection};

@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::peer_of;
+use crate::admission::Presented;
 use crate::session::Sessions;
-use crate::session::{Presented, RenewError, SessionId};
+use crate::session::{RenewError, SessionId};
 use crate::ticket::Tickets;
 use crate::ticket::{Binding, MintError};
 

@@ -19,20 +19,21 @@ use tokio_tungstenite::tungstenite::{Error as WireError, Message as WireMessage}
 
 use super::socket::{DialectState, GuardedSocket};
 use super::wire::{LimitedSocket, ReadLimit, Wire, frames};
+use crate::admission::SocketGrant;
 use crate::close::{CLOSE_TIMEOUT, CloseFrame, CloseReason};
 use crate::dialect::{
     Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MAX_MESSAGE, MessageAction,
     Reaction,
 };
 use crate::refusal::RefusalKind;
-use crate::session::{Grant, Session};
+use crate::session::Session;
 
 /// Waits for the connection, and until the client is authenticated. `None` if either fails; the
 /// socket is closed then.
 pub(super) async fn open<F>(
     on_upgrade: OnUpgrade,
     config: WebSocketConfig,
-    mut grant: Grant,
+    mut grant: SocketGrant,
     protocol: Option<HeaderValue>,
     on_failed_upgrade: F,
 ) -> Option<GuardedSocket>
@@ -72,7 +73,7 @@ struct Authenticated {
 /// No message of the application can be sent or delivered here: its handler has not been called.
 async fn authenticate(
     socket: &mut LimitedSocket,
-    grant: &Grant,
+    grant: &SocketGrant,
     dialect: &dyn Dialect,
     conversation: &mut dyn Conversation,
 ) -> Option<Authenticated> {
@@ -117,7 +118,7 @@ enum Ended {
 
 async fn converse(
     socket: &mut LimitedSocket,
-    grant: &Grant,
+    grant: &SocketGrant,
     conversation: &mut dyn Conversation,
 ) -> Result<Authenticated, Ended> {
     let codes = grant.context.codes;

@@ -15,11 +15,12 @@ use http::HeaderValue;
 use portcullis_core::{Credential, Identity};
 
 use super::wire::Wire;
+use crate::admission::SocketGrant;
 use crate::close::{CloseFrame, CloseReason};
 use crate::dialect::{
     Accepted, AuthAction, Conversation, Denied, Incoming, MessageAction, Reaction,
 };
-use crate::session::{Change, Changes, Grant, Guarded, GuardedError, RenewError, Session};
+use crate::session::{Change, Changes, Guarded, GuardedError, RenewError, Session};
 
 /// The socket of an admitted client, open while its session lasts.
 ///
@@ -224,7 +225,7 @@ impl fmt::Debug for GuardedSocket {
 /// The dialect of the route on an open socket. It handles renewals.
 pub(super) struct DialectState {
     conversation: Box<dyn Conversation>,
-    grant: Grant,
+    grant: SocketGrant,
     /// The next message for the application.
     deliver: Option<Message>,
     renewal: Option<Renewal>,
@@ -237,7 +238,7 @@ impl DialectState {
     pub(super) fn new(
         session: &Session,
         conversation: Box<dyn Conversation>,
-        grant: Grant,
+        grant: SocketGrant,
         deliver: Option<String>,
     ) -> Self {
         Self {

@@ -20,9 +20,10 @@ use super::pending;
 use super::socket::{DialectState, GuardedSocket};
 use super::wire::{Wire, frames};
 use crate::admission::InBand;
+use crate::admission::SocketGrant;
 use crate::carrier::SecWebSocketProtocol;
 use crate::refusal::Refusal;
-use crate::session::{Grant, Session, SessionRejection};
+use crate::session::{Session, SessionRejection};
 use crate::upgrade::Opening;
 
 /// Opens the socket of an admitted request. Use it instead of axum's `WebSocketUpgrade`.
@@ -62,7 +63,7 @@ pub struct GuardedUpgrade<F = fn(Error)> {
     config: WebSocketConfig,
     protocol: Option<HeaderValue>,
     offered: SecWebSocketProtocol,
-    grant: Grant,
+    grant: SocketGrant,
     on_failed_upgrade: F,
 }
 
@@ -262,7 +263,7 @@ impl<S: Send + Sync> FromRequestParts<S> for GuardedUpgrade {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let missing = || GuardedUpgradeRejection::Identity(IdentityRejection);
-        let mut grant: Option<Grant> = Grant::of(&parts.extensions);
+        let mut grant: Option<SocketGrant> = SocketGrant::of(&parts.extensions);
         if let Some(on_upgrade) = grant.as_mut().and_then(|grant| grant.on_upgrade.take()) {
             parts.extensions.insert(on_upgrade);
         }
@@ -302,7 +303,7 @@ impl<S: Send + Sync> FromRequestParts<S> for GuardedUpgrade {
 
 fn no_session(
     rejection: SessionRejection,
-    grant: &Grant,
+    grant: &SocketGrant,
     parts: &Parts,
     on_upgrade: Option<OnUpgrade>,
 ) -> GuardedUpgradeRejection {

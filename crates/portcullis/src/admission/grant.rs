@@ -6,14 +6,14 @@ use http::Extensions;
 use hyper::upgrade::OnUpgrade;
 use portcullis_core::{Credential, Handshake, Identity, IdentityRejection};
 
-use super::{Session, SessionContext, SessionRejection};
 use crate::dialect::{Dialect, PendingPermit};
 use crate::peer::peer_of;
 use crate::refusal::Refusal;
+use crate::session::{Session, SessionContext, SessionRejection};
 
 /// What the layer hands to whoever opens the socket: with the identity, or in the request's
 /// extensions while the socket is pending.
-pub(crate) struct Grant {
+pub(crate) struct SocketGrant {
     pub(crate) context: Arc<SessionContext>,
     /// The client's address, kept for a socket that is pending.
     pub(crate) peer: Option<SocketAddr>,
@@ -48,7 +48,7 @@ impl Presented {
     }
 }
 
-impl Grant {
+impl SocketGrant {
     /// What holds for every socket of a layer.
     pub(crate) fn new(
         context: SessionContext,
@@ -134,7 +134,7 @@ impl Session {
         }
         let missing = || SessionRejection::Identity(IdentityRejection);
         let mut identity: Identity = extensions.get().cloned().ok_or_else(missing)?;
-        let grant: Arc<Grant> = identity.take_socket_grant().ok_or_else(missing)?;
+        let grant: Arc<SocketGrant> = identity.take_socket_grant().ok_or_else(missing)?;
         let credential = Presented::proving(extensions, &identity);
         let session = grant.admit(identity, credential, peer_of(extensions));
         let session = session.map_err(SessionRejection::Refused)?;
@@ -143,7 +143,7 @@ impl Session {
     }
 }
 
-impl Clone for Grant {
+impl Clone for SocketGrant {
     fn clone(&self) -> Self {
         Self {
             context: Arc::clone(&self.context),
@@ -158,9 +158,9 @@ impl Clone for Grant {
 }
 
 /// Prints no credential.
-impl fmt::Debug for Grant {
+impl fmt::Debug for SocketGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grant")
+        f.debug_struct("SocketGrant")
             .field("peer", &self.peer)
             .field("pending", &self.pending.is_some())
             .finish_non_exhaustive()
