@@ -59,12 +59,16 @@ impl<S: Stream, M> Guarded<S, M> {
     fn written<E>(&self, result: Option<Result<(), E>>) -> Result<(), GuardedError<E>> {
         match result {
             Some(result) => result.map_err(GuardedError::Socket),
-            None => {
-                // A second socket is dropped while its session continues.
-                let cause = self.entry.state().cause().cloned();
-                Err(GuardedError::Ended(cause.unwrap_or(CloseCause::Handler)))
-            }
+            None => Err(GuardedError::Ended(self.cause())),
         }
+    }
+
+    // Not a part of `written`, which every message calls.
+    #[cold]
+    fn cause(&self) -> CloseCause {
+        // A second socket is dropped while its session continues.
+        let cause = self.entry.state().cause().cloned();
+        cause.unwrap_or(CloseCause::Handler)
     }
 }
 
