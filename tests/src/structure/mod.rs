@@ -7,6 +7,7 @@ mod files;
 mod imports;
 mod names;
 mod print;
+mod repository;
 mod source;
 mod summary;
 mod tests;
