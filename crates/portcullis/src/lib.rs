@@ -30,10 +30,7 @@ pub mod carrier;
 pub mod clock;
 pub mod close;
 mod counts;
-#[cfg_attr(
-    not(feature = "axum"),
-    allow(dead_code, reason = "only the sockets of axum speak dialects")
-)]
+#[cfg(feature = "dialects")]
 pub mod dialect;
 pub mod identity;
 #[cfg(feature = "cookie")]
