@@ -1,4 +1,4 @@
-//! What one ecosystem does, as plain data.
+//! [`Profile`]: the carriers and statuses of one ecosystem.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,32 +10,35 @@ use crate::carrier::{
     SubprotocolEncoding,
 };
 use crate::close::CloseCodes;
-use crate::refusal::RefusalKind;
+use crate::refusal::{RefusalKind, RefusalPolicy, StatusRule};
 
-/// The carriers, the policy for subprotocols and the statuses of refusals of one ecosystem.
+/// The carriers, the subprotocol policy, the refusal statuses and the close codes of one ecosystem.
 ///
-/// A profile is data: it can be printed, compared with the standard it follows, and changed.
+/// A profile is data: it can be printed, compared with the standard that it follows, and changed.
 ///
 /// ```
-/// use portcullis::{carrier::{AuthorizationCarrier, CookieCarrier}, Profile};
+/// use portcullis::Profile;
+/// use portcullis::carrier::{AuthorizationCarrier, CookieCarrier};
 ///
 /// // What an existing ecosystem expects …
 /// let jupyter = Profile::jupyter();
-/// // … or exactly the carriers you name.
-/// let mine = Profile::new("mine").carrier(AuthorizationCarrier::bearer()).carrier(CookieCarrier::named("session"));
+/// // … or exactly the carriers that you name.
+/// let custom = Profile::new("custom")
+///     .carrier(AuthorizationCarrier::bearer())
+///     .carrier(CookieCarrier::named("session"));
 /// ```
 ///
 /// | profile | carriers | refuses with |
 /// |---|---|---|
 /// | [`default`](Profile::default) | `Bearer`, `v1.bearer.<base64url>` | RFC 6750 |
 /// | [`jupyter`](Profile::jupyter) | `Bearer` and `token`, `v1.token.websocket.jupyter.org.<…>`, `?token=` | 403 |
-/// | [`jupyter().compat()`](Profile::compat) | the same, read as Jupyter Server reads them | 403 |
+/// | [`jupyter().compat()`](Profile::compat) | the same, read like Jupyter Server does | 403 |
 /// | [`kubernetes`](Profile::kubernetes) | `Bearer`, `base64url.bearer.authorization.k8s.io.<…>` | 401 |
 /// | [`phoenix`](Profile::phoenix) | `base64url.bearer.phx.<…>` | 403 |
 #[derive(Clone, Debug)]
 pub struct Profile {
     name: Cow<'static, str>,
-    readers: Arc<[CarrierConfig]>,
+    carriers: Arc<[CarrierConfig]>,
     statuses: Arc<[StatusRule]>,
     codes: CloseCodes,
     pub(crate) precedence: Precedence,
@@ -43,11 +46,12 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// A profile without carriers: nobody gets in before you name one.
+    /// Creates a profile without carriers, which admits no credential. Add carriers with
+    /// [`carrier`](Self::carrier).
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name: name.into(),
-            readers: Arc::default(),
+            carriers: Arc::default(),
             statuses: Arc::default(),
             codes: CloseCodes::registered(),
             precedence: Precedence::OneCredential,
@@ -55,15 +59,16 @@ impl Profile {
         }
     }
 
-    /// Jupyter: what its clients send today, and the subprotocol of JEP 121.
+    /// Creates the profile of Jupyter: what its clients send today, and the subprotocol of JEP 121.
     ///
-    /// Reads `Authorization: Bearer` and `token`, the subprotocol
+    /// It reads `Authorization: Bearer` and `token`, the subprotocol
     /// `v1.token.websocket.jupyter.org.<percent-encoded token>` with its marker
-    /// `v1.token.websocket.jupyter.org`, and `?token=`. The cookie needs a key, so it is added with
+    /// `v1.token.websocket.jupyter.org`, and `?token=`. The cookie needs a key, so add it with
     /// [`carrier`](Self::carrier).
     ///
-    /// Refuses with 403 where Jupyter Server and the JEP do, and more than they do: a bad token
-    /// beside a good cookie, two different tokens, a token that is the only subprotocol offered.
+    /// It refuses with 403 like Jupyter Server and the JEP, and is stricter than both: it also
+    /// refuses an invalid token next to a valid cookie, two different tokens, and a token that is
+    /// the only subprotocol offered.
     pub fn jupyter() -> Self {
         use RefusalKind as Kind;
 
@@ -84,7 +89,7 @@ impl Profile {
             .status(Kind::UnsupportedScheme, StatusCode::FORBIDDEN)
             .status(Kind::ConflictingCredentials, StatusCode::FORBIDDEN)
             .status(Kind::UnknownHost, StatusCode::FORBIDDEN)
-            // JEP 121: a token that is rejected MUST be a 403, whatever is wrong with it.
+            // JEP 121: a rejected token MUST be answered with 403.
             .status_for_carrier(
                 Kind::MalformedCredential,
                 Carrier::Subprotocol,
@@ -97,31 +102,31 @@ impl Profile {
             )
     }
 
-    /// Reads and decides as `jupyter_server` 2.21.1 does, for servers that must equal it.
+    /// Reads and decides like `jupyter_server` 2.21.1, for servers that must behave identically.
     ///
-    /// * The query wins over the header, and both over the subprotocol, which must agree.
-    /// * Of several `?token=` the last counts. Of several subprotocol tokens the first does.
-    /// * A bad token in the query or the header is rescued by a good cookie.
-    /// * A token may be the only subprotocol offered; then nothing is echoed.
-    /// * A cookie without an `Origin` passes, and the scheme of the `Origin` is not looked at.
+    /// * The query has precedence over the header. A token in the subprotocol must equal both.
+    /// * The last of several `?token=` counts, and the first of several tokens in subprotocols.
+    /// * A valid cookie is used if the token in the query or the header is invalid.
+    /// * A token may be the only subprotocol offered. Nothing is echoed then.
+    /// * A cookie needs no `Origin`, and the scheme of an `Origin` is not compared.
     ///
-    /// What JEP 121 demands holds all the same: a rejected token of the subprotocol is a 403, and
-    /// nothing rescues it.
+    /// JEP 121 still applies: an invalid token in the subprotocol is refused with 403, whatever the
+    /// cookie.
     ///
     /// # Security
     ///
-    /// The rescue gives a page of somebody else a second try with the browser's cookie, if its
-    /// `Origin` is allowed. Take the strict profile unless a client of yours needs this one.
+    /// With an invalid token, a page of an allowed origin gets a second attempt with the browser's
+    /// cookie. Use the strict profile unless one of your clients needs this one.
     #[must_use]
     pub fn compat(mut self) -> Self {
         self.name = Cow::Owned(format!("{}-compat", self.name));
         self.precedence = Precedence::FirstWins;
         self.same_origin = SameOrigin::Lenient;
-        self.readers = self
-            .readers
+        self.carriers = self
+            .carriers
             .iter()
             .cloned()
-            .map(|reader| match reader {
+            .map(|carrier| match carrier {
                 CarrierConfig::Query(query) => query.forgiving().into(),
                 CarrierConfig::Subprotocol(entry) => entry.first_wins().allow_alone().into(),
                 other => other,
@@ -130,10 +135,10 @@ impl Profile {
         self
     }
 
-    /// Kubernetes' API server: `Authorization: Bearer`, and the subprotocol
-    /// `base64url.bearer.authorization.k8s.io.<base64url>` beside another one.
+    /// Creates the profile of the Kubernetes API server: `Authorization: Bearer`, and the
+    /// subprotocol `base64url.bearer.authorization.k8s.io.<base64url>` next to another one.
     ///
-    /// Refuses with 401, also what is malformed, as the API server does.
+    /// Like the API server, it refuses malformed credentials with 401, too.
     pub fn kubernetes() -> Self {
         let prefix = "base64url.bearer.authorization.k8s.io.";
         let subprotocol = SubprotocolCarrier::prefixed(prefix, SubprotocolEncoding::Base64Url);
@@ -148,10 +153,10 @@ impl Profile {
             .status(RefusalKind::MissingProtocol, StatusCode::UNAUTHORIZED)
     }
 
-    /// Phoenix 1.8 sockets with `authToken`: the subprotocol `base64url.bearer.phx.<base64>`, and
-    /// `phoenix` as its marker.
+    /// Creates the profile of Phoenix 1.8 sockets with `authToken`: the subprotocol
+    /// `base64url.bearer.phx.<base64>` with the marker `phoenix`.
     ///
-    /// Phoenix overlooks two tokens; this refuses them.
+    /// Phoenix accepts two tokens; this profile refuses them.
     pub fn phoenix() -> Self {
         let subprotocol = SubprotocolCarrier::prefixed(
             "base64url.bearer.phx.",
@@ -165,28 +170,28 @@ impl Profile {
             .status(RefusalKind::ExpiredCredential, StatusCode::FORBIDDEN)
     }
 
-    /// Adds a carrier. One of the same kind that was there before stays; a second reader of the
-    /// `Authorization` header is merged with the first, since a request has one such header.
+    /// Adds a carrier. Earlier ones of the same kind stay. A second
+    /// [`AuthorizationCarrier`] is merged with the first, because a request has one such header.
     #[must_use]
-    pub fn carrier(mut self, reader: impl Into<CarrierConfig>) -> Self {
-        let mut added = Some(reader.into());
-        let merge = |reader: CarrierConfig| match (reader, &added) {
+    pub fn carrier(mut self, carrier: impl Into<CarrierConfig>) -> Self {
+        let mut added = Some(carrier.into());
+        let merge = |carrier: CarrierConfig| match (carrier, &added) {
             (CarrierConfig::Authorization(first), Some(CarrierConfig::Authorization(second))) => {
                 let merged = first.merged_with(second);
                 added = None;
                 CarrierConfig::Authorization(merged)
             }
-            (reader, _) => reader,
+            (carrier, _) => carrier,
         };
-        let mut readers: Vec<_> = self.readers.iter().cloned().map(merge).collect();
-        readers.extend(added);
-        self.readers = readers.into();
+        let mut carriers: Vec<_> = self.carriers.iter().cloned().map(merge).collect();
+        carriers.extend(added);
+        self.carriers = carriers.into();
         self
     }
 
-    /// Answers refusals of this kind with `status`.
+    /// Sets the status of refusals of this kind.
     ///
-    /// A status that would tell a client it was let in (1xx, 2xx) is not used.
+    /// A status that means success (1xx, 2xx) is ignored.
     #[must_use]
     pub fn status(self, kind: RefusalKind, status: StatusCode) -> Self {
         self.with_rule(StatusRule {
@@ -196,7 +201,9 @@ impl Profile {
         })
     }
 
-    /// The same, for one carrier.
+    /// Sets the status of refusals of this kind, if the credential came in `carrier`.
+    ///
+    /// The rule that was added last applies. A status that means success (1xx, 2xx) is ignored.
     #[must_use]
     pub fn status_for_carrier(
         self,
@@ -211,11 +218,12 @@ impl Profile {
         })
     }
 
-    /// Closes the sockets that it admits with these codes; [`CloseCodes::registered`] unless set.
+    /// Sets the close codes of admitted sockets; [`CloseCodes::registered`] by default.
     ///
     /// # Panics
     ///
-    /// If no close frame may bear one of them; see [`CloseFrame::new`](crate::CloseFrame::new).
+    /// Panics if a close frame cannot contain one of them; see
+    /// [`CloseFrame::new`](crate::close::CloseFrame::new).
     #[must_use]
     pub fn close_codes(mut self, codes: CloseCodes) -> Self {
         codes.assert_sendable();
@@ -223,31 +231,28 @@ impl Profile {
         self
     }
 
-    /// Its close codes.
+    /// Returns the close codes.
     pub fn codes(&self) -> CloseCodes {
         self.codes
     }
 
-    /// Its name, for logs.
+    /// Returns the name of the profile, which logs contain.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its carriers, in the order they are read in.
+    /// Returns the carriers in the order in which they are read.
     pub fn carriers(&self) -> &[CarrierConfig] {
-        &self.readers
+        &self.carriers
     }
 
-    /// The status for a refusal of this kind. The rule that was added last decides.
-    pub(crate) fn status_for(&self, kind: RefusalKind, carrier: Option<Carrier>) -> StatusCode {
-        let fits = |rule: &&StatusRule| {
-            rule.kind == kind && (rule.carrier.is_none() || rule.carrier == carrier)
-        };
-        self.statuses
-            .iter()
-            .rev()
-            .find(fits)
-            .map_or(kind.default_status(), |rule| rule.status)
+    /// Returns what refusals need to know of the profile.
+    pub(crate) fn refusal_policy(&self) -> RefusalPolicy<'_> {
+        RefusalPolicy {
+            profile: Some(&self.name),
+            statuses: &self.statuses,
+            carriers: &self.carriers,
+        }
     }
 
     fn with_rule(mut self, rule: StatusRule) -> Self {
@@ -258,8 +263,8 @@ impl Profile {
     }
 }
 
-/// Bearer tokens, in the header or as the subprotocol `v1.bearer.<base64url>` with the marker
-/// `v1.bearer`.
+/// Returns the profile for bearer tokens: in the header, or as the subprotocol
+/// `v1.bearer.<base64url>` with the marker `v1.bearer`.
 ///
 /// ```js
 /// new WebSocket(url, ["v1.bearer", "v1.bearer." + base64url(token)])
@@ -274,30 +279,23 @@ impl Default for Profile {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct StatusRule {
-    kind: RefusalKind,
-    carrier: Option<Carrier>,
-    status: StatusCode,
-}
-
-/// What happens when a request bears more than one credential.
+/// What happens if a request contains more than one credential.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Precedence {
-    /// The first of query and header wins, and a good cookie rescues it if it is bad.
+    /// The first one in query and header decides. If it is invalid, a valid cookie decides.
     FirstWins,
 
-    /// Two different explicit ones are refused, and nothing rescues a bad one.
+    /// Two different explicit ones conflict, and a cookie never decides next to an explicit one.
     OneCredential,
 }
 
-/// How closely an `Origin` has to match the host of the request.
+/// How an `Origin` is compared with the host of the request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum SameOrigin {
-    /// Scheme, host and port. A request without an `Origin` does not match.
+    /// Scheme, host and port are equal. A request without an `Origin` does not match.
     Exact,
 
-    /// Host and port. A request without an `Origin` passes.
+    /// Host and port are equal. A request without an `Origin` matches.
     Lenient,
 }
 
@@ -306,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_readers_of_one_header_are_one() {
+    fn two_carriers_of_one_header_are_merged() {
         let profile = Profile::new("both")
             .carrier(AuthorizationCarrier::bearer())
             .carrier(QueryCarrier::named("token"))
@@ -320,7 +318,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "a close frame cannot contain the code 1006")]
-    fn a_code_that_cannot_be_sent() {
+    fn close_code_that_cannot_be_sent_panics() {
         let mut codes = CloseCodes::registered();
         codes.expired = 1006;
         let _ = Profile::default().close_codes(codes);

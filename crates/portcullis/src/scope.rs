@@ -18,10 +18,9 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
 
-use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use http::{Request, Response};
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
@@ -29,14 +28,16 @@ use portcullis_core::{Identity, Scopes};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::admission::is_upgrade;
-use crate::profile::Profile;
-use crate::refusal::{Problem, Refusal, RefusalKind, Respond};
+use crate::refusal::{
+    Problem, Refusal, RefusalKind, RefusalPolicy, Respond, Unanswered, answer, is_admitted,
+};
+use crate::upgrade::is_upgrade;
 
 /// Admits requests whose identity has the scopes that a route requires.
 ///
 /// An identity without them gets 403 with `insufficient_scope` (RFC 6750 §3.1), a request without
-/// an identity gets 401.
+/// an identity gets 401. The [`AuthLayer`](crate::AuthLayer) around this layer answers these
+/// refusals like its own, unless [`respond`](Self::respond) is called.
 ///
 /// The layer checks the request, once. A socket whose client authenticates in a
 /// [message](crate::dialect) has no identity yet and is refused, and a session that is renewed with
@@ -47,46 +48,50 @@ use crate::refusal::{Problem, Refusal, RefusalKind, Respond};
 pub struct RequireScopeLayer<R = Problem> {
     rule: Arc<Rule>,
     responder: R,
+    /// Whether the application has set the responder.
+    answers: bool,
 }
 
 #[derive(Debug)]
 struct Rule {
     any: bool,
     scopes: Scopes,
+    /// Whether a missing `AuthLayer` was reported.
+    reported: Once,
 }
 
 impl RequireScopeLayer {
     /// Requires all of these scopes. An empty list admits every identity.
     pub fn all<S: Into<Box<str>>>(scopes: impl IntoIterator<Item = S>) -> Self {
-        Self::new(Rule {
-            any: false,
-            scopes: scopes.into_iter().collect(),
-        })
+        Self::new(false, scopes)
     }
 
     /// Requires at least one of these scopes. An empty list admits no identity.
     pub fn any<S: Into<Box<str>>>(scopes: impl IntoIterator<Item = S>) -> Self {
-        Self::new(Rule {
-            any: true,
-            scopes: scopes.into_iter().collect(),
-        })
+        Self::new(true, scopes)
     }
 
-    fn new(rule: Rule) -> Self {
+    fn new<S: Into<Box<str>>>(any: bool, scopes: impl IntoIterator<Item = S>) -> Self {
         Self {
-            rule: Arc::new(rule),
+            rule: Arc::new(Rule {
+                any,
+                scopes: scopes.into_iter().collect(),
+                reported: Once::new(),
+            }),
             responder: Problem,
+            answers: false,
         }
     }
 }
 
 impl<R> RequireScopeLayer<R> {
-    /// Builds the responses of refusals with `responder`: a type that implements
-    /// [`Respond`], or a closure.
+    /// Sets what builds the responses of refusals: a type that implements [`Respond`], or a
+    /// closure. By default the [`AuthLayer`](crate::AuthLayer) around this layer answers.
     pub fn respond<Q>(self, responder: Q) -> RequireScopeLayer<Q> {
         RequireScopeLayer {
             rule: self.rule,
             responder,
+            answers: true,
         }
     }
 }
@@ -141,32 +146,37 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let kind = match request.extensions().get::<Identity>() {
-            Some(identity) if self.layer.rule.admits(identity.scopes()) => {
+        let rule = &self.layer.rule;
+        let refusal = match request.extensions().get::<Identity>() {
+            Some(identity) if rule.admits(identity.scopes()) => {
                 let future = self.inner.call(request);
                 return ResponseFuture {
                     state: State::Admitted { future },
                 };
             }
-            Some(_) => RefusalKind::InsufficientScope,
-            None => RefusalKind::MissingCredential,
+            Some(_) => Refusal::insufficient_scope(&rule.scopes),
+            None => Refusal::new(RefusalKind::MissingCredential),
         };
         let upgrade = is_upgrade(&request);
         let (mut parts, _) = request.into_parts();
         // hyper opens the socket for any code that holds this, regardless of the response.
         parts.extensions.remove::<OnUpgrade>();
-        let mut response =
-            Refusal::new(kind).answer(&Profile::default(), &self.layer.responder, &parts, upgrade);
-        if kind == RefusalKind::InsufficientScope {
-            let challenge = format!(
-                r#"Bearer error="insufficient_scope", scope="{}""#,
-                self.layer.rule.scopes
-            );
-            // If a scope contains bytes that a header cannot contain, the plain challenge stays.
-            if let Ok(challenge) = HeaderValue::try_from(challenge) {
-                response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-            }
+        let is_admitted = is_admitted(&parts.extensions);
+        if !is_admitted {
+            rule.reported
+                .call_once(|| tracing::error!(target: "portcullis", "{NO_LAYER}"));
         }
+        let responder = &self.layer.responder;
+        let response = match is_admitted && !self.layer.answers {
+            true => Unanswered::new(refusal, parts).into_response(responder, upgrade),
+            false => answer(
+                refusal,
+                &RefusalPolicy::default(),
+                responder,
+                &parts,
+                upgrade,
+            ),
+        };
         ResponseFuture {
             state: State::Refused {
                 response: Some(response),
@@ -227,3 +237,6 @@ impl<F, Response> fmt::Debug for ResponseFuture<F, Response> {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
 }
+
+const NO_LAYER: &str = "`RequireScopeLayer` refuses a request that no `AuthLayer` has admitted; add \
+     `.route_layer(auth)` after the `RequireScopeLayer`, so that it runs first";

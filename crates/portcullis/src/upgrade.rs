@@ -3,7 +3,23 @@
 use headers::{HeaderMapExt, SecWebsocketAccept, SecWebsocketKey};
 use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::request::Parts;
-use http::{Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::upgrade::OnUpgrade;
+
+/// Returns whether `request` asks for an upgrade, in any form that an inner service could accept.
+///
+/// The check is broad on purpose: a narrower one than that of the inner service would miss
+/// upgrades, and axum accepts even `Connection: no-upgrade`. The result never decides *whether* to
+/// authenticate. It selects the checks of the handshake and the origin, and the form of the
+/// response. `Sec-Fetch-*` cannot be used, because Chromium sends none on upgrades.
+pub(crate) fn is_upgrade<B>(request: &Request<B>) -> bool {
+    request.headers().contains_key(UPGRADE) || is_upgrade_without_header(request)
+}
+
+/// Returns whether a request without an `Upgrade` header asks for an upgrade.
+pub(crate) fn is_upgrade_without_header<B>(request: &Request<B>) -> bool {
+    request.method() == Method::CONNECT || request.extensions().get::<OnUpgrade>().is_some()
+}
 
 /// The response that opens a WebSocket: 101 over HTTP/1.1, 200 over HTTP/2.
 ///
@@ -47,5 +63,26 @@ impl Opening {
             headers.typed_insert(SecWebsocketAccept::from(key));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_an_upgrade_is_found() {
+        let request = || Request::builder().uri("/ws");
+        let rows = [
+            (request().header("upgrade", "websocket"), true),
+            (request().header("Upgrade", "h2c"), true),
+            (request().method("CONNECT"), true),
+            (request().header("connection", "upgrade"), false),
+            (request(), false),
+        ];
+        for (request, expected) in rows {
+            let request = request.body(()).unwrap();
+            assert_eq!(is_upgrade(&request), expected, "{request:?}");
+        }
     }
 }

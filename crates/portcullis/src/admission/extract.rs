@@ -1,71 +1,83 @@
+//! The second step: takes the credentials out of a request, and selects the one that decides.
+
 use http::Request;
 use portcullis_core::{Carrier, CarrierKind, Credential};
 
-use super::handshake::Carriers;
+use super::handshake::Head;
 use crate::carrier::CarrierConfig;
-use crate::profile::Precedence;
-use crate::profile::Profile;
+use crate::profile::{Precedence, Profile};
 use crate::refusal::{Refusal, RefusalKind};
 
-/// What a request bore. It bears it no longer.
+/// The credentials of a request, which no longer contains them.
 #[derive(Debug, Default)]
 pub(super) struct Extracted {
     /// The credential that decides.
     pub(super) credential: Option<Credential>,
 
-    /// The ambient one that may decide if the first is bad. Only compatibility asks for it, so
-    /// elsewhere it takes no room.
+    /// An ambient credential that decides if the first one is invalid. Only
+    /// [`Profile::compat`] uses it, so it is boxed.
     pub(super) rescue: Option<Box<Credential>>,
 
-    /// The reader of the subprotocol that bore the credential, alone or beside another carrier.
-    pub(super) bearer: Option<usize>,
+    /// The index of the carrier whose subprotocol contained the credential, even if another carrier
+    /// contained it as well.
+    pub(super) subprotocol: Option<usize>,
 }
 
-/// Empties every carrier of the profile and settles which credential decides.
+/// Removes the credential of every carrier of the profile.
 ///
-/// All readers run, also when one has already failed: what is refused must not be passed on to
-/// the responder with a secret in another carrier.
+/// Every carrier is read even if one has already failed, because the responder must not see a
+/// secret in another one.
+#[inline]
 pub(super) fn extract<B>(
     profile: &Profile,
     request: &mut Request<B>,
-    carriers: Carriers,
-    upgrade: bool,
+    head: &Head,
 ) -> Result<Extracted, Refusal> {
     let mut extracted = Extracted::default();
     let mut ambient = None;
     let mut refusal = None;
-    for (index, reader) in profile.carriers().iter().enumerate() {
-        if carriers.referer
-            && let CarrierConfig::Query(query) = reader
-        {
-            query.strip_referer(request.headers_mut());
-        }
-        if !carriers.may_bear(reader.carrier()) {
-            continue;
-        }
-        let taken = match reader.take(request) {
-            // A subprotocol means nothing on a request that opens no socket.
-            _ if matches!(reader, CarrierConfig::Subprotocol(_)) && !upgrade => continue,
-            Ok(None) => continue,
-            Ok(Some(credential)) => match credential.carrier().kind() {
-                CarrierKind::Explicit => extracted.settle(profile, index, credential),
-                CarrierKind::Ambient => settle_ambient(&mut ambient, credential),
-            },
-            // A broken cookie beside an explicit credential decides nothing.
-            Err(why) if reader.carrier().kind() == CarrierKind::Ambient => {
-                ambient = Some(Err(Refusal::unreadable(why, reader.carrier())));
-                Ok(())
+    for (index, config) in profile.carriers().iter().enumerate() {
+        let taken = match config {
+            CarrierConfig::Authorization(it) if head.has_authorization => {
+                it.take(request.headers_mut())
             }
-            // Jupyter Server's pattern does not match, so there is nothing here.
+            CarrierConfig::Cookie(it) if head.has_cookie => it.take(request.headers_mut()),
+            CarrierConfig::Query(it) => {
+                if head.has_referer {
+                    it.strip_referer(request.headers_mut());
+                }
+                it.take(request)
+            }
+            CarrierConfig::Subprotocol(it) if head.has_protocols => {
+                let taken = it.take(request.headers_mut());
+                // A subprotocol has no meaning on a request that opens no socket.
+                if head.upgrade { taken } else { Ok(None) }
+            }
+            _ => continue,
+        };
+        let carrier = config.carrier();
+        let result = match taken {
+            Ok(None) => continue,
+            Ok(Some(credential)) if carrier.kind() == CarrierKind::Ambient => {
+                add_ambient(&mut ambient, credential);
+                continue;
+            }
+            Ok(Some(credential)) => extracted.add_explicit(profile, index, credential),
+            // A malformed cookie has no effect next to an explicit credential.
+            Err(error) if carrier.kind() == CarrierKind::Ambient => {
+                ambient = Some(Err(Refusal::unreadable(error, carrier)));
+                continue;
+            }
+            // Jupyter Server ignores a header that does not match its pattern.
             Err(_)
                 if profile.precedence == Precedence::FirstWins
-                    && reader.carrier() == Carrier::Authorization =>
+                    && carrier == Carrier::Authorization =>
             {
                 continue;
             }
-            Err(why) => Err(Refusal::unreadable(why, reader.carrier())),
+            Err(error) => Err(Refusal::unreadable(error, carrier)),
         };
-        if let Err(error) = taken {
+        if let Err(error) = result {
             refusal.get_or_insert(error);
         }
     }
@@ -77,42 +89,40 @@ pub(super) fn extract<B>(
     };
     if extracted.credential.is_none() {
         extracted.credential = Some(ambient?);
-    } else if profile.precedence == Precedence::FirstWins && extracted.bearer.is_none() {
+    } else if profile.precedence == Precedence::FirstWins && extracted.subprotocol.is_none() {
         extracted.rescue = ambient.ok().map(Box::new);
     }
     Ok(extracted)
 }
 
 impl Extracted {
-    /// Takes note of an explicit credential. Two different ones are no race: they are a mistake.
-    fn settle(
+    /// Adds an explicit credential. Two different ones conflict.
+    #[inline]
+    fn add_explicit(
         &mut self,
         profile: &Profile,
-        reader: usize,
+        index: usize,
         credential: Credential,
     ) -> Result<(), Refusal> {
-        let by_subprotocol = credential.carrier() == Carrier::Subprotocol;
-        if by_subprotocol {
-            self.bearer.get_or_insert(reader);
+        let in_subprotocol = credential.carrier() == Carrier::Subprotocol;
+        if in_subprotocol {
+            self.subprotocol.get_or_insert(index);
         }
         match &self.credential {
             None => self.credential = Some(credential),
             Some(first) if first.is_same_as(&credential) => {}
-            // Jupyter Server takes the query and overlooks the header. The JEP's token is not
-            // overlooked: if it is not the right one, that is a 403.
-            Some(_) if profile.precedence == Precedence::FirstWins && !by_subprotocol => {}
+            // Jupyter Server uses the query and ignores the header. It does not ignore a token in
+            // the subprotocol: a wrong one is refused with 403.
+            Some(_) if profile.precedence == Precedence::FirstWins && !in_subprotocol => {}
             Some(_) => return Err(Refusal::new(RefusalKind::ConflictingCredentials)),
         }
         Ok(())
     }
 }
 
-/// Two cookies that differ are one mistake, too. A broken one beside a good one is overlooked no
-/// more than a bad token is.
-fn settle_ambient(
-    ambient: &mut Option<Result<Credential, Refusal>>,
-    credential: Credential,
-) -> Result<(), Refusal> {
+/// Adds an ambient credential. Two different cookies conflict, and a malformed one stays an error
+/// even if another one is valid.
+fn add_ambient(ambient: &mut Option<Result<Credential, Refusal>>, credential: Credential) {
     match ambient {
         Some(Ok(first)) if !first.is_same_as(&credential) => {
             *ambient = Some(Err(Refusal::new(RefusalKind::ConflictingCredentials)));
@@ -120,5 +130,4 @@ fn settle_ambient(
         Some(_) => {}
         None => *ambient = Some(Ok(credential)),
     }
-    Ok(())
 }

@@ -1,72 +1,190 @@
+//! The sixth step: puts into the request what opens its socket.
+
 use std::fmt;
+#[cfg(feature = "dialects")]
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering};
 
-use http::Extensions;
+use http::{Extensions, Request};
+#[cfg(feature = "dialects")]
 use hyper::upgrade::OnUpgrade;
 use portcullis_core::{Credential, Handshake, Identity, IdentityRejection};
 
-use crate::dialect::{Dialect, PendingPermit};
+#[cfg(feature = "dialects")]
+use crate::dialect::{Dialect, PendingPermit, PendingRefused, PendingSockets};
 use crate::peer::peer_of;
-use crate::refusal::Refusal;
+#[cfg(feature = "dialects")]
+use crate::refusal::RefusalKind;
+use crate::refusal::{AdmittedAnonymously, Refusal};
 use crate::session::{Session, SessionContext, SessionRejection};
 
-/// What the layer hands to whoever opens the socket: with the identity, or in the request's
-/// extensions while the socket is pending.
-pub(crate) struct SocketGrant {
-    pub(crate) context: Arc<SessionContext>,
-    /// The client's address, kept for a socket that is pending.
-    pub(crate) peer: Option<SocketAddr>,
-    /// The request, if the verifier wants to see it beside a credential that comes later.
-    pub(crate) handshake: Option<Arc<Handshake>>,
-    /// The dialect of the route.
-    pub(crate) dialect: Option<Arc<dyn Dialect>>,
-    /// The place of a socket whose client has not said who it is.
-    pub(crate) pending: Option<PendingPermit>,
-    /// What opens such a socket. It is not in the request, where anybody else would find it.
-    pub(crate) on_upgrade: Option<OnUpgrade>,
-    /// Whether a socket for which there is no room is opened and closed with a code.
-    pub(crate) in_band: bool,
+/// Gives admitted requests what opens their sockets.
+#[derive(Debug)]
+pub(super) struct Grants {
+    /// The grant of every request that needs no part of its own.
+    shared: Arc<SocketGrant>,
+    /// Whether sessions verify the credential again.
+    keeps_credential: bool,
+    #[cfg(feature = "dialects")]
+    pending: Arc<PendingSockets>,
 }
 
-/// The credentials of a request that opens or renews a session, if the sessions ask the verifier
-/// again. Not in the grant: that goes wherever the handler takes the identity.
+/// What opens the socket of an admitted upgrade. It is a part of the identity or, while the socket
+/// is pending, in the request's extensions.
+#[derive(Clone)]
+pub(crate) struct SocketGrant {
+    pub(crate) context: Arc<SessionContext>,
+    /// How many sessions were opened and not yet matched with the response that opens a socket.
+    opened: Arc<AtomicIsize>,
+    #[cfg(feature = "dialects")]
+    pub(crate) dialect: Option<Arc<dyn Dialect>>,
+    /// The handshake, if the verifier asks to see it with credentials of messages.
+    #[cfg(feature = "dialects")]
+    pub(crate) handshake: Option<Arc<Handshake>>,
+    /// The permit of a pending socket.
+    #[cfg(feature = "dialects")]
+    pub(crate) pending: Option<PendingPermit>,
+    /// The upgrade of a pending socket. It is not in the request, so that only `GuardedUpgrade` can
+    /// open the socket.
+    #[cfg(feature = "dialects")]
+    pub(crate) on_upgrade: Option<OnUpgrade>,
+    /// The address of the client of a pending socket.
+    #[cfg(feature = "dialects")]
+    peer: Option<SocketAddr>,
+}
+
+/// The credential of an admitted request, if sessions verify it again.
+///
+/// It is not a part of the identity, because the handler can pass that on.
 #[derive(Clone)]
 pub(crate) struct Presented {
-    pub(crate) credentials: Arc<[Credential]>,
+    credential: Credential,
 }
 
 impl Presented {
-    /// The one that `identity` rests on, of the credentials of a request.
+    /// Returns the credential that proved `identity`.
     pub(crate) fn proving(extensions: &Extensions, identity: &Identity) -> Option<Credential> {
-        let Self { credentials } = extensions.get()?;
+        let Self { credential } = extensions.get()?;
         let carrier = identity.proof()?.carrier;
-        let mut credentials = credentials.iter();
-        credentials
-            .find(|credential| credential.carrier() == carrier)
-            .cloned()
+        (credential.carrier() == carrier).then(|| credential.clone())
+    }
+}
+
+impl Grants {
+    pub(super) fn new(
+        context: Arc<SessionContext>,
+        #[cfg(feature = "dialects")] dialect: Option<Arc<dyn Dialect>>,
+        #[cfg(feature = "dialects")] pending: Arc<PendingSockets>,
+    ) -> Self {
+        Self {
+            keeps_credential: context.sessions.needs_credential(),
+            shared: Arc::new(SocketGrant {
+                context,
+                opened: Arc::default(),
+                #[cfg(feature = "dialects")]
+                dialect,
+                #[cfg(feature = "dialects")]
+                handshake: None,
+                #[cfg(feature = "dialects")]
+                pending: None,
+                #[cfg(feature = "dialects")]
+                on_upgrade: None,
+                #[cfg(feature = "dialects")]
+                peer: None,
+            }),
+            #[cfg(feature = "dialects")]
+            pending,
+        }
+    }
+
+    /// Puts the identity into the request, with what opens the socket of an upgrade.
+    ///
+    /// Both are one value, because each value in the extensions costs an allocation.
+    pub(super) fn grant<B>(
+        &self,
+        request: &mut Request<B>,
+        identity: Identity,
+        credential: Credential,
+        upgrade: bool,
+        handshake: Option<Arc<Handshake>>,
+    ) {
+        let extensions = request.extensions_mut();
+        if self.keeps_credential {
+            extensions.insert(Presented { credential });
+        }
+        extensions.insert(match upgrade {
+            true => identity.with_socket_grant(self.socket_grant(handshake)),
+            false => identity,
+        });
+    }
+
+    /// Marks the request as admitted without an identity.
+    pub(super) fn grant_anonymously<B>(&self, request: &mut Request<B>) {
+        request.extensions_mut().insert(AdmittedAnonymously);
+    }
+
+    /// Puts what opens a pending socket into an upgrade without a credential, if the route has a
+    /// dialect that admits it.
+    #[cfg(feature = "dialects")]
+    pub(super) fn grant_pending<B>(
+        &self,
+        request: &mut Request<B>,
+        handshake: Option<Arc<Handshake>>,
+    ) -> Result<Option<PendingPermit>, Refusal> {
+        if !self.admits_pending() {
+            return Ok(None);
+        }
+        let peer = peer_of(request.extensions());
+        let permit = self.pending.acquire(peer.map(|peer| peer.ip()));
+        let permit = permit.map_err(|error| {
+            Refusal::new(match error {
+                PendingRefused::Total => RefusalKind::ServerFull,
+                PendingRefused::Address => RefusalKind::TooManySessions,
+            })
+        })?;
+        let grant = SocketGrant {
+            pending: Some(permit.clone()),
+            on_upgrade: request.extensions_mut().remove(),
+            peer,
+            ..SocketGrant::clone(&self.socket_grant(handshake))
+        };
+        request.extensions_mut().insert(grant);
+        Ok(Some(permit))
+    }
+
+    /// Returns whether upgrades without a credential are admitted as pending.
+    #[cfg(feature = "dialects")]
+    pub(super) fn admits_pending(&self) -> bool {
+        let dialect = self.shared.dialect.as_ref();
+        dialect.is_some_and(|dialect| dialect.admits_pending())
+    }
+
+    /// Records a response that opens a socket. Returns whether a socket was opened without a
+    /// session.
+    ///
+    /// A session is opened before the response of its socket, so that more responses than sessions
+    /// mean a socket without one. Sessions without a socket can hide that; they are rare.
+    pub(super) fn is_unguarded(&self) -> bool {
+        self.shared.opened.fetch_sub(1, Ordering::Relaxed) <= 0
+    }
+
+    fn socket_grant(&self, handshake: Option<Arc<Handshake>>) -> Arc<SocketGrant> {
+        #[cfg(feature = "dialects")]
+        if handshake.is_some() && self.shared.dialect.is_some() {
+            return Arc::new(SocketGrant {
+                handshake,
+                ..SocketGrant::clone(&self.shared)
+            });
+        }
+        #[cfg(not(feature = "dialects"))]
+        drop(handshake);
+        Arc::clone(&self.shared)
     }
 }
 
 impl SocketGrant {
-    /// What holds for every socket of a layer.
-    pub(crate) fn new(
-        context: SessionContext,
-        dialect: Option<Arc<dyn Dialect>>,
-        in_band: bool,
-    ) -> Self {
-        Self {
-            context: Arc::new(context),
-            peer: None,
-            handshake: None,
-            dialect,
-            pending: None,
-            on_upgrade: None,
-            in_band,
-        }
-    }
-
-    /// What a request was granted, if it is an upgrade.
+    /// Returns the grant of a request, if it is an admitted upgrade.
     #[cfg(feature = "axum")]
     pub(crate) fn of(extensions: &Extensions) -> Option<Self> {
         let of_identity = || {
@@ -76,7 +194,8 @@ impl SocketGrant {
         extensions.get().cloned().or_else(of_identity)
     }
 
-    /// Opens the session of an identity that came by a message.
+    /// Opens the session of a pending socket, with the credential from a message.
+    #[cfg(feature = "dialects")]
     pub(crate) fn open_with(
         &self,
         identity: Identity,
@@ -90,28 +209,28 @@ impl SocketGrant {
         &self,
         identity: Identity,
         credential: Option<Credential>,
-        peer: Option<SocketAddr>,
+        peer: Option<std::net::SocketAddr>,
     ) -> Result<Session, Refusal> {
         self.context
             .sessions
             .admit(&self.context, identity, credential, peer)
-            .map_err(|why| Refusal::new(why.into()))
+            .map_err(|error| Refusal::new(error.into()))
     }
 }
 
 impl Session {
-    /// The session of an admitted upgrade, from the request's extensions: for WebSocket crates and
-    /// frameworks that have no extractor of ours. The first call registers it, the next ones find
-    /// it.
+    /// Opens the session of an admitted upgrade, from the request's extensions.
     ///
-    /// With axum, take `Session` as an argument of the handler.
+    /// Use it with WebSocket crates and frameworks that portcullis has no extractor for. With axum,
+    /// take `Session` as an argument of the handler. Further calls for the same request return the
+    /// same session.
     ///
     /// ```
     /// use http::{Request, Response};
     /// use hyper::body::Incoming;
     /// use portcullis::{session::SessionRejection, Session};
     ///
-    /// /// A service of hyper behind an `AuthLayer`.
+    /// /// A service of hyper inside of an `AuthLayer`.
     /// async fn ws(mut request: Request<Incoming>) -> http::Result<Response<String>> {
     ///     let session: Session = match Session::open(request.extensions_mut()) {
     ///         Ok(session) => session,
@@ -129,8 +248,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// If no layer has admitted the request, if its identity is not what the layer has put there
-    /// nor made of that, or if there is no room for another session.
+    /// Returns an error if no layer has admitted the request as an upgrade, if a middleware has
+    /// replaced its identity by an unrelated one, or if there are too many sessions.
     pub fn open(extensions: &mut Extensions) -> Result<Self, SessionRejection> {
         if let Some(session) = extensions.get::<Self>() {
             return Ok(session.clone());
@@ -141,22 +260,9 @@ impl Session {
         let credential = Presented::proving(extensions, &identity);
         let session = grant.admit(identity, credential, peer_of(extensions));
         let session = session.map_err(SessionRejection::Refused)?;
+        grant.opened.fetch_add(1, Ordering::Relaxed);
         extensions.insert(session.clone());
         Ok(session)
-    }
-}
-
-impl Clone for SocketGrant {
-    fn clone(&self) -> Self {
-        Self {
-            context: Arc::clone(&self.context),
-            peer: self.peer,
-            handshake: self.handshake.clone(),
-            dialect: self.dialect.clone(),
-            pending: self.pending.clone(),
-            on_upgrade: self.on_upgrade.clone(),
-            in_band: self.in_band,
-        }
     }
 }
 
@@ -164,8 +270,7 @@ impl Clone for SocketGrant {
 impl fmt::Debug for SocketGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SocketGrant")
-            .field("peer", &self.peer)
-            .field("pending", &self.pending.is_some())
+            .field("context", &self.context)
             .finish_non_exhaustive()
     }
 }

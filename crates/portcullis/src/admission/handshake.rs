@@ -1,91 +1,90 @@
+//! The first step: reads the head of a request, and checks that an upgrade is a valid handshake.
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Version};
+use portcullis_core::Handshake;
 
-use super::detect::is_upgrade_without_header;
-use crate::carrier::{Carrier, entries, is_word};
+use crate::carrier::{entries, is_word};
+use crate::peer::peer_of;
 use crate::refusal::{Refusal, RefusalKind};
+use crate::upgrade::is_upgrade_without_header;
 
-/// What the head of a request says.
+/// What the next steps need to know about the head of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reading {
-    pub(super) carriers: Carriers,
+pub(super) struct Head {
     pub(super) upgrade: bool,
-    /// Whether what asks for an upgrade asks for it as the standards say.
-    pub(super) handshake: Result<(), Flaw>,
+    pub(super) has_authorization: bool,
+    pub(super) has_cookie: bool,
+    pub(super) has_protocols: bool,
+    pub(super) has_referer: bool,
+    /// The rule that an upgrade breaks, if any.
+    pub(super) flaw: Option<Flaw>,
 }
 
-/// Reads the head of a request, its header lines once.
-pub(super) fn read<B>(request: &Request<B>) -> Reading {
-    let mut lines = Lines::of(request.headers());
-    lines.find();
-    let upgrade = lines.has(Line::Upgrade) || is_upgrade_without_header(request);
-    Reading {
-        carriers: Carriers {
-            authorization: lines.has(Line::Authorization),
-            cookie: lines.has(Line::Cookie),
-            referer: lines.has(Line::Referer),
-            subprotocol: lines.has(Line::Protocol),
-        },
-        upgrade,
-        handshake: match upgrade {
-            true => check(request, &lines),
-            false => Ok(()),
-        },
+impl Head {
+    pub(super) fn read<B>(request: &Request<B>) -> Self {
+        let headers = Headers::find(request.headers());
+        let upgrade = headers.has(Index::Upgrade) || is_upgrade_without_header(request);
+        Self {
+            upgrade,
+            has_authorization: headers.has(Index::Authorization),
+            has_cookie: headers.has(Index::Cookie),
+            has_protocols: headers.has(Index::SecWebSocketProtocol),
+            has_referer: headers.has(Index::Referer),
+            flaw: match upgrade {
+                true => check(request, &headers).err(),
+                false => None,
+            },
+        }
     }
 }
 
-/// Whether what asks for an upgrade asks for it as the standards say.
+/// Checks that an upgrade is a handshake as the standards define it.
 ///
-/// hyper and axum let pass what proxies in front of them may read differently: two hosts, a body,
-/// a key of two characters. Two readings of one request are how a tunnel is smuggled past a
-/// proxy, so all of it is refused here (RFC 6455 §4.2.1, RFC 8441 §4, RFC 9112 §3.2).
-fn check<B>(request: &Request<B>, lines: &Lines<'_>) -> Result<(), Flaw> {
+/// hyper and axum accept more than that: two hosts, a body, a key of two characters. A proxy in
+/// front may read such a request differently, which allows an attacker to smuggle a tunnel past it
+/// (RFC 6455 §4.2.1, RFC 8441 §4, RFC 9112 §3.2).
+fn check<B>(request: &Request<B>, headers: &Headers<'_>) -> Result<(), Flaw> {
     let http2 = request.version() > Version::HTTP_11;
     if http2 {
-        check_connect(request, lines)?;
+        check_connect(request, headers)?;
     } else {
-        check_upgrade(request, lines)?;
+        check_upgrade(request, headers)?;
     }
-    let has_length = lines.any(Line::ContentLength, &header::CONTENT_LENGTH, |it| {
-        it != b"0"
-    });
-    if has_length || (lines.has(Line::TransferEncoding) && !http2) {
+    let has_body = headers.any(Index::ContentLength, |it| it != b"0")
+        || (headers.has(Index::TransferEncoding) && !http2);
+    if has_body {
         return Err(Flaw::Malformed("a handshake has no body"));
     }
-    match lines.one(Line::Version) {
+    match headers.one(Index::SecWebSocketVersion) {
         Some(b"13") => Ok(()),
         _ => Err(Flaw::UnsupportedVersion),
     }
 }
 
 /// RFC 6455 §4.2.1.
-fn check_upgrade<B>(request: &Request<B>, lines: &Lines<'_>) -> Result<(), Flaw> {
+fn check_upgrade<B>(request: &Request<B>, headers: &Headers<'_>) -> Result<(), Flaw> {
     if request.method() != Method::GET {
         return Err(Flaw::Malformed("over HTTP/1.1 a handshake is a GET"));
     }
-    let Some(host) = lines.one(Line::Host) else {
+    let Some(host) = headers.one(Index::Host) else {
         return Err(Flaw::Malformed("a handshake has exactly one Host"));
     };
-    // RFC 9112 §3.2.2: an absolute target overrides the header. A client that sends both sends
-    // the same.
+    // An absolute target overrides the header (RFC 9112 §3.2.2), and proxies may not know that.
     let target = request.uri().authority();
     if target.is_some_and(|target| !target.as_str().as_bytes().eq_ignore_ascii_case(host)) {
         return Err(Flaw::Malformed(
             "the Host is not that of the request's target",
         ));
     }
-    if !lines
-        .one(Line::Upgrade)
-        .is_some_and(|to| is_word(to, b"websocket"))
-    {
-        return Err(Flaw::Malformed(
-            "the one thing to upgrade to is `websocket`",
-        ));
+    let protocol = headers.one(Index::Upgrade);
+    if !protocol.is_some_and(|it| is_word(it, b"websocket")) {
+        return Err(Flaw::Malformed("`Upgrade` has to be `websocket`"));
     }
-    if !lines.any(Line::Connection, &header::CONNECTION, lists_upgrade) {
+    if !headers.any(Index::Connection, lists_upgrade) {
         return Err(Flaw::Malformed("`Connection` has to list `upgrade`"));
     }
-    match lines.one(Line::Key) {
+    match headers.one(Index::SecWebSocketKey) {
         Some(key) if is_key(key) => Ok(()),
         _ => Err(Flaw::Malformed(
             "`Sec-WebSocket-Key` has to be 16 bytes in base64, once",
@@ -94,15 +93,15 @@ fn check_upgrade<B>(request: &Request<B>, lines: &Lines<'_>) -> Result<(), Flaw>
 }
 
 /// RFC 8441 §4 and §5.
-fn check_connect<B>(request: &Request<B>, lines: &Lines<'_>) -> Result<(), Flaw> {
+fn check_connect<B>(request: &Request<B>, headers: &Headers<'_>) -> Result<(), Flaw> {
     if request.method() != Method::CONNECT {
         return Err(Flaw::Malformed(
             "over HTTP/2 a handshake is an extended CONNECT",
         ));
     }
-    if lines.has(Line::Upgrade) || lines.has(Line::Connection) {
+    if headers.has(Index::Upgrade) || headers.has(Index::Connection) {
         return Err(Flaw::Malformed(
-            "`Upgrade` and `Connection` are not for HTTP/2",
+            "HTTP/2 has no `Upgrade` and no `Connection`",
         ));
     }
     if request.uri().authority().is_none() {
@@ -111,77 +110,113 @@ fn check_connect<B>(request: &Request<B>, lines: &Lines<'_>) -> Result<(), Flaw>
     Ok(())
 }
 
-/// The header lines that a handshake and its carriers depend on, found in one pass: a look-up for
-/// each would hash eleven names.
-struct Lines<'a> {
-    headers: &'a HeaderMap,
-    found: [Occurs<'a>; Line::COUNT],
+fn lists_upgrade(line: &[u8]) -> bool {
+    is_word(line, b"upgrade") || entries(line).any(|option| is_word(option, b"upgrade"))
 }
 
-impl<'a> Lines<'a> {
-    fn of(headers: &'a HeaderMap) -> Self {
-        Self {
-            headers,
-            found: [Occurs::Never; Line::COUNT],
-        }
-    }
+/// Returns whether `key` is 16 bytes in base64: 22 symbols and two equals signs.
+fn is_key(key: &[u8]) -> bool {
+    let Some((symbols, b"==")) = key.split_last_chunk::<2>() else {
+        return false;
+    };
+    let Ok(symbols) = <&[u8; 22]>::try_from(symbols) else {
+        return false;
+    };
+    // Without branches, because that takes 50 instead of 200 instructions.
+    symbols.iter().fold(true, |all, byte| {
+        let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        // `/` and the digits are neighbours.
+        let is_digit_or_slash = byte.wrapping_sub(b'/') < 11;
+        all & (is_letter | is_digit_or_slash | (*byte == b'+'))
+    })
+}
 
-    fn find(&mut self) {
-        for (name, value) in self.headers {
-            if let Some(line) = Line::named(name) {
-                let occurs = &mut self.found[line as usize];
-                *occurs = match occurs {
-                    Occurs::Never => Occurs::Once(value),
-                    Occurs::Once(_) | Occurs::Often => Occurs::Often,
-                };
+/// The headers that a handshake and its carriers depend on, found in one pass.
+struct Headers<'a> {
+    map: &'a HeaderMap,
+    /// Whether no header of the request occurs more than once.
+    distinct: bool,
+    /// The last value of each header.
+    values: [Option<&'a HeaderValue>; COUNT],
+}
+
+impl<'a> Headers<'a> {
+    fn find(map: &'a HeaderMap) -> Self {
+        let mut headers = Self {
+            map,
+            distinct: map.len() == map.keys_len(),
+            values: [None; COUNT],
+        };
+        for (name, value) in map {
+            if let Some(index) = Index::of(name) {
+                headers.values[index as usize] = Some(value);
             }
         }
+        headers
     }
 
-    fn has(&self, line: Line) -> bool {
-        !matches!(self.found[line as usize], Occurs::Never)
+    fn has(&self, index: Index) -> bool {
+        self.values[index as usize].is_some()
     }
 
-    /// The value of a header that occurs exactly once.
-    fn one(&self, line: Line) -> Option<&'a [u8]> {
-        match self.found[line as usize] {
-            Occurs::Once(value) => Some(value.as_bytes()),
-            Occurs::Never | Occurs::Often => None,
+    /// Returns the value of a header that occurs exactly once.
+    #[inline]
+    fn one(&self, index: Index) -> Option<&'a [u8]> {
+        let value = self.values[index as usize]?;
+        match self.distinct {
+            true => Some(value.as_bytes()),
+            false => one(self.map, &NAMES[index as usize]),
         }
     }
 
-    /// Whether any line of the header, whose name is `name`, passes `test`.
-    fn any(&self, line: Line, name: &HeaderName, test: impl Fn(&[u8]) -> bool) -> bool {
+    /// Returns whether a value of the header passes `test`.
+    fn any(&self, index: Index, test: impl Fn(&[u8]) -> bool) -> bool {
         let test = |value: &HeaderValue| test(value.as_bytes());
-        match self.found[line as usize] {
-            Occurs::Never => false,
-            Occurs::Once(value) => test(value),
-            Occurs::Often => self.headers.get_all(name).iter().any(test),
+        match self.values[index as usize] {
+            Some(value) if self.distinct => test(value),
+            Some(_) => self.map.get_all(&NAMES[index as usize]).iter().any(test),
+            None => false,
         }
     }
 }
 
-/// A header that is looked at.
+/// The position of a header in [`Headers`].
 #[derive(Clone, Copy)]
-enum Line {
+enum Index {
     Authorization,
     Connection,
     ContentLength,
     Cookie,
     Host,
-    Key,
-    Protocol,
     Referer,
+    SecWebSocketKey,
+    SecWebSocketProtocol,
+    SecWebSocketVersion,
     TransferEncoding,
     Upgrade,
-    Version,
 }
 
-impl Line {
-    const COUNT: usize = Self::Version as usize + 1;
+const COUNT: usize = 11;
 
-    /// By the names that the crate `http` knows, and not by their text: it keeps a number for each.
-    fn named(name: &HeaderName) -> Option<Self> {
+/// The name of the header at each [`Index`].
+static NAMES: [HeaderName; COUNT] = [
+    header::AUTHORIZATION,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::COOKIE,
+    header::HOST,
+    header::REFERER,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_PROTOCOL,
+    header::SEC_WEBSOCKET_VERSION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+impl Index {
+    /// Finds the index of a header. The crate `http` keeps a number for each of these names, so
+    /// this compares no text.
+    fn of(name: &HeaderName) -> Option<Self> {
         Some(match *name {
             header::AUTHORIZATION => Self::Authorization,
             header::CONNECTION => Self::Connection,
@@ -189,9 +224,9 @@ impl Line {
             header::COOKIE => Self::Cookie,
             header::HOST => Self::Host,
             header::REFERER => Self::Referer,
-            header::SEC_WEBSOCKET_KEY => Self::Key,
-            header::SEC_WEBSOCKET_PROTOCOL => Self::Protocol,
-            header::SEC_WEBSOCKET_VERSION => Self::Version,
+            header::SEC_WEBSOCKET_KEY => Self::SecWebSocketKey,
+            header::SEC_WEBSOCKET_PROTOCOL => Self::SecWebSocketProtocol,
+            header::SEC_WEBSOCKET_VERSION => Self::SecWebSocketVersion,
             header::TRANSFER_ENCODING => Self::TransferEncoding,
             header::UPGRADE => Self::Upgrade,
             _ => return None,
@@ -199,79 +234,10 @@ impl Line {
     }
 }
 
-/// How often a header occurs.
-#[derive(Clone, Copy)]
-enum Occurs<'a> {
-    Never,
-    Once(&'a HeaderValue),
-    Often,
-}
-
-/// Where a credential may be: the header is there.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Carriers {
-    authorization: bool,
-    cookie: bool,
-    /// What names the page that was opened with the token.
-    pub(super) referer: bool,
-    pub(super) subprotocol: bool,
-}
-
-impl Carriers {
-    pub(super) fn may_bear(self, carrier: Carrier) -> bool {
-        match carrier {
-            Carrier::Authorization => self.authorization,
-            Carrier::Cookie => self.cookie,
-            Carrier::Subprotocol => self.subprotocol,
-            // The address, and whatever comes later.
-            _ => true,
-        }
-    }
-}
-
-fn lists_upgrade(line: &[u8]) -> bool {
-    is_word(line, b"upgrade") || entries(line).any(|option| is_word(option, b"upgrade"))
-}
-
-/// The value of a header that occurs exactly once.
-pub(super) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    // In most requests no header occurs twice, and then the first value is the only one.
-    if headers.len() == headers.keys_len() {
-        return Some(headers.get(name)?.as_bytes());
-    }
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (Some(value), None) => Some(value.as_bytes()),
-        _ => None,
-    }
-}
-
-/// 22 symbols and two equals signs: 16 bytes in base64.
-fn is_key(key: &[u8]) -> bool {
-    let Some((symbols, b"==")) = key.split_last_chunk::<2>() else {
-        return false;
-    };
-    symbols.len() == 22
-        && symbols
-            .iter()
-            .fold(true, |all, byte| all & IS_SYMBOL[*byte as usize])
-}
-
-/// Letters, digits, `+` and `/`. A table, since this runs for every byte of every key.
-const IS_SYMBOL: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'+' | b'/');
-        byte += 1;
-    }
-    table
-};
-
-/// Why it is no handshake.
+/// Why an upgrade is not a valid handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Flaw {
-    /// The text says which rule it breaks.
+    /// The text names the broken rule.
     Malformed(&'static str),
 
     UnsupportedVersion,
@@ -285,5 +251,59 @@ impl From<Flaw> for Refusal {
             }
             Flaw::UnsupportedVersion => Self::new(RefusalKind::UnsupportedVersion),
         }
+    }
+}
+
+/// Returns the value of a header that occurs exactly once.
+pub(super) fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    // In most requests no header occurs twice, and then the first value is the only one.
+    if headers.len() == headers.keys_len() {
+        return Some(headers.get(name)?.as_bytes());
+    }
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value.as_bytes()),
+        _ => None,
+    }
+}
+
+/// Returns what a verifier can see of the request, if it asks for that.
+pub(super) fn handshake_of<B>(request: &Request<B>, upgrade: bool) -> Handshake {
+    let origin = request.headers().get(header::ORIGIN);
+    Handshake {
+        origin: origin
+            .and_then(|origin| origin.to_str().ok())
+            .map(Into::into),
+        peer: peer_of(request.extensions()),
+        upgrade,
+        ..Handshake::new(request.uri().path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_header_is_found_at_its_index() {
+        for (position, name) in NAMES.iter().enumerate() {
+            let index = Index::of(name).unwrap();
+            assert_eq!(index as usize, position, "{name}");
+        }
+        assert!(Index::of(&header::ORIGIN).is_none());
+    }
+
+    #[test]
+    fn repeated_header_has_no_single_value() {
+        let mut map = HeaderMap::new();
+        map.append(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+        map.append(header::HOST, HeaderValue::from_static("a"));
+        map.append(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        let headers = Headers::find(&map);
+        assert_eq!(headers.one(Index::Host), Some(&b"a"[..]));
+        assert_eq!(headers.one(Index::Connection), None);
+        assert_eq!(headers.one(Index::Upgrade), None);
+        assert!(headers.any(Index::Connection, lists_upgrade));
+        assert!(!headers.any(Index::Upgrade, |_| true));
     }
 }

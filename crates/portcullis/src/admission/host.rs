@@ -1,3 +1,5 @@
+//! The third step, first part: checks that the request is for a host of this server.
+
 use std::convert::Infallible;
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -8,11 +10,56 @@ use http::header::HOST;
 use http::uri::Authority;
 
 use super::handshake::one;
+use crate::refusal::{Refusal, RefusalKind};
 
-/// A host that a server answers for, as in the `Host` header: `localhost`, `[::1]:8080`.
+/// The hosts that a server accepts requests for; every host if there is no list.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HostPolicy {
+    pub(crate) allowed: Option<Vec<AllowedHost>>,
+}
+
+impl HostPolicy {
+    #[inline]
+    pub(crate) fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
+        match &self.allowed {
+            Some(allowed) => check(allowed, request),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check<B>(allowed: &[AllowedHost], request: &Request<B>) -> Result<(), Refusal> {
+    let host = host_of(request);
+    if host.is_some_and(|(name, port)| allowed.iter().any(|it| it.matches(name, port))) {
+        return Ok(());
+    }
+    Err(
+        Refusal::new(RefusalKind::UnknownHost).with_reason(|| match host {
+            Some((name, port)) => {
+                let host = display(name, port);
+                format!("host `{host}` is not allowed; add it to `.hosts([..])`")
+            }
+            None => "the request has no host, or more than one".to_owned(),
+        }),
+    )
+}
+
+/// Returns an authority as the client sent it. Its length is limited, because it goes into a log.
+pub(super) fn display(name: &str, port: Option<u16>) -> String {
+    let name: String = name.chars().take(MAX_LOGGED_HOST).collect();
+    match port {
+        Some(port) => format!("{name}:{port}"),
+        None => name,
+    }
+}
+
+/// The maximum length of a domain name (RFC 1035 §2.3.4).
+const MAX_LOGGED_HOST: usize = 255;
+
+/// A host that a server accepts requests for, as in the `Host` header: `localhost`, `[::1]:8080`.
 ///
-/// A name or an IP address, with or without a port. Without a port it fits every port. An IPv6
-/// address may be written with or without brackets. Names are compared without regard to case.
+/// It is a name or an IP address, with or without a port. Without a port it matches every port. An
+/// IPv6 address can be written with or without brackets. Case does not matter.
 ///
 /// ```
 /// use portcullis::admission::AllowedHost;
@@ -86,7 +133,7 @@ impl From<Infallible> for ParseHostError {
     }
 }
 
-/// The text is not a host; see [`AllowedHost`].
+/// The error for a text that is not a host; see [`AllowedHost`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ParseHostError {
     host: Box<str>,
@@ -185,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_no_hosts_are_an_error() {
+    fn invalid_hosts_are_an_error() {
         let rows = [
             "",
             "http://localhost",

@@ -1,3 +1,5 @@
+//! Refusals that open the socket and close it at once, with a close code that scripts can read.
+
 use http::Response;
 use http::header::{HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
@@ -7,30 +9,33 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::carrier::entries;
-use crate::close::{CLOSE_TIMEOUT, CloseCodes, CloseFrame, CloseReason};
-use crate::refusal::{Refusal, RefusalKind};
+use crate::close::{CLOSE_TIMEOUT, CloseCodes, CloseFrame};
+use crate::refusal::Refusal;
+use crate::trace::Redacted;
 use crate::upgrade::Opening;
 
-/// The answer to an upgrade that is refused in band: it opens the socket, which is closed at once.
+/// The response of a refusal in band.
 #[derive(Debug)]
-pub(crate) struct InBand {
+pub(super) struct InBand {
     opening: Opening,
     protocol: Option<HeaderValue>,
 }
 
 impl InBand {
-    /// Closes the socket with a code, once it is open. `None` if the refusal is none that a code
-    /// can tell, or if too many have not answered theirs.
-    pub(crate) fn refuse(
+    /// Closes the socket with a code once it is open.
+    ///
+    /// Returns `None` if there is no code for the refusal, or if too many clients have not answered
+    /// the close frame yet. The refusal is then answered with its status.
+    pub(super) fn refuse(
         refusal: &Refusal,
-        profile: Option<&str>,
+        profile: &str,
         codes: &CloseCodes,
-        parts: &Parts,
+        request: &Parts,
         on_upgrade: OnUpgrade,
     ) -> Option<Self> {
-        let frame = frame(refusal, codes)?;
-        let opening = Opening::new(parts)?;
-        let protocol = first_protocol(&parts.headers);
+        let code = codes.code(refusal.kind().close_reason()?);
+        let frame = CloseFrame::new(code, refusal.detail().to_owned());
+        let opening = Opening::new(request)?;
         let permit = UNANSWERED.try_acquire().ok()?;
         tracing::event!(
             name: "refused",
@@ -38,53 +43,27 @@ impl InBand {
             tracing::Level::DEBUG,
             kind = refusal.kind().as_str(),
             profile,
-            code = frame.code(),
+            code,
+            uri = %Redacted(&request.uri),
+            reason = refusal.reason(),
             "{refusal}"
         );
         tokio::spawn(close(on_upgrade, frame, permit));
-        Some(Self { opening, protocol })
+        Some(Self {
+            opening,
+            protocol: first_protocol(&request.headers),
+        })
     }
 
-    #[cfg(feature = "axum")]
-    pub(crate) fn status(&self) -> http::StatusCode {
-        self.opening.status()
-    }
-
-    /// The response, with the body that a responder has for none.
-    pub(crate) fn into_response<B>(self, refusal: &Refusal, body: B) -> Response<B> {
+    pub(super) fn into_response<B>(self, refusal: Refusal, body: B) -> Response<B> {
         let mut response = self.opening.into_response(self.protocol, body);
-        response.extensions_mut().insert(refusal.clone());
+        response.extensions_mut().insert(refusal);
         response
     }
 }
 
-/// The frame for a refusal that is about the credential, or about the server's own state. A
-/// malformed handshake and a foreign page are answered in HTTP.
-fn frame(refusal: &Refusal, codes: &CloseCodes) -> Option<CloseFrame> {
-    use RefusalKind as Kind;
-
-    let reason = match refusal.kind() {
-        Kind::ConflictingCredentials
-        | Kind::InvalidCredential
-        | Kind::MalformedCredential
-        | Kind::MissingCredential
-        | Kind::UnsupportedScheme => CloseReason::Invalid,
-        Kind::ExpiredCredential => CloseReason::Expired,
-        Kind::ForbiddenCredential => CloseReason::Forbidden,
-        Kind::ServerFull
-        | Kind::TooManySessions
-        | Kind::VerifierFailed
-        | Kind::VerifierUnavailable => CloseReason::Unavailable,
-        _ => return None,
-    };
-    Some(CloseFrame::new(
-        codes.code(reason),
-        refusal.detail().to_owned(),
-    ))
-}
-
-/// A browser that offered subprotocols takes an answer without one for a failure, and shows no
-/// code. What bore a token has been taken out by now.
+/// Returns the subprotocol to select. If a browser offers subprotocols and the response selects
+/// none, the connection fails and the script does not see the code.
 fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     headers
         .get_all(SEC_WEBSOCKET_PROTOCOL)
@@ -98,29 +77,29 @@ async fn close(on_upgrade: OnUpgrade, frame: CloseFrame, permit: SemaphorePermit
         let Ok(upgraded) = on_upgrade.await else {
             return;
         };
-        let _ = say(TokioIo::new(upgraded), &frame).await;
+        // The client has closed the connection; there is nothing left to do.
+        let _ = send_close(TokioIo::new(upgraded), &frame).await;
     };
-    // Whoever does not answer is dropped with the rest.
+    // A client that does not answer in time is disconnected.
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, closed).await;
     drop(permit);
 }
 
-/// One close frame, unmasked and unfragmented as a server's is (RFC 6455 §5.2, §5.5.1), and the
-/// client's answer to it, whatever it says.
-async fn say<S: AsyncRead + AsyncWrite + Unpin>(
+/// Sends one close frame (RFC 6455 §5.2, §5.5.1) and waits for the client's.
+async fn send_close<S: AsyncRead + AsyncWrite + Unpin>(
     mut socket: S,
     frame: &CloseFrame,
 ) -> std::io::Result<()> {
     let reason = frame.reason().as_bytes();
     let mut bytes = Vec::with_capacity(4 + reason.len());
-    // A reason has at most 123 bytes, so that the length fits.
+    // A reason has at most 123 bytes, so the length fits.
     bytes.extend([0x88, 2 + reason.len() as u8]);
     bytes.extend(frame.code().to_be_bytes());
     bytes.extend(reason);
     socket.write_all(&bytes).await?;
     socket.flush().await?;
     let mut answer = [0; 256];
-    let mut left = MOST_READ;
+    let mut left = MAX_READ;
     while left > 0 {
         let read = socket.read(&mut answer).await?;
         if read == 0 || answer[0] & 0x0f == 0x8 {
@@ -131,26 +110,26 @@ async fn say<S: AsyncRead + AsyncWrite + Unpin>(
     socket.shutdown().await
 }
 
-/// Sockets that were refused in band and have not answered yet.
+/// Sockets that were refused in band and whose client has not answered the close frame yet.
 static UNANSWERED: Semaphore = Semaphore::const_new(1024);
 
-/// How much of what a refused client sends is read while its answer is awaited.
-const MOST_READ: usize = 16 * 1024;
+/// How many bytes are read from a refused client before its close frame.
+const MAX_READ: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn says_one_close_frame_and_waits_for_the_answer() {
+    async fn one_close_frame_is_sent_and_the_answer_awaited() {
         let (server, mut client) = tokio::io::duplex(256);
         let frame = CloseFrame::new(3000, "no");
-        let server = tokio::spawn(async move { say(server, &frame).await });
-        let mut said = [0; 6];
-        client.read_exact(&mut said).await.unwrap();
-        assert_eq!(said, [0x88, 4, 0x0b, 0xb8, b'n', b'o']);
+        let server = tokio::spawn(async move { send_close(server, &frame).await });
+        let mut sent = [0; 6];
+        client.read_exact(&mut sent).await.unwrap();
+        assert_eq!(sent, [0x88, 4, 0x0b, 0xb8, b'n', b'o']);
         client.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.unwrap();
         server.await.unwrap().unwrap();
-        assert_eq!(client.read(&mut said).await.unwrap(), 0, "the end");
+        assert_eq!(client.read(&mut sent).await.unwrap(), 0, "the socket ends");
     }
 }

@@ -1,41 +1,38 @@
-//! Admission: the decision about a request, taken before the inner service is called.
+//! Admission: the decision about a request, made before the inner service is called.
 //!
-//! [`AuthLayer`] is the layer, [`Auth`] the service it makes and [`ResponseFuture`] what that
-//! answers. The steps in between are files of their own, in the order a request takes them:
+//! [`AuthLayer`] is the layer, [`Auth`] its service and [`ResponseFuture`] the future of that. A
+//! request takes these steps, in this order:
 //!
 //! | step | |
 //! |---|---|
-//! | detect | is it an upgrade? It shapes what follows; it never decides *whether* to authenticate |
-//! | extract | every carrier of the profile is read, and emptied |
-//! | handshake | an upgrade has to be one, as RFC 6455 and RFC 8441 say |
-//! | origin | the host is on the list, and an ambient credential comes from an allowed origin |
-//! | verify | whose credential is it? |
-//! | echo | on the way back: the inner service's subprotocol, else the marker |
+//! | handshake | Is the request an upgrade? If so, it has to be a valid handshake (RFC 6455, RFC 8441). |
+//! | extract | The credential is removed from every carrier of the profile. |
+//! | host, origin | The host is allowed, and an ambient credential comes from an allowed origin. |
+//! | negotiate | At least one subprotocol is left that the response can echo. |
+//! | verify | The verifier returns the identity of the credential. |
+//! | grant | The request gets the identity, and what opens its socket. |
+//! | echo | On the way back, the response contains at most one subprotocol, one that was offered. |
 //!
-//! What is refused is answered here, and the inner service is never called.
+//! A refused request is answered here, and the inner service is not called. Whether the request is
+//! an upgrade never decides *whether* to authenticate.
 
-mod admission;
-mod detect;
+mod diagnostics;
 mod echo;
 mod extract;
-mod future;
 mod grant;
-mod granting;
 mod handshake;
 mod host;
 mod in_band;
 pub(crate) mod layer;
+mod negotiate;
 mod origin;
-mod rules;
 mod service;
+mod verify;
 
-pub(crate) use self::admission::Settings;
-pub(crate) use self::detect::is_upgrade;
-pub use self::future::ResponseFuture;
 pub(crate) use self::grant::{Presented, SocketGrant};
 pub use self::host::{AllowedHost, ParseHostError};
-#[cfg(feature = "axum")]
-pub(crate) use self::in_band::InBand;
 pub(crate) use self::layer::AuthLayer;
 pub use self::origin::{AllowedOrigin, ParseOriginError};
-pub use self::service::Auth;
+pub use self::service::{Auth, ResponseFuture};
+#[cfg(feature = "cookie")]
+pub(crate) use self::{host::HostPolicy, origin::OriginPolicy, verify::LimitedVerifier};

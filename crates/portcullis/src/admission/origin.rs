@@ -1,108 +1,182 @@
+//! The third step, second part: checks the `Origin` of requests with an ambient credential.
+
 use std::fmt;
 use std::str::FromStr;
 
 use http::header::{HeaderName, ORIGIN};
-use http::uri::Scheme;
+use http::uri::Scheme as UriScheme;
 use http::{HeaderMap, Request};
+use portcullis_core::{CarrierKind, Credential, Scheme};
 
 use super::handshake::one;
-use super::host::{AllowedHost, host_of, split_port};
+use super::host::{display, host_of, split_port};
 use crate::profile::SameOrigin;
 use crate::refusal::{Refusal, RefusalKind};
 
-/// Which pages may use an ambient credential, and which hosts we answer for.
+/// The origins whose pages may use an ambient credential. The server's own always may.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OriginPolicy {
     pub(crate) allowed: Vec<AllowedOrigin>,
     pub(crate) any: bool,
     pub(crate) https: bool,
-    pub(crate) absent_passes: bool,
-    pub(crate) for_all: bool,
-    pub(crate) hosts: Option<Vec<AllowedHost>>,
+    pub(crate) allow_absent: bool,
+    /// Whether the origin of every upgrade is checked.
+    pub(crate) always: bool,
+}
+
+/// Why an origin is not allowed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum OriginError {
+    /// The request has no `Origin`, or the browser says that it comes from another site.
+    Absent,
+
+    /// The request has several.
+    Repeated,
+
+    /// The origin has the host of the request, but the other scheme: the server does not know
+    /// whether browsers use HTTPS.
+    OtherScheme,
+
+    /// The origin is not a serialized origin, or not an allowed one.
+    NotAllowed,
 }
 
 impl OriginPolicy {
-    /// The policy of the same server, without the pages of others that it trusts.
+    /// Returns the policy for the server's own pages only.
+    #[cfg(feature = "cookie")]
     pub(crate) fn of_own_pages(&self) -> Self {
         Self {
             https: self.https,
-            hosts: self.hosts.clone(),
             ..Self::default()
         }
     }
 
-    /// Whether the request is for a host that we answer for.
-    pub(crate) fn check_host<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
-        let Some(hosts) = &self.hosts else {
+    /// Checks a request with a credential.
+    ///
+    /// A browser attaches an ambient credential whichever page sends the request, so the page has
+    /// to be known. A request that opens no socket and changes nothing needs no check, because
+    /// the browser does not show the response to a page of another origin.
+    pub(super) fn check_credential<B>(
+        &self,
+        request: &Request<B>,
+        upgrade: bool,
+        same_origin: SameOrigin,
+        credential: &Credential,
+    ) -> Result<(), OriginError> {
+        if !upgrade && request.method().is_safe() {
             return Ok(());
-        };
-        let host = host_of(request);
-        let is_ours =
-            host.is_some_and(|(name, port)| hosts.iter().any(|it| it.matches(name, port)));
-        match is_ours {
-            true => Ok(()),
-            false => Err(Refusal::new(RefusalKind::UnknownHost)),
+        }
+        let ambient = credential.carrier().kind() == CarrierKind::Ambient;
+        // A browser repeats a password automatically, but then it sends an `Origin`.
+        let repeated = credential.scheme() == Scheme::Basic;
+        match ambient || repeated || (self.always && upgrade) {
+            true => self.check(request, same_origin, repeated || !upgrade),
+            false => Ok(()),
         }
     }
 
-    /// Whether the page that sent the request may use an ambient credential.
+    /// Checks that the `Origin` is allowed, or is absent where that is allowed.
     ///
-    /// No other header can vouch for a foreign origin. `Sec-Fetch-Site` can only speak against an
+    /// No other header can prove a foreign origin wrong. `Sec-Fetch-Site` can only rule out an
     /// absent one.
-    pub(crate) fn check_origin<B>(
+    pub(crate) fn check<B>(
         &self,
         request: &Request<B>,
         same_origin: SameOrigin,
         absent_passes: bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), OriginError> {
         if self.any {
             return Ok(());
         }
         let lenient = same_origin == SameOrigin::Lenient;
         let headers = request.headers();
         if !headers.contains_key(ORIGIN) {
-            let passes = absent_passes || self.absent_passes || lenient;
+            let passes = absent_passes || self.allow_absent || lenient;
             return match passes && !is_from_another_site(headers) {
                 true => Ok(()),
-                false => Err(Refusal::new(RefusalKind::ForeignOrigin)
-                    .with_detail("A cookie opens a socket only beside an `Origin`.")),
+                false => Err(OriginError::Absent),
             };
         }
-        let Some(line) = one(headers, &ORIGIN) else {
-            return Err(Refusal::new(RefusalKind::MalformedHandshake)
-                .with_detail("a request has at most one Origin"));
-        };
-        let Some(origin) = SerializedOrigin::parse(line) else {
-            return Err(Refusal::new(RefusalKind::ForeignOrigin));
-        };
-        let host = host_of(request);
-        let is_ours = host.is_some_and(|(host, port)| {
-            let scheme_fits = match self.is_https(request) {
-                _ if lenient => true,
-                true => origin.scheme == "https",
-                false => origin.scheme == "http",
-            };
-            scheme_fits
-                && origin.host.eq_ignore_ascii_case(host)
+        let line = one(headers, &ORIGIN).ok_or(OriginError::Repeated)?;
+        let origin = SerializedOrigin::parse(line).ok_or(OriginError::NotAllowed)?;
+        let is_own_host = host_of(request).is_some_and(|(host, port)| {
+            origin.host.eq_ignore_ascii_case(host)
                 && origin.effective_port() == port.or(default_port(origin.scheme))
         });
-        match is_ours || self.allowed.iter().any(|allowed| allowed.matches(&origin)) {
-            true => Ok(()),
-            false => Err(Refusal::new(RefusalKind::ForeignOrigin)),
+        let is_own_scheme = lenient || origin.scheme == self.own_scheme(request);
+        if (is_own_host && is_own_scheme) || self.allowed.iter().any(|it| it.matches(&origin)) {
+            return Ok(());
+        }
+        match is_own_host && matches!(origin.scheme, "http" | "https") {
+            true => Err(OriginError::OtherScheme),
+            false => Err(OriginError::NotAllowed),
         }
     }
 
-    fn is_https<B>(&self, request: &Request<B>) -> bool {
-        self.https || request.uri().scheme() == Some(&Scheme::HTTPS)
+    /// Builds the refusal, with the compared origins for the log.
+    pub(super) fn refusal<B>(&self, error: OriginError, request: &Request<B>) -> Refusal {
+        let refusal = Refusal::new(match error {
+            OriginError::Repeated => RefusalKind::MalformedHandshake,
+            _ => RefusalKind::ForeignOrigin,
+        });
+        match error {
+            OriginError::Absent => {
+                refusal.with_detail("A cookie opens a socket only with an `Origin`.")
+            }
+            OriginError::Repeated => refusal.with_detail("a request has at most one Origin"),
+            OriginError::OtherScheme | OriginError::NotAllowed => refusal,
+        }
+        .with_reason(|| self.explain(error, request))
+    }
+
+    /// Describes an error for the log: what was compared, and how to allow it.
+    pub(super) fn explain<B>(&self, error: OriginError, request: &Request<B>) -> String {
+        let own_scheme = self.own_scheme(request);
+        let own = match host_of(request) {
+            Some((name, port)) => format!("{own_scheme}://{}", display(name, port)),
+            None => "an origin of this server, but the request has no host".to_owned(),
+        };
+        let received = request.headers().get(ORIGIN);
+        let received: String = received
+            .map(|line| String::from_utf8_lossy(line.as_bytes()))
+            .unwrap_or_default()
+            .chars()
+            .take(MAX_LOGGED_ORIGIN)
+            .collect();
+        match error {
+            OriginError::Absent => format!(
+                "the request has no `Origin`; expected `{own}`. Browsers send one on every \
+                 upgrade. For other clients, call `.allow_absent_origin()`"
+            ),
+            OriginError::Repeated => "the request has more than one `Origin`".to_owned(),
+            OriginError::OtherScheme if own_scheme == "http" => format!(
+                "origin `{received}` is not allowed; expected `{own}`. If browsers use HTTPS, call \
+                 `.https()`"
+            ),
+            OriginError::OtherScheme => format!(
+                "origin `{received}` is not allowed; expected `{own}`. If browsers do not use \
+                 HTTPS, do not call `.https()`"
+            ),
+            OriginError::NotAllowed => format!(
+                "origin `{received}` is not allowed; expected `{own}`. To allow it, call \
+                 `.allow_origins([\"{received}\"])`"
+            ),
+        }
+    }
+
+    fn own_scheme<B>(&self, request: &Request<B>) -> &'static str {
+        match self.https || request.uri().scheme() == Some(&UriScheme::HTTPS) {
+            true => "https",
+            false => "http",
+        }
     }
 }
 
 /// An origin whose pages may use an ambient credential: `https://app.example.com`.
 ///
-/// Written as browsers write it: scheme, host and, unless it is the scheme's own, port; in lower
-/// case, without a path. `https://*.example.com` stands for every host below `example.com`, and
-/// not for `example.com`. There are no patterns beyond that: the ones of others have all been
-/// outwitted once.
+/// It is written as browsers write it: the scheme, the host, and the port unless it is the default
+/// of the scheme; in lower case, without a path. `https://*.example.com` stands for every host
+/// below `example.com`, but not for `example.com`. There are no other patterns.
 ///
 /// ```
 /// use portcullis::admission::AllowedOrigin;
@@ -174,7 +248,7 @@ impl From<std::convert::Infallible> for ParseOriginError {
     }
 }
 
-/// The text is not an origin.
+/// The error for a text that is not an origin; see [`AllowedOrigin`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ParseOriginError {
     origin: Box<str>,
@@ -193,7 +267,7 @@ impl fmt::Display for ParseOriginError {
 
 impl std::error::Error for ParseOriginError {}
 
-/// An origin as RFC 6454 §6.2 serialises it, and in no other form.
+/// An origin in the serialization of RFC 6454 §6.2.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct SerializedOrigin<'a> {
     scheme: &'a str,
@@ -226,10 +300,14 @@ fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// Tornado looks at this where an origin is absent, and so do we where an absent one passes.
+/// Returns whether the browser says that the request comes from another site. Tornado checks this
+/// where an `Origin` is absent, too.
 fn is_from_another_site(headers: &HeaderMap) -> bool {
     const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     headers
         .get(SEC_FETCH_SITE)
         .is_some_and(|site| site != "same-origin" && site != "none")
 }
+
+/// The maximum number of characters of an `Origin` in a log.
+const MAX_LOGGED_ORIGIN: usize = 270;

@@ -82,7 +82,7 @@ impl AuthorizationCarrier {
         bearer.into_iter().chain(basic)
     }
 
-    pub(super) fn take(&self, headers: &mut HeaderMap) -> Taken {
+    pub(crate) fn take(&self, headers: &mut HeaderMap) -> Taken {
         // In most requests no header occurs twice, and then nobody has to look for a second line.
         let may_occur_twice = headers.len() != headers.keys_len();
         if may_occur_twice && headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
@@ -90,23 +90,15 @@ impl AuthorizationCarrier {
             return Err(Unreadable::Malformed("more than one Authorization header"));
         }
         match headers.remove(AUTHORIZATION) {
-            Some(line) => self.read(line.as_bytes()).map(Some),
+            Some(line) => self.read(line.as_bytes()),
             None => Ok(None),
         }
     }
 
-    fn read(&self, line: &[u8]) -> Result<Credential, Unreadable> {
-        let is_separator = |byte: &u8| *byte == b' ' || (self.jupyter && *byte == b'\t');
-        let end = line.iter().position(is_separator).unwrap_or(line.len());
-        let scheme = self.scheme(&line[..end]).ok_or(Unreadable::Unsupported)?;
-        let spaces = line[end..]
-            .iter()
-            .take_while(|byte| is_separator(byte))
-            .count();
-        let secret = &line[end + spaces..];
-
+    fn read(&self, line: &[u8]) -> Taken {
+        let (scheme, secret) = self.split(line).ok_or(Unreadable::Unsupported)?;
         if scheme == Scheme::Basic {
-            return read_basic(secret);
+            return read_basic(secret).map(Some);
         }
         if secret.len() > MAX_CREDENTIAL {
             return Err(Unreadable::TooLarge);
@@ -115,19 +107,46 @@ impl AuthorizationCarrier {
             true => decode::copy(secret)?,
             false => read_b64token(secret)?,
         };
-        Ok(Credential::new(Carrier::Authorization, scheme, token))
+        let credential = Credential::new(Carrier::Authorization, scheme, token);
+        Ok(Some(credential))
     }
 
-    fn scheme(&self, name: &[u8]) -> Option<Scheme> {
-        if self.bearer && is_word(name, b"bearer") {
-            Some(Scheme::Bearer)
-        } else if self.jupyter && is_word(name, b"token") {
-            Some(Scheme::Token)
-        } else if self.basic && is_word(name, b"basic") {
-            Some(Scheme::Basic)
+    /// Splits the line into its scheme, if that is accepted, and the secret.
+    fn split<'a>(&self, line: &'a [u8]) -> Option<(Scheme, &'a [u8])> {
+        if self.bearer
+            && let Some(secret) = self.after_scheme(line, b"bearer")
+        {
+            Some((Scheme::Bearer, secret))
+        } else if self.jupyter
+            && let Some(secret) = self.after_scheme(line, b"token")
+        {
+            Some((Scheme::Token, secret))
+        } else if self.basic
+            && let Some(secret) = self.after_scheme(line, b"basic")
+        {
+            Some((Scheme::Basic, secret))
         } else {
             None
         }
+    }
+
+    fn after_scheme<'a, const N: usize>(
+        &self,
+        line: &'a [u8],
+        scheme: &[u8; N],
+    ) -> Option<&'a [u8]> {
+        let is_separator = |byte: u8| byte == b' ' || (self.jupyter && byte == b'\t');
+        let (name, mut secret) = line.split_at_checked(N)?;
+        let is_scheme = is_word(name, scheme) && secret.first().is_none_or(|it| is_separator(*it));
+        if !is_scheme {
+            return None;
+        }
+        while let [first, rest @ ..] = secret
+            && is_separator(*first)
+        {
+            secret = rest;
+        }
+        Some(secret)
     }
 }
 
@@ -151,17 +170,34 @@ fn read_b64token(token: &[u8]) -> Result<String, Unreadable> {
 
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
     let body = &token[..token.len() - padding];
-    let illegal = body
-        .iter()
-        .fold(0, |sum, byte| sum | u8::from(!is_legal(*byte)));
-    if body.is_empty() || illegal != 0 {
+    if body.is_empty() || !are_legal(body) {
         return Err(ILLEGAL);
     }
     // All of it is ASCII.
     String::from_utf8(token.to_vec()).map_err(|_| ILLEGAL)
 }
 
-/// Letters, digits and `-._~+/`, without a branch, so that many bytes are looked at at once.
+/// Returns whether all bytes are letters, digits or `-._~+/`.
+///
+/// It checks 16 bytes at a time, the width of a vector register. A loop over single bytes takes 70
+/// instructions more for a token of 48 or 260 bytes, and 120 more for one of 43.
+fn are_legal(bytes: &[u8]) -> bool {
+    let Some(last) = bytes.last_chunk::<16>() else {
+        return bytes.iter().all(|byte| is_legal(*byte));
+    };
+    let mut illegal = [0; 16];
+    let mut check = |chunk: &[u8; 16]| {
+        for (illegal, byte) in illegal.iter_mut().zip(chunk) {
+            *illegal |= u8::from(!is_legal(*byte));
+        }
+    };
+    let (chunks, _) = bytes.as_chunks::<16>();
+    chunks.iter().for_each(&mut check);
+    // It overlaps with the chunk before it.
+    check(last);
+    illegal == [0; 16]
+}
+
 fn is_legal(byte: u8) -> bool {
     let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
     // `-`, `.`, `/` and the digits are neighbours.

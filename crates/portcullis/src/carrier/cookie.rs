@@ -54,7 +54,7 @@ impl CookieCarrier {
         }
     }
 
-    pub(super) fn take(&self, headers: &mut HeaderMap) -> Taken {
+    pub(crate) fn take(&self, headers: &mut HeaderMap) -> Taken {
         if !headers.contains_key(COOKIE) {
             return Ok(None);
         }

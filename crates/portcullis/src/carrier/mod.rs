@@ -20,7 +20,6 @@ mod sec_websocket_protocol;
 mod split;
 mod subprotocol;
 
-use http::Request;
 use portcullis_core::Credential;
 pub use portcullis_core::{Carrier, CarrierKind, Scheme};
 
@@ -73,16 +72,6 @@ impl CarrierConfig {
             Self::Cookie(_) => Carrier::Cookie,
             Self::Query(_) => Carrier::Query,
             Self::Subprotocol(_) => Carrier::Subprotocol,
-        }
-    }
-
-    /// Takes the credential out of `request`, also one that cannot be read.
-    pub(crate) fn take<B>(&self, request: &mut Request<B>) -> Taken {
-        match self {
-            Self::Authorization(reader) => reader.take(request.headers_mut()),
-            Self::Cookie(reader) => reader.take(request.headers_mut()),
-            Self::Query(reader) => reader.take(request),
-            Self::Subprotocol(reader) => reader.take(request.headers_mut()),
         }
     }
 }

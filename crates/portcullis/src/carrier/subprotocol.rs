@@ -97,7 +97,7 @@ impl SubprotocolCarrier {
         matches!(self.alone, Alone::Allowed)
     }
 
-    pub(super) fn take(&self, headers: &mut HeaderMap) -> Taken {
+    pub(crate) fn take(&self, headers: &mut HeaderMap) -> Taken {
         let mut scan = Scan::default();
         for line in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
             for entry in entries(line.as_bytes()) {

@@ -3,7 +3,7 @@ use portcullis_core::{Credential, Verify};
 
 use super::porter::{Porter, Settings, Standing, holds};
 use super::visit::says_something;
-use crate::carrier::{AuthorizationCarrier, CarrierConfig};
+use crate::carrier::AuthorizationCarrier;
 use crate::refusal::Refusal;
 use crate::seal::{Borne, SetCookies};
 
@@ -74,7 +74,7 @@ fn token_of<B>(request: &Request<B>) -> Option<Credential> {
     for line in request.headers().get_all(AUTHORIZATION) {
         probe.headers_mut().append(AUTHORIZATION, line.clone());
     }
-    CarrierConfig::from(AuthorizationCarrier::jupyter())
-        .take(&mut probe)
+    AuthorizationCarrier::jupyter()
+        .take(probe.headers_mut())
         .ok()?
 }

@@ -96,7 +96,7 @@ impl<V: Verify> Porter<V> {
                 "Only a page of this server can confirm this.",
             );
         }
-        let limit = settings.admission.verify_timeout;
+        let limit = settings.verify_timeout;
         let form = match tokio::time::timeout(limit, read(body)).await {
             Ok(form) => form,
             Err(_) => return page::failure(StatusCode::REQUEST_TIMEOUT, "The form took too long."),

@@ -72,9 +72,8 @@ impl<V: Verify> PersistTokenLayer<V> {
     /// over [https](AuthLayer::https), its time limit, its clock, and the parameter that its
     /// profile reads.
     pub fn for_auth<R>(auth: &AuthLayer<V, R>, cookie: SealedCookie) -> Self {
-        let mut admission = (*auth.gate.rules.settings).clone();
-        admission.origins = admission.origins.of_own_pages();
-        let query = admission
+        let (config, verifier) = (auth.config(), auth.verifier());
+        let query = config
             .profile
             .carriers()
             .iter()
@@ -84,13 +83,17 @@ impl<V: Verify> PersistTokenLayer<V> {
             });
         Self {
             porter: Porter {
-                verifier: Arc::clone(&auth.gate.rules.verifier),
+                verifier: Arc::clone(&verifier.verifier),
                 settings: Arc::new(Settings {
                     cookie,
                     parameter: query.unwrap_or(QueryCarrier::named("token")),
                     policy: LinkPolicy::default(),
                     on_api_replies: false,
-                    admission,
+                    hosts: config.hosts.clone(),
+                    origins: config.origins.of_own_pages(),
+                    verify_timeout: verifier.verify_timeout,
+                    clock: Arc::clone(&verifier.clock),
+                    revocations: Arc::clone(&verifier.revocations),
                 }),
             },
         }
@@ -144,7 +147,7 @@ impl<V> PersistTokenLayer<V> {
             .into_iter()
             .map(TryInto::try_into)
             .collect::<Result<_, _>>()?;
-        Ok(self.with(|settings| settings.admission.origins.hosts = Some(hosts)))
+        Ok(self.with(|settings| settings.hosts.allowed = Some(hosts)))
     }
 
     /// Browsers reach the server over TLS, so its own origin is an `https` one.
@@ -156,19 +159,19 @@ impl<V> PersistTokenLayer<V> {
 
     /// Calls [`https`](Self::https) if `condition` is `true`.
     pub fn https_if(self, condition: bool) -> Self {
-        self.with(|settings| settings.admission.origins.https = condition)
+        self.with(|settings| settings.origins.https = condition)
     }
 
     /// How long a verifier may take, and a form may take to arrive; ten seconds by default.
     pub fn verify_timeout(self, limit: Duration) -> Self {
-        self.with(|settings| settings.admission.verify_timeout = limit)
+        self.with(|settings| settings.verify_timeout = limit)
     }
 
     /// Takes the time from `clock` instead of the machine.
     ///
     /// The [cookie](SealedCookie::clock) has a clock of its own.
     pub fn clock(self, clock: impl Clock) -> Self {
-        self.with(|settings| settings.admission.clock = Arc::new(clock))
+        self.with(|settings| settings.clock = Arc::new(clock))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {

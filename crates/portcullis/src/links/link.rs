@@ -6,7 +6,6 @@ use super::confirmation::Question;
 use super::navigation::{Site, opens_page};
 use super::porter::{Porter, Settings, Standing};
 use super::{page, redirect};
-use crate::carrier::CarrierConfig;
 use crate::seal::Borne;
 
 /// A page that is opened with a token in its address.
@@ -30,8 +29,7 @@ impl Link {
         }
         let mut probe = Request::new(());
         *probe.uri_mut() = request.uri().clone();
-        let reader = CarrierConfig::from(settings.parameter.clone());
-        let token = reader.take(&mut probe).ok()??;
+        let token = settings.parameter.take(&mut probe).ok()??;
         Some(Self {
             token,
             rest: std::mem::take(probe.uri_mut()),

@@ -1,7 +1,7 @@
 use http::header::{ACCEPT, HeaderName};
 use http::{HeaderMap, Method, Request};
 
-use crate::admission::is_upgrade;
+use crate::upgrade::is_upgrade;
 
 /// Whether a browser opens a page with `request`, in a tab and for its user to see.
 ///

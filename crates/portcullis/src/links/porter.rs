@@ -1,17 +1,18 @@
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Request;
-use portcullis_core::{Carrier, Credential, Identity, Scheme, Verify};
+use portcullis_core::{Carrier, Clock, Credential, Identity, Scheme, Verify};
 
 use super::LinkPolicy;
 use super::navigation::Site;
-use crate::admission;
+use crate::admission::{HostPolicy, LimitedVerifier, OriginPolicy};
 use crate::carrier::{QueryCarrier, Unreadable};
 use crate::profile::SameOrigin;
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 use crate::seal::{Borne, SealedCookie};
+use crate::session::Revocations;
 
 /// What a [`PersistTokenLayer`](super::PersistTokenLayer) was told.
 #[derive(Clone, Debug)]
@@ -20,13 +21,17 @@ pub(super) struct Settings {
     pub(super) parameter: QueryCarrier,
     pub(super) policy: LinkPolicy,
     pub(super) on_api_replies: bool,
-    pub(super) admission: admission::Settings,
+    pub(super) hosts: HostPolicy,
+    pub(super) origins: OriginPolicy,
+    pub(super) verify_timeout: Duration,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) revocations: Arc<Revocations>,
 }
 
 impl Settings {
     /// Whether admission would not refuse the request for its host.
     pub(super) fn serves_host<B>(&self, request: &Request<B>) -> bool {
-        self.admission.origins.check_host(request).is_ok()
+        self.hosts.check(request).is_ok()
     }
 
     /// Whether one of our own pages has sent the request.
@@ -34,10 +39,10 @@ impl Settings {
     /// `Sec-Fetch-Site` and `Origin` must both say so, as far as they are there. Where the browser
     /// vouches by the first, the scheme of the second may be one that a proxy has ended.
     pub(super) fn is_same_origin<B>(&self, request: &Request<B>, absent_passes: bool) -> bool {
-        let origins = &self.admission.origins;
+        let origins = &self.origins;
         let checked = match Site::of(request.headers()) {
-            Site::SameOrigin => origins.check_origin(request, SameOrigin::Lenient, true),
-            Site::Unsaid => origins.check_origin(request, SameOrigin::Exact, absent_passes),
+            Site::SameOrigin => origins.check(request, SameOrigin::Lenient, true),
+            Site::Unsaid => origins.check(request, SameOrigin::Exact, absent_passes),
             Site::AddressBar | Site::Foreign => return false,
         };
         checked.is_ok()
@@ -123,14 +128,21 @@ impl<V: Verify> Porter<V> {
 
     /// Whose credential it is.
     pub(super) async fn whose(&self, credential: &Credential) -> Result<Identity, Refusal> {
-        let admission = &self.settings.admission;
-        admission.wait_for(&*self.verifier, credential).await
+        let answer = self.limited().verify(credential).await;
+        answer.map_err(|failure| failure.into_refusal(credential.carrier()))
     }
 
     fn whose_now(&self, credential: &Credential) -> Option<Result<Identity, Refusal>> {
-        match catch_unwind(AssertUnwindSafe(|| self.verifier.verify_now(credential))) {
-            Ok(answer) => Some(self.settings.admission.judge(answer?, credential)),
-            Err(_) => Some(Err(Refusal::new(RefusalKind::VerifierFailed))),
+        let answer = self.limited().verify_now(credential)?;
+        Some(answer.map_err(|failure| failure.into_refusal(credential.carrier())))
+    }
+
+    fn limited(&self) -> LimitedVerifier<V> {
+        LimitedVerifier {
+            verifier: Arc::clone(&self.verifier),
+            verify_timeout: self.settings.verify_timeout,
+            clock: Arc::clone(&self.settings.clock),
+            revocations: Arc::clone(&self.settings.revocations),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::confirmation::Confirmation;
 use super::future::{After, Waiting};
 use super::link::Link;
 use super::porter::Porter;
-use crate::admission::is_upgrade;
+use crate::upgrade::is_upgrade;
 
 /// The service that [`PersistTokenLayer`](super::PersistTokenLayer) makes. See the
 /// [module docs](super).

@@ -2,81 +2,98 @@ use std::fmt;
 
 use http::StatusCode;
 
-/// The reasons not to admit a request.
+use crate::close::CloseReason;
+
+/// The reason for a refusal.
 ///
-/// Each has a status of its own, RFC 6750's where it has one. A [`Profile`](crate::Profile) may
-/// answer with another.
+/// Each kind has a default status, taken from RFC 6750 where that defines one. A
+/// [`Profile`](crate::Profile) can set another.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum RefusalKind {
-    /// Two carriers bear different credentials: 400.
+    /// Two carriers contain different credentials: 400.
     ConflictingCredentials,
 
-    /// The credential was good once: 401.
+    /// The credential has expired: 401.
     ExpiredCredential,
 
-    /// The credential is good, but the verifier does not want it here: 403.
+    /// The credential is valid, but the verifier does not accept it here: 403.
     ForbiddenCredential,
 
-    /// An ambient credential comes from a page of an origin that is not allowed, or from no page
-    /// at all: 403.
+    /// An ambient credential comes from an origin that is not allowed, or without an `Origin`: 403.
     ForeignOrigin,
 
-    /// The identity lacks a scope that the route asks for: 403.
+    /// The identity lacks a scope that the route requires: 403.
     InsufficientScope,
 
-    /// Nobody's credential: 401.
+    /// The verifier does not know the credential, or it is revoked: 401.
     InvalidCredential,
 
-    /// There is something where a credential should be, in a form that it cannot have: 400.
+    /// A carrier contains something that is not a well-formed credential: 400.
     MalformedCredential,
 
-    /// It asks for an upgrade, but not as RFC 6455 §4.1 or RFC 8441 §4 say: 400.
+    /// The request asks for an upgrade but is not a valid WebSocket handshake (RFC 6455 §4.1,
+    /// RFC 8441 §4): 400.
     MalformedHandshake,
 
-    /// No credential at all: 401.
+    /// The body of a request to renew a session or to mint a ticket is malformed: 400.
+    MalformedRequest,
+
+    /// The request contains no credential: 401.
     MissingCredential,
 
-    /// The entry with the token is the only subprotocol offered, so none could be echoed: 400.
+    /// The entry with the token is the only subprotocol offered, so none can be echoed: 400.
     MissingProtocol,
 
-    /// There is no room for another socket, or the server is about to stop: 503.
+    /// The new credential does not expire later than the one of the session: 409.
+    NotLater,
+
+    /// The server has reached a limit for sockets, or is shutting down: 503.
     ServerFull,
 
-    /// A credential, the cookies or a list are beyond a limit: 431.
+    /// The store of tickets is unavailable: 503.
+    StoreUnavailable,
+
+    /// A credential, the cookies or a list exceed a limit: 431.
     TooLarge,
 
-    /// This subject, or this address, has as many sockets as it may: 429.
+    /// The subject or the address has reached its limit for sockets: 429.
     TooManySessions,
 
-    /// The request is for a host that is not on the list: 421.
+    /// The store of tickets is full: 429.
+    TooManyTickets,
+
+    /// The request is for a host that is not [allowed](crate::AuthLayer::hosts): 421.
     UnknownHost,
 
-    /// The `Authorization` header is in a scheme that is not accepted: 401.
+    /// No session with the given id is open: 404.
+    UnknownSession,
+
+    /// The `Authorization` header uses a scheme that is not accepted: 401.
     UnsupportedScheme,
 
-    /// It asks for another version of the WebSocket protocol than 13: 426.
+    /// The request asks for a version of the WebSocket protocol other than 13: 426.
     UnsupportedVersion,
 
     /// The verifier panicked: 500.
     VerifierFailed,
 
-    /// The verifier could not tell, or not in time: 503.
+    /// The verifier is unavailable, or did not answer in time: 503.
     VerifierUnavailable,
 }
 
 impl RefusalKind {
-    /// The name that logs, metrics and problem bodies use.
+    /// Returns the name that logs, metrics and problem bodies use.
     pub const fn as_str(self) -> &'static str {
-        self.facts().0
+        self.row().0
     }
 
-    /// The status, unless the profile says otherwise.
+    /// Returns the status that applies unless the profile sets another.
     pub const fn default_status(self) -> StatusCode {
-        self.facts().1
+        self.row().1
     }
 
-    /// The error code of RFC 6750 §3.1, if it has one for this.
+    /// Returns the error code of RFC 6750 §3.1, if that defines one for this kind.
     pub const fn error_code(self) -> Option<&'static str> {
         match self {
             Self::ExpiredCredential | Self::InvalidCredential => Some("invalid_token"),
@@ -86,7 +103,8 @@ impl RefusalKind {
         }
     }
 
-    /// Whether the credential is at fault, and not the verifier.
+    /// Returns whether the verifier refused the credential.
+    #[cfg(feature = "cookie")]
     pub(crate) const fn is_of_the_credential(self) -> bool {
         matches!(
             self,
@@ -94,100 +112,75 @@ impl RefusalKind {
         )
     }
 
-    pub(crate) const fn default_detail(self) -> &'static str {
-        self.facts().2
+    /// Returns the reason of the close frame, if a close code can express this kind. A malformed
+    /// handshake and a foreign origin are answered over HTTP only.
+    pub(crate) const fn close_reason(self) -> Option<CloseReason> {
+        match self {
+            Self::ConflictingCredentials
+            | Self::InvalidCredential
+            | Self::MalformedCredential
+            | Self::MissingCredential
+            | Self::UnsupportedScheme => Some(CloseReason::Invalid),
+            Self::ExpiredCredential => Some(CloseReason::Expired),
+            Self::ForbiddenCredential => Some(CloseReason::Forbidden),
+            Self::ServerFull
+            | Self::TooManySessions
+            | Self::VerifierFailed
+            | Self::VerifierUnavailable => Some(CloseReason::Unavailable),
+            _ => None,
+        }
     }
 
-    /// Name, status and sentence, one row for each.
-    const fn facts(self) -> (&'static str, StatusCode, &'static str) {
+    /// Returns the sentence for the client that applies unless the refusal has its own.
+    pub(super) const fn default_detail(self) -> &'static str {
+        self.row().2
+    }
+
+    /// Returns whether the client can expect success after a while.
+    pub(super) const fn is_temporary(self) -> bool {
+        matches!(
+            self,
+            Self::ServerFull
+                | Self::StoreUnavailable
+                | Self::TooManySessions
+                | Self::TooManyTickets
+                | Self::VerifierUnavailable
+        )
+    }
+
+    /// Returns name, status and default sentence.
+    #[rustfmt::skip] // a table, a line for each kind
+    const fn row(self) -> (&'static str, StatusCode, &'static str) {
         use StatusCode as S;
 
-        /// Unknown, expired and revoked get one sentence, so that it tells nothing apart.
+        /// Unknown, expired and revoked credentials get the same sentence, so that a client cannot
+        /// tell them apart.
         const NOT_ACCEPTED: &str = "The credential is not accepted.";
 
         match self {
-            Self::ConflictingCredentials => (
-                "conflicting-credentials",
-                S::BAD_REQUEST,
-                "Send one credential, not two.",
-            ),
+            Self::ConflictingCredentials => ("conflicting-credentials", S::BAD_REQUEST, "Send one credential, not two."),
             Self::ExpiredCredential => ("expired-credential", S::UNAUTHORIZED, NOT_ACCEPTED),
-            Self::ForbiddenCredential => (
-                "forbidden-credential",
-                S::FORBIDDEN,
-                "The credential is not good for this.",
-            ),
-            Self::ForeignOrigin => (
-                "foreign-origin",
-                S::FORBIDDEN,
-                "This credential is accepted only from an allowed origin.",
-            ),
-            Self::InsufficientScope => (
-                "insufficient-scope",
-                S::FORBIDDEN,
-                "The identity lacks a scope for this.",
-            ),
+            Self::ForbiddenCredential => ("forbidden-credential", S::FORBIDDEN, "The credential is not valid for this."),
+            Self::ForeignOrigin => ("foreign-origin", S::FORBIDDEN, "This credential is accepted only from an allowed origin."),
+            Self::InsufficientScope => ("insufficient-scope", S::FORBIDDEN, "The identity lacks a scope for this."),
             Self::InvalidCredential => ("invalid-credential", S::UNAUTHORIZED, NOT_ACCEPTED),
-            Self::MalformedCredential => (
-                "malformed-credential",
-                S::BAD_REQUEST,
-                "The credential is malformed.",
-            ),
-            Self::MalformedHandshake => (
-                "malformed-handshake",
-                S::BAD_REQUEST,
-                "The handshake is malformed.",
-            ),
-            Self::MissingCredential => (
-                "missing-credential",
-                S::UNAUTHORIZED,
-                "This needs a credential.",
-            ),
-            Self::MissingProtocol => (
-                "missing-protocol",
-                S::BAD_REQUEST,
-                "Offer a second subprotocol beside the token: only that one can be echoed.",
-            ),
-            Self::ServerFull => (
-                "server-full",
-                S::SERVICE_UNAVAILABLE,
-                "There is no room for another socket at the moment.",
-            ),
-            Self::TooManySessions => (
-                "too-many-sessions",
-                S::TOO_MANY_REQUESTS,
-                "Close a socket before you open another one.",
-            ),
-            Self::TooLarge => (
-                "too-large",
-                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "A header is beyond its limit.",
-            ),
-            Self::UnknownHost => (
-                "unknown-host",
-                S::MISDIRECTED_REQUEST,
-                "This server does not serve that host.",
-            ),
-            Self::UnsupportedScheme => (
-                "unsupported-scheme",
-                S::UNAUTHORIZED,
-                "The scheme of the Authorization header is not accepted.",
-            ),
-            Self::UnsupportedVersion => (
-                "unsupported-version",
-                S::UPGRADE_REQUIRED,
-                "The WebSocket version must be 13.",
-            ),
-            Self::VerifierFailed => (
-                "verifier-failed",
-                S::INTERNAL_SERVER_ERROR,
-                "The credential was not checked.",
-            ),
-            Self::VerifierUnavailable => (
-                "verifier-unavailable",
-                S::SERVICE_UNAVAILABLE,
-                "The credential cannot be checked at the moment.",
-            ),
+            Self::MalformedCredential => ("malformed-credential", S::BAD_REQUEST, "The credential is malformed."),
+            Self::MalformedHandshake => ("malformed-handshake", S::BAD_REQUEST, "The handshake is malformed."),
+            Self::MalformedRequest => ("malformed-request", S::BAD_REQUEST, "The request is malformed."),
+            Self::MissingCredential => ("missing-credential", S::UNAUTHORIZED, "This needs a credential."),
+            Self::MissingProtocol => ("missing-protocol", S::BAD_REQUEST, "Offer another subprotocol next to the token: only that one can be echoed."),
+            Self::NotLater => ("not-later", S::CONFLICT, "The new credential does not expire later than the present one."),
+            Self::ServerFull => ("server-full", S::SERVICE_UNAVAILABLE, "The server accepts no more sockets at the moment."),
+            Self::StoreUnavailable => ("store-unavailable", S::SERVICE_UNAVAILABLE, "No ticket can be minted at the moment."),
+            Self::TooLarge => ("too-large", S::REQUEST_HEADER_FIELDS_TOO_LARGE, "A header exceeds its limit."),
+            Self::TooManySessions => ("too-many-sessions", S::TOO_MANY_REQUESTS, "Close a socket before you open another one."),
+            Self::TooManyTickets => ("too-many-tickets", S::TOO_MANY_REQUESTS, "There are too many unused tickets."),
+            Self::UnknownHost => ("unknown-host", S::MISDIRECTED_REQUEST, "This server does not serve that host."),
+            Self::UnknownSession => ("unknown-session", S::NOT_FOUND, "No session with this id is open."),
+            Self::UnsupportedScheme => ("unsupported-scheme", S::UNAUTHORIZED, "The scheme of the Authorization header is not accepted."),
+            Self::UnsupportedVersion => ("unsupported-version", S::UPGRADE_REQUIRED, "The WebSocket version must be 13."),
+            Self::VerifierFailed => ("verifier-failed", S::INTERNAL_SERVER_ERROR, "The credential was not checked."),
+            Self::VerifierUnavailable => ("verifier-unavailable", S::SERVICE_UNAVAILABLE, "The credential cannot be checked at the moment."),
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -6,9 +8,9 @@ use http::response::Response;
 
 use super::{Refusal, RefusalKind};
 
-/// Writes the response of a refusal.
+/// Builds the response to a refused request.
 ///
-/// Implemented for closures. The request that they see has been freed of its credentials.
+/// Closures implement it. The request that they receive contains no credential.
 ///
 /// ```
 /// use axum::body::Body;
@@ -26,17 +28,17 @@ use super::{Refusal, RefusalKind};
 /// # Ok::<_, portcullis::verify::StaticTokenError>(())
 /// ```
 ///
-/// [`Problem`] writes every body that can be made of bytes: `axum::body::Body`, and of
-/// `http-body-util` `Full<Bytes>`, but not `Empty<Bytes>`.
+/// The default, [`Problem`], builds every body that implements `From<Bytes>`: `axum::body::Body`
+/// and `Full<Bytes>` of `http-body-util`, but not `Empty<Bytes>`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not write refusals whose body is `{B}`",
-    label = "does not write `{B}`",
-    note = "a responder is a `Fn(&Refusal, &Parts) -> Response<{B}> + Clone`; the one that is there unless another is set writes every body that is `From<Bytes>`, such as `axum::body::Body` and `Full<Bytes>` of `http-body-util`"
+    message = "`{Self}` does not build responses with the body `{B}`",
+    label = "does not build `{B}`",
+    note = "a responder is a `Fn(&Refusal, &Parts) -> Response<{B}> + Clone`; the default, `Problem`, builds every body that is `From<Bytes>`, such as `axum::body::Body` and `Full<Bytes>` of `http-body-util`"
 )]
 pub trait Respond<B>: Clone {
-    /// The response. Its status should be that of the refusal, or a redirection to a log-in page.
-    /// To a `HEAD` it should have no body: around a service that is not a router of axum, nobody
-    /// else takes it away.
+    /// Builds the response. Its status should be that of the refusal, or a redirect to a login
+    /// page. The response to a `HEAD` request should have no body: axum's router removes it, other
+    /// services do not.
     fn respond(&self, refusal: &Refusal, request: &Parts) -> Response<B>;
 }
 
@@ -49,7 +51,7 @@ where
     }
 }
 
-/// Answers with `application/problem+json` (RFC 9457).
+/// Responds with `application/problem+json` (RFC 9457).
 ///
 /// ```json
 /// {"type":"about:blank","title":"Unauthorized","status":401,
@@ -61,36 +63,66 @@ pub struct Problem;
 
 impl<B: From<Bytes>> Respond<B> for Problem {
     fn respond(&self, refusal: &Refusal, request: &Parts) -> Response<B> {
-        let status = refusal.status();
         let body = match request.method {
-            // Over HTTP/2 nobody below us leaves it out, and the client fails.
+            // Over HTTP/2 no part below removes the body, and the client would fail.
             Method::HEAD => Bytes::new(),
-            _ => Bytes::from(problem(refusal)),
+            _ => problem(refusal),
         };
         let mut response = Response::new(B::from(body));
-        *response.status_mut() = status;
+        *response.status_mut() = refusal.status();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(CONTENT_TYPE, kind);
         response
     }
 }
 
-pub(crate) fn problem(refusal: &Refusal) -> String {
+fn problem(refusal: &Refusal) -> Bytes {
     let status = refusal.status();
-    let title = status.canonical_reason().unwrap_or("Refused");
-    // Every text below is ours and has nothing that JSON escapes.
-    format!(
-        r#"{{"type":"about:blank","title":"{title}","status":{},"detail":"{}","kind":"{}"}}"#,
-        status.as_u16(),
-        refusal.detail().replace(['"', '\\'], "'"),
-        public_name(refusal.kind()),
-    )
+    // A client must not learn that a credential was valid once.
+    let kind = match refusal.kind() {
+        RefusalKind::ExpiredCredential => RefusalKind::InvalidCredential,
+        kind => kind,
+    };
+    // No other text contains characters that JSON escapes.
+    let detail = match refusal.detail().contains(['"', '\\']) {
+        true => Cow::from(refusal.detail().replace('\\', r"\\").replace('"', r#"\""#)),
+        false => Cow::from(refusal.detail()),
+    };
+    let body = [
+        r#"{"type":"about:blank","title":""#,
+        status.canonical_reason().unwrap_or("Refused"),
+        r#"","status":"#,
+        status.as_str(),
+        r#","detail":""#,
+        &detail,
+        r#"","kind":""#,
+        kind.as_str(),
+        r#""}"#,
+    ];
+    body.concat().into()
 }
 
-/// Whether a credential was good once is nobody's business but the log's.
-fn public_name(kind: RefusalKind) -> &'static str {
-    match kind {
-        RefusalKind::ExpiredCredential => RefusalKind::InvalidCredential.as_str(),
-        kind => kind.as_str(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problem_is_json() {
+        let refusal = Refusal::new(RefusalKind::MalformedRequest);
+        let refusal = refusal.with_detail(r#"the body has to be {"path":"C:\"}"#);
+        assert_eq!(
+            problem(&refusal),
+            r#"{"type":"about:blank","title":"Bad Request","status":400,"detail":"the body has to be {\"path\":\"C:\\\"}","kind":"malformed-request"}"#
+        );
+    }
+
+    #[test]
+    fn expired_credential_looks_like_an_unknown_one() {
+        let [expired, invalid] = [
+            RefusalKind::ExpiredCredential,
+            RefusalKind::InvalidCredential,
+        ]
+        .map(|kind| problem(&Refusal::new(kind)));
+        assert_eq!(expired, invalid);
     }
 }

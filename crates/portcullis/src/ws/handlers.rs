@@ -5,14 +5,16 @@ use axum::extract::{FromRequestParts, Request};
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, StatusCode};
-use portcullis_core::{Identity, StoreError, TicketStore, VerifyError};
+use portcullis_core::{Identity, StoreError, TicketStore};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::peer_of;
+use super::refuse;
 use crate::admission::Presented;
+use crate::peer::peer_of;
+use crate::refusal::{Refusal, RefusalKind};
 use crate::session::Sessions;
 use crate::session::{RenewError, SessionId};
 use crate::ticket::Tickets;
@@ -120,34 +122,30 @@ async fn renew(sessions: &Sessions, request: Request) -> Response {
         };
     let expected = r#"the body has to be {"session":"<id of the session>"}"#;
     let Some(body) = small_body(body).await else {
-        return problem(StatusCode::BAD_REQUEST, expected);
+        return refuse(malformed(expected), parts, false);
     };
     let Ok(RenewalRequest { session }) = serde_json::from_slice(&body) else {
-        return problem(StatusCode::BAD_REQUEST, expected);
+        return refuse(malformed(expected), parts, false);
     };
     let Ok(id) = session.parse::<SessionId>() else {
-        return problem(StatusCode::NOT_FOUND, "no session with this id is open");
+        return refuse(Refusal::new(RefusalKind::UnknownSession), parts, false);
     };
     let credential = Presented::proving(&parts.extensions, &identity);
     match sessions.renew_by(id, identity, credential) {
-        Ok(time) => answer(
-            StatusCode::OK,
-            "application/json",
-            &json!({ "expires_in": time.as_secs() }),
-        ),
-        Err(error) => {
-            let status = match error {
-                RenewError::Ended => StatusCode::NOT_FOUND,
-                RenewError::NotLater => StatusCode::CONFLICT,
-                RenewError::OtherAudience | RenewError::OtherSubject => StatusCode::FORBIDDEN,
-                RenewError::Unverified(VerifyError::Unavailable { .. }) => {
-                    StatusCode::SERVICE_UNAVAILABLE
-                }
-                RenewError::Revoked | RenewError::Unverified(_) => StatusCode::UNAUTHORIZED,
-            };
-            problem(status, &error.to_string())
-        }
+        Ok(time) => answer(&json!({ "expires_in": time.as_secs() })),
+        Err(error) => refuse(not_renewed(error), parts, false),
     }
+}
+
+fn not_renewed(error: RenewError) -> Refusal {
+    let kind = match error {
+        RenewError::Ended => RefusalKind::UnknownSession,
+        RenewError::NotLater => RefusalKind::NotLater,
+        RenewError::OtherAudience | RenewError::OtherSubject => RefusalKind::ForbiddenCredential,
+        RenewError::Revoked => return Refusal::new(RefusalKind::InvalidCredential),
+        RenewError::Unverified(error) => return Refusal::unverified(error),
+    };
+    Refusal::new(kind).with_detail(error.to_string())
 }
 
 #[derive(Default, Deserialize)]
@@ -168,14 +166,14 @@ where
         };
     let expected = r#"the body has to be empty, or {"path":"<the path of the socket>"}"#;
     let Some(body) = small_body(body).await else {
-        return problem(StatusCode::BAD_REQUEST, expected);
+        return refuse(malformed(expected), parts, false);
     };
     let request = match body.is_empty() {
         true => Ok(MintRequest::default()),
         false => serde_json::from_slice(&body),
     };
     let Ok(MintRequest { path }) = request else {
-        return problem(StatusCode::BAD_REQUEST, expected);
+        return refuse(malformed(expected), parts, false);
     };
     let origin = parts.headers.get(ORIGIN).and_then(|it| it.to_str().ok());
     let binding = Binding {
@@ -189,23 +187,28 @@ where
                 "ticket": ticket.expose_secret(),
                 "expires_in": ticket.expires_in().as_secs(),
             });
-            answer(StatusCode::OK, "application/json", &minted)
+            answer(&minted)
         }
-        Err(error) => {
-            let status = match &error {
-                MintError::Claims(claims) => {
-                    tracing::error!(target: "portcullis", "cannot mint a ticket: {claims}");
-                    let detail = "no ticket can be minted for this identity";
-                    return problem(StatusCode::INTERNAL_SERVER_ERROR, detail);
-                }
-                MintError::Expired => StatusCode::UNAUTHORIZED,
-                MintError::OtherPath => StatusCode::BAD_REQUEST,
-                MintError::Store(StoreError::Full) => StatusCode::TOO_MANY_REQUESTS,
-                MintError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            };
-            problem(status, &error.to_string())
+        Err(MintError::Claims(error)) => {
+            tracing::error!(target: "portcullis", "cannot mint a ticket: {error}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
+        Err(error) => refuse(not_minted(&error), parts, false),
     }
+}
+
+fn not_minted(error: &MintError) -> Refusal {
+    let kind = match error {
+        MintError::Expired => return Refusal::new(RefusalKind::ExpiredCredential),
+        MintError::OtherPath => RefusalKind::MalformedRequest,
+        MintError::Store(StoreError::Full) => RefusalKind::TooManyTickets,
+        _ => RefusalKind::StoreUnavailable,
+    };
+    Refusal::new(kind).with_detail(error.to_string())
+}
+
+fn malformed(expected: &'static str) -> Refusal {
+    Refusal::new(RefusalKind::MalformedRequest).with_detail(expected)
 }
 
 /// Reads a body of at most 1 KiB.
@@ -213,30 +216,10 @@ async fn small_body(body: Body) -> Option<Bytes> {
     axum::body::to_bytes(body, 1024).await.ok()
 }
 
-fn problem(status: StatusCode, detail: &str) -> Response {
-    let body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-    });
-    let mut response = answer(status, "application/problem+json", &body);
-    let temporary = [
-        StatusCode::TOO_MANY_REQUESTS,
-        StatusCode::SERVICE_UNAVAILABLE,
-    ];
-    if temporary.contains(&status) {
-        let headers = response.headers_mut();
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-    }
-    response
-}
-
-fn answer(status: StatusCode, kind: &'static str, body: &Value) -> Response {
+fn answer(body: &Value) -> Response {
     let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

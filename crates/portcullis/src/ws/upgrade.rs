@@ -19,10 +19,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use super::pending;
 use super::socket::{DialectState, GuardedSocket};
 use super::wire::{Wire, frames};
-use crate::admission::InBand;
 use crate::admission::SocketGrant;
 use crate::carrier::SecWebSocketProtocol;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Unanswered};
 use crate::session::{Session, SessionRejection};
 use crate::upgrade::Opening;
 
@@ -280,7 +279,17 @@ impl<S: Send + Sync> FromRequestParts<S> for GuardedUpgrade {
             },
             None => match Session::open(&mut parts.extensions) {
                 Ok(session) => Client::Authenticated(session),
-                Err(rejection) => return Err(no_session(rejection, &grant, parts, on_upgrade)),
+                Err(SessionRejection::Identity(missing)) => {
+                    return Err(GuardedUpgradeRejection::Identity(missing));
+                }
+                Err(SessionRejection::Refused(refusal)) => {
+                    // With the upgrade, the layer can refuse in band.
+                    if let Some(on_upgrade) = on_upgrade {
+                        parts.extensions.insert(on_upgrade);
+                    }
+                    let refused = RefusedUpgrade::new(refusal, parts);
+                    return Err(GuardedUpgradeRejection::Refused(refused));
+                }
             },
         };
         let mut config = WebSocketConfig::default();
@@ -301,27 +310,6 @@ impl<S: Send + Sync> FromRequestParts<S> for GuardedUpgrade {
     }
 }
 
-fn no_session(
-    rejection: SessionRejection,
-    grant: &SocketGrant,
-    parts: &Parts,
-    on_upgrade: Option<OnUpgrade>,
-) -> GuardedUpgradeRejection {
-    let refusal = match rejection {
-        SessionRejection::Identity(missing) => {
-            return GuardedUpgradeRejection::Identity(missing);
-        }
-        SessionRejection::Refused(refusal) => refusal,
-    };
-    let on_upgrade = on_upgrade.filter(|_| grant.in_band);
-    let opening =
-        on_upgrade.and_then(|it| InBand::refuse(&refusal, None, &grant.context.codes, parts, it));
-    match opening {
-        Some(opening) => GuardedUpgradeRejection::RefusedInBand(RefusedInBand { refusal, opening }),
-        None => GuardedUpgradeRejection::Refused(refusal),
-    }
-}
-
 /// Prints no subprotocols from the request, which can contain tokens.
 impl<F> fmt::Debug for GuardedUpgrade<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -339,27 +327,30 @@ pub enum GuardedUpgradeRejection {
     /// No [`AuthLayer`](crate::AuthLayer) has admitted the request: 500.
     Identity(IdentityRejection),
 
-    /// There are too many sessions, or the credential was revoked since admission.
-    Refused(Refusal),
-
-    /// The request is refused, and the layer [refuses in band](crate::AuthLayer::refuse_in_band).
-    RefusedInBand(RefusedInBand),
+    /// There are too many sessions, or the credential was revoked since admission. The layer
+    /// answers it like every [refusal](crate::refusal).
+    Refused(RefusedUpgrade),
 
     /// The request is not a valid WebSocket handshake.
     WebSocket(WebSocketUpgradeRejection),
 }
 
-/// A refusal in band: the socket opens, and closes at once with a close code.
+/// A refusal of an admitted upgrade.
 #[derive(Debug)]
-pub struct RefusedInBand {
-    refusal: Refusal,
-    opening: InBand,
+pub struct RefusedUpgrade {
+    unanswered: Box<Unanswered>,
 }
 
-impl RefusedInBand {
-    /// Returns the refusal, whose detail the client gets as the reason of the close frame.
+impl RefusedUpgrade {
+    pub(super) fn new(refusal: Refusal, request: &Parts) -> Self {
+        Self {
+            unanswered: Box::new(Unanswered::new(refusal, request.clone())),
+        }
+    }
+
+    /// Returns the refusal.
     pub fn refusal(&self) -> &Refusal {
-        &self.refusal
+        &self.unanswered.refusal
     }
 }
 
@@ -368,8 +359,7 @@ impl GuardedUpgradeRejection {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Identity(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Refused(refusal) => refusal.status(),
-            Self::RefusedInBand(refused) => refused.opening.status(),
+            Self::Refused(refused) => refused.refusal().status(),
             Self::WebSocket(rejection) => rejection.status(),
         }
     }
@@ -384,9 +374,9 @@ impl IntoResponse for GuardedUpgradeRejection {
     fn into_response(self) -> Response {
         match self {
             Self::Identity(rejection) => rejection.into_response(),
-            Self::Refused(refusal) => super::refused(&refusal),
-            Self::RefusedInBand(RefusedInBand { refusal, opening }) => {
-                opening.into_response(&refusal, Body::empty())
+            Self::Refused(RefusedUpgrade { unanswered }) => {
+                let Unanswered { refusal, request } = *unanswered;
+                super::refuse(refusal, request, true)
             }
             Self::WebSocket(rejection) => {
                 let mut response = rejection.into_response();
@@ -403,8 +393,7 @@ impl fmt::Display for GuardedUpgradeRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Identity(rejection) => rejection.fmt(f),
-            Self::Refused(refusal) => refusal.fmt(f),
-            Self::RefusedInBand(refused) => refused.refusal.fmt(f),
+            Self::Refused(refused) => refused.refusal().fmt(f),
             Self::WebSocket(rejection) => rejection.fmt(f),
         }
     }
