@@ -1,40 +1,45 @@
-# Shorthands. Everything here is one command you can also type.
+# Short names for common commands.
 
 [private]
 default:
     @just --list
 
-# The kernel server; open the link that it prints.
+# Starts the kernel server, which prints a login link.
 serve *options:
     cargo run -p kernel-server -- {{options}}
 
-# Installs what the tests need, and runs all checks and all tests, real peers included.
+# Installs the dependencies of the tests, and runs all checks and all tests.
 test:
     tests/run
 
-# The tests that need no peers.
+# Runs the tests that need no real peers.
 unit:
     tests/run unit
 
-# Formatting, clippy, documentation, licences and combinations of features.
+# Checks formatting, clippy, documentation, licences and combinations of features.
 lint:
     tests/run lint
 
+# Formats all code.
 fmt:
     cargo fmt --all
 
-# Side by side with bare axum and with peers; writes its figures to docs/benchmarks.md.
+# Writes the public API of each published crate to its public-api.txt.
+public-api:
+    UPDATE_PUBLIC_API=1 cargo test --package portcullis-e2e --lib public_api
+
+# Compares with bare axum and other servers, and writes the results to docs/benchmarks.md.
 bench:
     cargo run --release -p portcullis-bench
 
-# Thousands of guarded sockets in one process; writes its figures to docs/load.md.
+# Opens thousands of guarded sockets in one process, and writes the results to docs/load.md.
 load *options:
     cargo run --release -p portcullis-bench -- load {{options}}
 
-# The API documentation, opened in a browser.
+# Builds the API documentation and opens it in a browser.
 docs:
     cargo doc --workspace --no-deps --all-features --open
 
-# The end-to-end tests again and again, until one fails.
+# Repeats the end-to-end tests until one fails.
 soak rounds="20":
     for round in $(seq {{rounds}}); do tests/run e2e || exit 1; done

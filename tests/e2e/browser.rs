@@ -1,4 +1,4 @@
-//! What a person with a real browser meets.
+//! The kernel server in a browser: login by link, reload, output, and pages of other origins.
 
 use portcullis_e2e::{Browser, PageServer, Server, leaks};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::kernels;
 use crate::notebook::Notebook;
 
 #[tokio::test]
-async fn the_printed_link_logs_in_and_its_token_is_gone() {
+async fn the_printed_link_logs_in_and_scripts_cannot_read_its_token() {
     for server in [Server::kernels(), Server::kernels().compat()] {
         let server = server.start();
         let browser = Browser::start().await;
@@ -18,14 +18,14 @@ async fn the_printed_link_logs_in_and_its_token_is_gone() {
         let cell = notebook.run("x = 6 * 7; print(x)").await;
         assert_eq!(notebook.output(cell).await, "42");
 
-        let seen = browser
-            .run(EVERYTHING_A_SCRIPT_SEES, Vec::new())
+        let visible = browser
+            .run(VISIBLE_TO_SCRIPTS, Vec::new())
             .await
             .to_string();
         assert_eq!(
-            leaks(&seen, &[server.token().to_owned()]),
+            leaks(&visible, &[server.token().to_owned()]),
             [""; 0],
-            "in {seen}"
+            "in {visible}"
         );
     }
 }
@@ -54,10 +54,10 @@ async fn a_reload_keeps_the_session() {
 }
 
 #[tokio::test]
-async fn without_the_link_nobody_gets_in() {
+async fn a_page_without_the_link_or_with_a_wrong_token_is_refused() {
     let server = Server::kernels().start();
     let browser = Browser::start().await;
-    let wrong = format!("{}?token={}", server.base(), server.foreign_secret());
+    let wrong = format!("{}?token={}", server.base(), server.unknown_secret());
     for url in [server.base(), &wrong] {
         browser.open(url).await;
         let status = browser
@@ -68,7 +68,7 @@ async fn without_the_link_nobody_gets_in() {
 }
 
 #[tokio::test]
-async fn an_image_shows_and_the_page_looks_well() {
+async fn an_image_is_shown_and_the_page_fits_the_screen() {
     let server = Server::kernels().start();
     let browser = Browser::start().await;
     browser.open(server.link()).await;
@@ -86,10 +86,10 @@ async fn an_image_shows_and_the_page_looks_well() {
     }
 }
 
-/// Cookies know no ports, so the browser sends ours along when a page of another port calls. Only
-/// the Origin tells who calls.
+/// Cookies do not depend on the port, so the browser sends the cookie also for a page of another port.
+/// Only the `Origin` header differs.
 #[tokio::test]
-async fn a_hostile_page_cannot_open_a_socket_with_the_cookie() {
+async fn a_page_of_another_origin_cannot_open_a_socket_with_the_cookie() {
     let hostile = PageServer::start("<!doctype html><title>Hostile</title>");
     for server in [Server::kernels(), Server::kernels().compat()] {
         let server = server.start();
@@ -99,7 +99,7 @@ async fn a_hostile_page_cannot_open_a_socket_with_the_cookie() {
         browser.open(server.link()).await;
         for url in &sockets {
             let attempt = open_socket(&browser, url).await;
-            assert_eq!(attempt["opened"], true, "the page itself, {url}: {attempt}");
+            assert_eq!(attempt["opened"], true, "the own page, {url}: {attempt}");
         }
 
         browser.open(&hostile.origin()).await;
@@ -114,15 +114,16 @@ async fn a_hostile_page_cannot_open_a_socket_with_the_cookie() {
     }
 }
 
-/// The control of the test above: the cookie does ride along, and the Origin is what it fails for.
+/// The control of the test above: the browser does send the cookie, so the origin is the reason for
+/// the refusal.
 #[tokio::test]
-async fn an_allowed_page_can_open_a_socket_with_the_cookie() {
-    let friend = PageServer::start("<!doctype html><title>Friend</title>");
-    let server = Server::kernels().allow_origin(&friend.origin()).start();
+async fn a_page_of_an_allowed_origin_can_open_a_socket_with_the_cookie() {
+    let allowed = PageServer::start("<!doctype html><title>Allowed</title>");
+    let server = Server::kernels().allow_origin(&allowed.origin()).start();
     let id = kernels::start(server.base(), server.token()).await;
     let browser = Browser::start().await;
     browser.open(server.link()).await;
-    browser.open(&friend.origin()).await;
+    browser.open(&allowed.origin()).await;
     for url in &sockets(&server, &id) {
         let attempt = open_socket(&browser, url).await;
         assert_eq!(attempt["opened"], true, "{url}: {attempt}");
@@ -136,7 +137,7 @@ fn sockets(server: &Server, kernel: &str) -> [String; 2] {
         .map(|path| format!("{}{path}", server.websocket_base()))
 }
 
-/// Opens a WebSocket from the page, with nothing but what the browser adds by itself.
+/// Opens a WebSocket from the page without any explicit credential.
 async fn open_socket(browser: &Browser, url: &str) -> Value {
     let script = "
         const socket = new WebSocket(arguments[0]);
@@ -147,7 +148,7 @@ async fn open_socket(browser: &Browser, url: &str) -> Value {
     browser.run(script, vec![json!(url)]).await
 }
 
-const EVERYTHING_A_SCRIPT_SEES: &str = "
+const VISIBLE_TO_SCRIPTS: &str = "
     return {
       location: String(location),
       referrer: document.referrer,
@@ -158,7 +159,7 @@ const EVERYTHING_A_SCRIPT_SEES: &str = "
       entries: performance.getEntries().map(entry => entry.name),
     };";
 
-/// A picture of 64 pixels, drawn without any package.
+/// Python code that displays a picture of 64 pixels without any package.
 const PICTURE: &str = "import struct, zlib; from IPython.display import Image; \
     chunk = lambda kind, data: struct.pack('>I', len(data)) + kind + data + \
     struct.pack('>I', zlib.crc32(kind + data)); \

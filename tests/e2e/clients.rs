@@ -1,4 +1,4 @@
-//! Clients that others wrote run a cell in a real ipykernel behind the kernel server.
+//! Clients of other projects run a cell in an ipykernel behind the kernel server.
 
 use portcullis_e2e::{
     Browser, JupyterServer, PageServer, Server, ServerBuilder, bundle, node, python,
@@ -16,7 +16,7 @@ fn profiles() -> [ServerBuilder; 2] {
 // --- npm @jupyterlab/services, in Node ---------------------------------------------------------
 
 #[tokio::test]
-async fn jupyterlab_in_node_by_url() {
+async fn jupyterlab_in_node_sends_the_token_in_the_url() {
     for server in profiles() {
         let server = server.start();
         let outcome = services(&server, "default").await;
@@ -30,7 +30,7 @@ async fn jupyterlab_in_node_by_url() {
 }
 
 #[tokio::test]
-async fn jupyterlab_in_node_by_header() {
+async fn jupyterlab_in_node_sends_the_token_in_the_header() {
     for server in profiles() {
         let server = server.start();
         let outcome = services(&server, "header").await;
@@ -41,7 +41,7 @@ async fn jupyterlab_in_node_by_header() {
 }
 
 #[tokio::test]
-async fn jupyterlab_in_node_by_subprotocol() {
+async fn jupyterlab_in_node_sends_the_token_as_a_subprotocol() {
     for server in profiles() {
         let server = server.start();
         let outcome = services(&server, "subprotocol").await;
@@ -49,10 +49,10 @@ async fn jupyterlab_in_node_by_subprotocol() {
     }
 }
 
-// --- the same in Chromium ----------------------------------------------------------------------
+// --- npm @jupyterlab/services, in Chromium -----------------------------------------------------
 
 #[tokio::test]
-async fn jupyterlab_in_a_browser_by_the_cookie_of_the_link() {
+async fn jupyterlab_in_a_browser_uses_the_cookie_of_the_link() {
     for server in profiles() {
         let server = server.start();
         let browser = Browser::start().await;
@@ -63,8 +63,8 @@ async fn jupyterlab_in_a_browser_by_the_cookie_of_the_link() {
 }
 
 #[tokio::test]
-async fn jupyterlab_in_a_browser_by_subprotocol_from_a_foreign_page() {
-    let page = PageServer::start("<!doctype html><title>Elsewhere</title>");
+async fn jupyterlab_on_a_page_of_another_origin_sends_the_token_as_a_subprotocol() {
+    let page = PageServer::start("<!doctype html><title>Another origin</title>");
     for server in profiles() {
         let server = server.allow_origin(&page.origin()).start();
         let browser = Browser::start().await;
@@ -75,13 +75,13 @@ async fn jupyterlab_in_a_browser_by_subprotocol_from_a_foreign_page() {
     }
 }
 
-/// JupyterLab as it is gives its token to the REST calls alone and relies on a cookie that the
-/// first answer sets. The compat profile sets it.
+/// Unmodified JupyterLab sends its token in REST calls only and relies on the cookie of the first
+/// response. The compat profile sets it.
 #[tokio::test]
-async fn unmodified_jupyterlab_with_the_token_in_its_settings() {
+async fn unmodified_jupyterlab_with_the_token_in_its_settings_works() {
     let server = Server::kernels().compat().start();
     let browser = Browser::start().await;
-    // A page of the same origin that everybody may see.
+    // A page of the same origin that needs no credential.
     browser.open(&format!("{}api", server.base())).await;
     let outcome = services_in_page(&browser, server.base(), server.token(), "default").await;
     assert_no_credential_but_a_cookie(&outcome);
@@ -90,7 +90,7 @@ async fn unmodified_jupyterlab_with_the_token_in_its_settings() {
 // --- others ------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn python_jupyter_kernel_client() {
+async fn python_jupyter_kernel_client_runs_a_cell() {
     for server in profiles() {
         let server = server.start();
         python_client(server.base(), server.token()).await;
@@ -102,38 +102,39 @@ async fn python_jupyter_kernel_client() {
     }
 }
 
-/// Jupyter Server is the client of ours, and the Python client is its client.
+/// Jupyter Server is a client of the kernel server, and the Python client is a client of Jupyter
+/// Server.
 #[tokio::test]
-async fn jupyter_server_as_a_gateway_client() {
+async fn jupyter_server_runs_cells_as_a_gateway_client() {
     for server in profiles() {
         let server = server.start();
         let front = JupyterServer::in_front_of(&server);
         let id = kernels::start(front.base(), front.token()).await;
-        let ours = kernels::list(&server).await;
+        let kernels = kernels::list(&server).await;
         assert!(
-            ours.iter().any(|kernel| kernel["id"] == *id),
-            "{id} is not in {ours:?}"
+            kernels.iter().any(|kernel| kernel["id"] == *id),
+            "{id} is not in {kernels:?}"
         );
         python_client(front.base(), front.token()).await;
     }
 }
 
 #[tokio::test]
-async fn rust_jupyter_websocket_client() {
+async fn rust_jupyter_websocket_client_runs_a_cell() {
     for server in profiles() {
         let server = server.start();
         assert_eq!(rust_client(server.base(), server.token()).await, "42\n");
     }
 }
 
-/// What the token subprotocol looks like from another WebSocket library. The whole tables are held
-/// over in-process connections; these rows show that nothing of them depends on our own client.
+/// The token subprotocol with another WebSocket library. The complete tables run over in-process
+/// connections; these rows show that they do not depend on the test client.
 #[tokio::test]
-async fn python_websockets_offers() {
+async fn python_websockets_gets_the_documented_responses() {
     let server = Server::kernels().start();
     let id = kernels::start(server.base(), server.token()).await;
     let good = format!("{MARKER}.{}", server.token());
-    let bad = format!("{MARKER}.{}", server.foreign_secret());
+    let bad = format!("{MARKER}.{}", server.unknown_secret());
     let token = format!("token {}", server.token());
     let rows = [
         (
@@ -143,13 +144,13 @@ async fn python_websockets_offers() {
             Some(MARKER),
         ),
         (
-            "the kernels' own",
+            "kernel protocol first",
             json!({ "subprotocols": [KERNELS, MARKER, good] }),
             101,
             Some(KERNELS),
         ),
         (
-            "in another order",
+            "kernel protocol last",
             json!({ "subprotocols": [MARKER, good, KERNELS] }),
             101,
             Some(KERNELS),
@@ -160,7 +161,7 @@ async fn python_websockets_offers() {
             101,
             None,
         ),
-        ("nothing", json!({}), 403, None),
+        ("no credential", json!({}), 403, None),
         (
             "a wrong token",
             json!({ "subprotocols": [MARKER, bad] }),
@@ -174,7 +175,7 @@ async fn python_websockets_offers() {
             None,
         ),
         (
-            "a wrong token and a good header",
+            "a wrong token and a valid header",
             json!({ "subprotocols": [MARKER, bad], "headers": [["Authorization", token]] }),
             403,
             None,
@@ -193,9 +194,9 @@ async fn python_websockets_offers() {
 
 // --- the drivers themselves --------------------------------------------------------------------
 
-/// So that a client which fails against our server fails because of our server.
+/// The control of the tests above: a driver that fails does so because of the kernel server.
 #[tokio::test]
-async fn drivers_work_with_jupyter_server_itself() {
+async fn drivers_work_with_jupyter_server() {
     let server = JupyterServer::start();
     for way in ["default", "url", "header"] {
         let outcome = node("services.cjs", &[server.base(), server.token(), way]).await;
@@ -211,11 +212,11 @@ async fn drivers_work_with_jupyter_server_itself() {
     assert_no_credential_but_a_cookie(&outcome);
 }
 
-/// So that a driver which says that a cell ran has been let in.
+/// The control of the tests above: a driver that reports success was admitted.
 #[tokio::test]
 async fn drivers_fail_with_a_wrong_token() {
     let server = Server::kernels().start();
-    let wrong = server.foreign_secret();
+    let wrong = server.unknown_secret();
     for way in ["default", "header", "subprotocol"] {
         let outcome = node("services.cjs", &[server.base(), &wrong, way]).await;
         assert!(outcome.unwrap_err().contains("403"), "{way}");
@@ -261,17 +262,17 @@ async fn rust_client(base: &str, token: &str) -> String {
     text
 }
 
-/// How a client opened its socket.
+/// The way in which a client opened its socket.
 struct Socket {
     url: String,
     offered: Vec<String>,
 }
 
-/// A second socket would mean that the first attempt had failed.
+/// Returns the only socket: a second one would mean that the first attempt had failed.
 fn only_socket(outcome: &Value) -> Socket {
     let sockets = outcome["sockets"].as_array().expect("a list");
     let [socket] = sockets.as_slice() else {
-        panic!("not one socket: {outcome}")
+        panic!("expected one socket: {outcome}")
     };
     assert_eq!(socket["protocol"], KERNELS, "{outcome}");
     let offered = socket["offered"].as_array().expect("a list").iter();
@@ -292,7 +293,7 @@ fn assert_subprotocol_was_used(outcome: &Value, token: &str) {
     );
 }
 
-/// As the driver escapes it: `~` is not touched by `encodeURIComponent`.
+/// Returns the token as the driver escapes it: `encodeURIComponent` leaves `~` unchanged.
 fn escaped(token: &str) -> &str {
     assert!(
         token

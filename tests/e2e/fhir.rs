@@ -1,6 +1,6 @@
 //! The server of FHIR subscriptions: its notifications, its binding tokens, FHIRcast, and its page.
 //!
-//! Whatever it sends is read by the Python package `fhir.resources`.
+//! The Python package `fhir.resources` validates every resource that the server sends.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::guarded::{LIMIT, Socket};
 
 // --- notifications -----------------------------------------------------------------------------
 
-/// The whole of it: tokens of five seconds, a socket that outlives four of them, events all the
-/// while, a disconnect, and what came in between.
+/// The tokens have a lifetime of five seconds, and the socket stays open for five of them while events
+/// occur. Then the client disconnects, and catches up with the missed events.
 #[tokio::test]
-async fn no_event_is_lost_or_doubled_while_tokens_end() {
+async fn no_event_is_lost_or_repeated_while_tokens_expire() {
     let server = Server::fhir()
         .argument("--token-lifetime")
         .argument("5")
@@ -30,76 +30,76 @@ async fn no_event_is_lost_or_doubled_while_tokens_end() {
         .await;
     let mut token = alice.binding_token(&subscription).await;
     let first_token = token.clone();
-    let mut line = Line::bind(&token).await;
-    let handshake = line.status("handshake").await;
+    let mut subscriber = Subscriber::bind(&token).await;
+    let handshake = subscriber.status("handshake").await;
     assert_eq!(handshake["eventsSinceSubscriptionStart"], "0");
 
-    // Fewer than a queue holds: a busy machine is not to be a client that reads too slowly.
-    let under_way = Semaphore::new(100);
+    // Fewer than the queue of the server holds, so that a busy machine is not a slow reader.
+    let in_flight = Semaphore::new(100);
     let (admitted, ()) = tokio::join!(
         async {
             let mut admitted = Vec::new();
-            while let Ok(one) = under_way.acquire().await {
-                one.forget();
+            while let Ok(permit) = in_flight.acquire().await {
+                permit.forget();
                 admitted.push(alice.admit("Patient/1").await);
             }
             admitted
         },
         async {
             let mut tokens = 1;
-            // Until the first of them have long ended, and the socket lives by the fifth.
+            // Until the first tokens have expired, and the fifth one keeps the socket open.
             while tokens < 5 || OffsetDateTime::now_utc() < token.expires_at - HALF {
-                line.notification().await;
-                under_way.add_permits(1);
+                subscriber.notification().await;
+                in_flight.add_permits(1);
                 if tokens < 5 && OffsetDateTime::now_utc() > token.expires_at - HALF {
                     token = alice.binding_token(&subscription).await;
                     assert_eq!(token.url, first_token.url);
-                    line.bind_again(&token).await;
+                    subscriber.send_bind(&token).await;
                     tokens += 1;
                 }
             }
-            under_way.close();
+            in_flight.close();
         }
     );
-    // Nobody binds again: the rest comes, and then the socket ends with its token.
-    let code = line.read_to_the_end().await;
-    assert_eq!(code, EXPIRED, "the socket ends with its last token");
+    // Without another bind the remaining events arrive, and the socket closes with its token.
+    let code = subscriber.read_to_the_end().await;
+    assert_eq!(code, EXPIRED, "the socket closes with its last token");
     assert!(OffsetDateTime::now_utc() >= token.expires_at);
-    assert_eq!(line.handshakes(), 5);
+    assert_eq!(subscriber.handshakes(), 5);
     let total = admitted.len() as u64;
-    assert!(total > 4, "there was something to lose");
-    assert_eq!(line.numbers(), (1..=total).collect::<Vec<_>>());
-    assert_eq!(line.foci(), admitted);
+    assert!(total > 4, "there are enough events");
+    assert_eq!(subscriber.numbers(), (1..=total).collect::<Vec<_>>());
+    assert_eq!(subscriber.foci(), admitted);
 
-    // What happens while nobody listens is there to be asked for.
+    // The client can request the events that it missed while it was disconnected.
     let mut missed = Vec::new();
     for _ in 0..5 {
         missed.push(alice.admit("Patient/2").await);
     }
-    let mut again = Line::bind(&alice.binding_token(&subscription).await).await;
-    let handshake = again.status("handshake").await;
+    let mut second = Subscriber::bind(&alice.binding_token(&subscription).await).await;
+    let handshake = second.status("handshake").await;
     let count = (total + 5).to_string();
     assert_eq!(handshake["eventsSinceSubscriptionStart"], *count);
     let since = total + 1;
     let path = format!("Subscription/{subscription}/$events?eventsSinceNumber={since}");
-    let caught = alice
+    let caught_up = alice
         .get(&format!("{path}&eventsUntilNumber={count}"))
         .await;
     let mut log = Log::default();
-    log.take(caught);
+    log.push(caught_up);
     assert_eq!(log.numbers(), (since..=total + 5).collect::<Vec<_>>());
     assert_eq!(log.foci(), missed);
     let next = alice.admit("Patient/3").await;
-    again.notification().await;
-    assert_eq!(again.numbers(), [total + 6]);
-    assert_eq!(again.foci(), [next]);
+    second.notification().await;
+    assert_eq!(second.numbers(), [total + 6]);
+    assert_eq!(second.foci(), [next]);
 
-    let all = [line.log.bundles, again.log.bundles, log.bundles].concat();
+    let all = [subscriber.log.bundles, second.log.bundles, log.bundles].concat();
     assert_eq!(faults(&all).await, [""; 0]);
 }
 
 #[tokio::test]
-async fn every_resource_is_one_of_r5() {
+async fn every_resource_is_valid_in_r5() {
     let server = Server::fhir().start();
     let alice = Fhir::new(&server, server.token());
     let mut resources = Vec::new();
@@ -110,15 +110,15 @@ async fn every_resource_is_one_of_r5() {
             "filterBy": [{ "filterParameter": "patient", "value": "Patient/1" }],
         });
         let id = alice.subscribe(more).await;
-        let mut line = Line::bind(&alice.binding_token(&id).await).await;
-        line.status("handshake").await;
+        let mut subscriber = Subscriber::bind(&alice.binding_token(&id).await).await;
+        subscriber.status("handshake").await;
         alice.admit("Patient/2").await;
         alice.admit("Patient/1").await;
-        line.status("event-notification").await;
-        line.status("heartbeat").await;
-        set_off(&server, &alice, &id).await;
-        while line.status("heartbeat").await["status"] != "off" {}
-        resources.append(&mut line.log.bundles);
+        subscriber.status("event-notification").await;
+        subscriber.status("heartbeat").await;
+        switch_off(&server, &alice, &id).await;
+        while subscriber.status("heartbeat").await["status"] != "off" {}
+        resources.append(&mut subscriber.log.bundles);
         for path in [
             format!("Subscription/{id}"),
             format!("Subscription/{id}/$status"),
@@ -141,15 +141,15 @@ async fn every_resource_is_one_of_r5() {
         resources.push(alice.get(path).await);
     }
     let missing = format!("{}fhir/Subscription/none", server.base());
-    let nobody = Request::get(missing).body(String::new()).unwrap();
-    resources.push(serde_json::from_str(fetch(nobody).await.body()).unwrap());
+    let request = Request::get(missing).body(String::new()).unwrap();
+    resources.push(serde_json::from_str(fetch(request).await.body()).unwrap());
     assert_eq!(
         resources.last().unwrap()["resourceType"],
         "OperationOutcome"
     );
     assert_eq!(faults(&resources).await, [""; 0]);
 
-    // A judge that finds no fault in anything would not be worth much.
+    // The control: the package finds faults in invalid resources.
     let mut bundle = resources[1].clone();
     bundle["entry"][0]["resource"]["type"] = json!("event-notifications");
     let mut status = resources[1].clone();
@@ -161,7 +161,7 @@ async fn every_resource_is_one_of_r5() {
 // --- binding tokens ----------------------------------------------------------------------------
 
 #[tokio::test]
-async fn nothing_is_told_to_who_has_not_bound() {
+async fn a_client_without_a_valid_bind_receives_no_event() {
     let bob = new_secret();
     let server = Server::fhir()
         .argument("--user")
@@ -172,17 +172,17 @@ async fn nothing_is_told_to_who_has_not_bound() {
     let subscription = alice.subscribe(json!({})).await;
     let first = alice.binding_token(&subscription).await;
 
-    for word in [
-        format!("bind-with-token {}", server.foreign_secret()),
+    for message in [
+        format!("bind-with-token {}", server.unknown_secret()),
         format!("bind-with-token {}", server.token()),
         format!("bind-with-token {subscription}"),
         "bind-with-token".to_owned(),
         "hello".to_owned(),
     ] {
         let mut socket = Socket::open(&first.url, &[]).await.unwrap();
-        socket.say(&word).await;
+        socket.send_text(&message).await;
         alice.admit("Patient/1").await;
-        // A dialect may say why; then it closes.
+        // The dialect can send an OperationOutcome before it closes the socket.
         let code = loop {
             match socket.next().await {
                 Message::Text(text) => {
@@ -197,33 +197,32 @@ async fn nothing_is_told_to_who_has_not_bound() {
         assert!(code >= 1002, "{code}");
     }
 
-    // A second token that is none, or has ended, is answered, and the socket goes on.
-    let mut line = Line::bind(&first).await;
-    line.status("handshake").await;
-    let wrong = server.foreign_secret();
-    line.socket.say(&format!("bind-with-token {wrong}")).await;
+    // A second bind with an invalid token gets an error, and the socket stays open.
+    let mut subscriber = Subscriber::bind(&first).await;
+    subscriber.status("handshake").await;
+    let wrong = server.unknown_secret();
+    let bind = format!("bind-with-token {wrong}");
+    subscriber.socket.send_text(&bind).await;
     assert_eq!(
-        line.socket.hear_json().await["resourceType"],
+        subscriber.socket.receive_json().await["resourceType"],
         "OperationOutcome"
     );
     alice.admit("Patient/1").await;
-    line.status("event-notification").await;
+    subscriber.status("event-notification").await;
 
-    // Somebody else's token is not for this socket.
+    // The token of another user closes the socket.
     let bob = Fhir::new(&server, &bob);
     let of_bob = bob.binding_token(&bob.subscribe(json!({})).await).await;
-    line.socket
-        .say(&format!("bind-with-token {}", of_bob.token))
-        .await;
-    let code = line.read_to_the_end().await;
+    subscriber.send_bind(&of_bob).await;
+    let code = subscriber.read_to_the_end().await;
     assert!(code >= 1002, "{code}");
-    assert_eq!(line.numbers().len(), 1);
+    assert_eq!(subscriber.numbers().len(), 1);
 }
 
 // --- FHIRcast ----------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn fhircast_has_its_secret_in_the_address() {
+async fn the_fhircast_endpoint_contains_a_secret() {
     let server = Server::fhir()
         .argument("--token-lifetime")
         .argument("4")
@@ -241,11 +240,11 @@ async fn fhircast_has_its_secret_in_the_address() {
     let answer: Value = serde_json::from_str(answer.body()).unwrap();
     let url = answer["hub.channel.endpoint"].as_str().unwrap();
     let secret = url.rsplit('/').next().unwrap();
-    assert!(secret.len() >= 22, "128 bits and more");
+    assert!(secret.len() >= 22, "at least 128 bits");
     server.keep_secret(secret);
 
     let mut socket = Socket::open(url, &[]).await.unwrap();
-    let confirmation = socket.hear_json().await;
+    let confirmation = socket.receive_json().await;
     assert_eq!(confirmation["hub.mode"], "subscribe");
     assert_eq!(confirmation["hub.lease_seconds"], 4);
     let event = json!({
@@ -255,19 +254,19 @@ async fn fhircast_has_its_secret_in_the_address() {
     });
     let answer = post("application/json", event.to_string()).await;
     assert_eq!(answer.status(), 202, "{}", answer.body());
-    assert_eq!(socket.hear_json().await, event);
+    assert_eq!(socket.receive_json().await, event);
     socket
-        .say_json(&json!({ "id": "1", "status": "200" }))
+        .send_json(&json!({ "id": "1", "status": "200" }))
         .await;
 
-    assert_eq!(socket.hear_json().await["hub.mode"], "denied");
+    assert_eq!(socket.receive_json().await["hub.mode"], "denied");
     assert_eq!(socket.close_code().await, 1000);
     for url in [
         url.to_owned(),
-        url.replace(secret, &server.foreign_secret()),
+        url.replace(secret, &server.unknown_secret()),
     ] {
         let mut socket = Socket::open(&url, &[]).await.unwrap();
-        assert_eq!(socket.hear_json().await["hub.mode"], "denied");
+        assert_eq!(socket.receive_json().await["hub.mode"], "denied");
         assert_eq!(socket.close_code().await, 1000);
     }
 }
@@ -275,7 +274,7 @@ async fn fhircast_has_its_secret_in_the_address() {
 // --- the page ----------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn the_page_lives_longer_than_its_tokens() {
+async fn the_page_receives_events_for_longer_than_its_tokens_last() {
     let server = Server::fhir()
         .argument("--token-lifetime")
         .argument("6")
@@ -300,9 +299,9 @@ async fn the_page_lives_longer_than_its_tokens() {
     for width in [1280, 390] {
         browser.screenshot("fhir-subscriptions", width).await;
     }
-    let told = browser.run("return portcullisFhir;", Vec::new()).await;
-    assert_eq!(told["sockets"], 1, "{told}");
-    assert_eq!(told["numbers"], json!([1, 2, 3, 4]), "{told}");
+    let state = browser.run("return portcullisFhir;", Vec::new()).await;
+    assert_eq!(state["sockets"], 1, "{state}");
+    assert_eq!(state["numbers"], json!([1, 2, 3, 4]), "{state}");
 
     press(&browser, "#disconnect").await;
     browser.element(":root[data-state=closed]").await;
@@ -313,19 +312,19 @@ async fn the_page_lives_longer_than_its_tokens() {
     until(&browser, "portcullisFhir.received === 6").await;
     press(&browser, "#trigger").await;
     until(&browser, "portcullisFhir.received === 7").await;
-    let told = browser.run("return portcullisFhir;", Vec::new()).await;
-    assert_eq!(told["sockets"], 2, "{told}");
-    assert_eq!(told["caught"], 2, "{told}");
+    let state = browser.run("return portcullisFhir;", Vec::new()).await;
+    assert_eq!(state["sockets"], 2, "{state}");
+    assert_eq!(state["caught"], 2, "{state}");
     for count in ["lost", "twice"] {
-        assert_eq!(told[count], 0, "{told}");
+        assert_eq!(state[count], 0, "{state}");
     }
-    assert_eq!(told["numbers"], json!([1, 2, 3, 4, 5, 6, 7]), "{told}");
+    assert_eq!(state["numbers"], json!([1, 2, 3, 4, 5, 6, 7]), "{state}");
 }
 
-/// A lease is prolonged, the socket is lost and comes back, and the end is told: once because it was
-/// asked for, once because the lease has ended.
+/// The page renews a lease and reconnects after a disconnect. It shows both ends of a subscription: on
+/// request, and with the lease.
 #[tokio::test]
-async fn the_page_follows_a_topic_until_it_is_denied() {
+async fn the_page_follows_a_topic_until_its_subscription_is_denied() {
     let server = Server::fhir()
         .argument("--token-lifetime")
         .argument("600")
@@ -348,33 +347,33 @@ async fn the_page_follows_a_topic_until_it_is_denied() {
     let shown = shown.as_str().unwrap();
     assert!(shown.contains("/fhircast/•••"), "{shown}");
 
-    // The address is good for another socket, whose confirmation is the third.
+    // The endpoint accepts another socket, and confirms the subscription for the third time.
     press(&browser, "#cast-disconnect").await;
     browser.element(":root[data-cast=closed]").await;
     press(&browser, "#cast-reconnect").await;
     browser.element(":root[data-cast=live]").await;
-    let told = browser.run("return portcullisCast;", Vec::new()).await;
-    assert_eq!(told["sockets"], 2, "{told}");
+    let state = browser.run("return portcullisCast;", Vec::new()).await;
+    assert_eq!(state["sockets"], 2, "{state}");
     press(&browser, "#cast-unsubscribe").await;
     browser.element(":root[data-cast=denied]").await;
-    let told = browser.run("return portcullisCast;", Vec::new()).await;
-    assert_eq!(told["reason"], "unsubscribed", "{told}");
+    let state = browser.run("return portcullisCast;", Vec::new()).await;
+    assert_eq!(state["reason"], "unsubscribed", "{state}");
 
     let lease = browser.element("#cast-lease").await;
     lease.clear().await.expect("a field can be emptied");
     lease.send_keys("2").await.expect("a field takes a number");
     press(&browser, "#cast-subscribe").await;
-    let over = "portcullisCast.leases === 1 && portcullisCast.reason === 'The lease has ended.'";
-    until(&browser, over).await;
+    let ended = "portcullisCast.leases === 1 && portcullisCast.reason === 'The lease has ended.'";
+    until(&browser, ended).await;
 }
 
 #[tokio::test]
-async fn the_page_says_what_is_wrong() {
+async fn the_page_reports_a_wrong_token() {
     let server = Server::fhir().start();
     let browser = Browser::start().await;
     browser.open(server.base()).await;
     let field = browser.element("#token").await;
-    let wrong = server.foreign_secret();
+    let wrong = server.unknown_secret();
     field.send_keys(&wrong).await.expect("a field");
     press(&browser, "#subscribe").await;
     browser.element("#summary[data-state=problem]").await;
@@ -404,7 +403,8 @@ async fn until(browser: &Browser, condition: &str) {
 
 // --- helpers -----------------------------------------------------------------------------------
 
-async fn set_off(server: &Server, alice: &Fhir<'_>, id: &str) {
+/// Sets the status of a subscription to `off`.
+async fn switch_off(server: &Server, alice: &Fhir<'_>, id: &str) {
     let path = format!("Subscription/{id}");
     let mut resource = alice.get(&path).await;
     resource["status"] = json!("off");
@@ -415,45 +415,46 @@ async fn set_off(server: &Server, alice: &Fhir<'_>, id: &str) {
     assert_eq!(answer.status(), 200, "{}", answer.body());
 }
 
-/// What the session closes with when its credential has ended.
+/// The close code of a session with an expired credential.
 const EXPIRED: u16 = 3000;
 
+/// Half of the lifetime of a token.
 const HALF: time::Duration = time::Duration::milliseconds(2500);
 
-/// A socket with tokens bound on it, and all that came.
-struct Line {
+/// A socket with a bound token, and its notifications.
+struct Subscriber {
     socket: Socket,
     log: Log,
 }
 
-impl Line {
+impl Subscriber {
     async fn bind(token: &BindingToken) -> Self {
         let socket = Socket::open(&token.url, &[]).await.expect("it opens");
         let log = Log::default();
-        let mut line = Self { socket, log };
-        line.bind_again(token).await;
-        line
+        let mut subscriber = Self { socket, log };
+        subscriber.send_bind(token).await;
+        subscriber
     }
 
-    async fn bind_again(&mut self, token: &BindingToken) {
-        let word = format!("bind-with-token {}", token.token);
-        self.socket.say(&word).await;
+    async fn send_bind(&mut self, token: &BindingToken) {
+        let message = format!("bind-with-token {}", token.token);
+        self.socket.send_text(&message).await;
     }
 
-    /// The next notification.
+    /// Receives the next notification.
     async fn notification(&mut self) -> &Value {
-        let bundle = self.socket.hear_json().await;
-        self.log.take(bundle)
+        let bundle = self.socket.receive_json().await;
+        self.log.push(bundle)
     }
 
-    /// The status of the next notification, which has to be of this kind.
+    /// Receives the next notification, which has to be of this kind, and returns its status.
     async fn status(&mut self, kind: &str) -> Value {
         let status = self.notification().await;
         assert_eq!(status["type"], kind, "{status}");
         status.clone()
     }
 
-    /// Everything until the server closes the socket; with what code.
+    /// Receives everything until the server closes the socket, and returns the close code.
     async fn read_to_the_end(&mut self) -> u16 {
         let read = async {
             loop {
@@ -461,7 +462,7 @@ impl Line {
                     Message::Text(text) => {
                         let resource: Value = serde_json::from_str(&text).unwrap();
                         if resource["resourceType"] == "Bundle" {
-                            self.log.take(resource);
+                            self.log.push(resource);
                         }
                     }
                     Message::Close(Some(frame)) => return frame.code.into(),
@@ -490,19 +491,20 @@ impl Line {
     }
 }
 
+/// Notifications in the order of arrival.
 #[derive(Default)]
 struct Log {
     bundles: Vec<Value>,
 }
 
 impl Log {
-    fn take(&mut self, bundle: Value) -> &Value {
+    fn push(&mut self, bundle: Value) -> &Value {
         assert_eq!(bundle["type"], "subscription-notification", "{bundle}");
         self.bundles.push(bundle);
         status(&self.bundles[self.bundles.len() - 1])
     }
 
-    /// The numbers of the events, in the order they came.
+    /// Returns the numbers of the events.
     fn numbers(&self) -> Vec<u64> {
         let numbers = self.events().map(|event| &event["eventNumber"]);
         numbers
@@ -510,7 +512,7 @@ impl Log {
             .collect()
     }
 
-    /// The names of the encounters that the events are about.
+    /// Returns the ids of the encounters in the events.
     fn foci(&self) -> Vec<String> {
         let foci = self.events().map(|event| &event["focus"]["reference"]);
         foci.map(|focus| {

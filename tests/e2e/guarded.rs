@@ -1,4 +1,4 @@
-//! The transports server with somebody who may revoke, and sockets towards it.
+//! The transports server with several users, and a WebSocket client.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
-/// How long an event may take that nobody has promised a time for.
+/// The time limit of events without a documented time limit.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// The server, with alice and bob, and root who has the scope `admin`.
+/// The transports server with the users alice, bob, and root, which has the scope `admin`.
 pub(crate) struct Guarded {
     pub(crate) server: Server,
     pub(crate) bob: String,
@@ -52,32 +52,33 @@ impl Guarded {
         format!("{}{path}", self.server.websocket_base())
     }
 
-    /// A socket at `path`, without any credential but what is in the path.
+    /// Opens a socket at `path` without a credential in the headers.
     pub(crate) async fn try_open(&self, path: &str) -> Result<Socket, StatusCode> {
         Socket::open(&self.websocket_url(path), &[]).await
     }
 
-    /// A socket at `path` with the token in the header.
+    /// Opens a socket at `path` with the token in the `Authorization` header.
     pub(crate) async fn try_open_as(&self, path: &str, token: &str) -> Result<Socket, StatusCode> {
         let bearer = format!("Bearer {token}");
         Socket::open(&self.websocket_url(path), &[("authorization", &bearer)]).await
     }
 
-    /// An admitted socket at `path`, and the first message, which tells what its handler sees.
+    /// Opens an admitted socket at `path`. Returns it with the first message, which shows the identity
+    /// in the handler.
     pub(crate) async fn open_as(&self, path: &str, token: &str) -> (Socket, Value) {
         let socket = self.try_open_as(path, token).await;
         let mut socket = socket.unwrap_or_else(|status| panic!("{path}: {status}"));
-        let hello = socket.hear_json().await;
+        let hello = socket.receive_json().await;
         (socket, hello)
     }
 
-    /// A socket at `path` that has still to say who it is.
+    /// Opens a socket at `path` that has not authenticated yet.
     pub(crate) async fn pending(&self, path: &str) -> Socket {
         let socket = self.try_open(path).await;
         socket.unwrap_or_else(|status| panic!("{path}: {status}"))
     }
 
-    /// The bytes that open a socket at `path`.
+    /// Returns the bytes of a handshake at `path`.
     pub(crate) fn handshake(&self, path: &str, token: Option<&str>) -> Vec<u8> {
         let host = self.server.authority();
         let credential = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
@@ -106,7 +107,7 @@ impl Guarded {
         fetch(request.expect("a request")).await
     }
 
-    /// A ticket for whoever has the token.
+    /// Mints a ticket with an access token.
     pub(crate) async fn ticket(&self, token: &str) -> String {
         let response = self.request("POST", "ticket", token, &json!({})).await;
         assert_eq!(response.status(), 200, "{}", response.body());
@@ -117,7 +118,7 @@ impl Guarded {
         ticket
     }
 
-    /// Lets root revoke, and tells how many sockets that closed.
+    /// Revokes `what` as root, and returns the number of closed sockets.
     pub(crate) async fn revoke(&self, what: &Value) -> u64 {
         let response = self.request("POST", "revoke", &self.root, what).await;
         assert_eq!(response.status(), 200, "{}", response.body());
@@ -126,13 +127,13 @@ impl Guarded {
 }
 
 pub(crate) fn json_of(response: &Response<String>) -> Value {
-    serde_json::from_str(response.body()).unwrap_or_else(|_| panic!("no JSON: {response:?}"))
+    serde_json::from_str(response.body()).unwrap_or_else(|_| panic!("not JSON: {response:?}"))
 }
 
-/// A text message as a client sends it, masked with zeros.
+/// Returns the frame of a text message of a client, masked with zeros.
 pub(crate) fn frame(text: &str) -> Vec<u8> {
     let mut frame = vec![0x81];
-    match u16::try_from(text.len()).expect("no test sends more at once") {
+    match u16::try_from(text.len()).expect("the messages of tests are shorter") {
         length @ ..126 => frame.push(0x80 | length as u8),
         length => {
             frame.push(0x80 | 126);
@@ -144,15 +145,15 @@ pub(crate) fn frame(text: &str) -> Vec<u8> {
     frame
 }
 
-/// The client's end of a WebSocket.
+/// A WebSocket client.
 pub(crate) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    /// The subprotocol that the server chose.
+    /// The subprotocol that the server selected.
     pub(crate) protocol: Option<String>,
 }
 
 impl Socket {
-    /// Opens one; the status if it is refused.
+    /// Opens a socket, or returns the status of the refusal.
     pub(crate) async fn open(url: &str, headers: &[(&str, &str)]) -> Result<Self, StatusCode> {
         let mut request = url.into_client_request().expect("an address");
         for (name, value) in headers {
@@ -160,10 +161,10 @@ impl Socket {
             let value = value.parse().expect("a value");
             request.headers_mut().insert(name, value);
         }
-        // Each message at once: a test that is in the middle of something has no time to flush.
+        // Sends each message at once, without a flush.
         let config = WebSocketConfig::default().write_buffer_size(0);
         let connect = connect_async_with_config(request, Some(config), true);
-        match timeout(LIMIT, connect).await.expect("an answer in time") {
+        match timeout(LIMIT, connect).await.expect("a response in time") {
             Ok((stream, response)) => {
                 let protocol = response.headers().get("sec-websocket-protocol");
                 let protocol = protocol.map(|value| value.to_str().expect("ASCII").to_owned());
@@ -174,38 +175,38 @@ impl Socket {
         }
     }
 
-    /// The stream and the sink themselves.
+    /// Returns the underlying stream and sink.
     pub(crate) fn into_inner(self) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
         self.stream
     }
 
-    pub(crate) async fn say(&mut self, text: &str) {
+    pub(crate) async fn send_text(&mut self, text: &str) {
         self.send(Message::text(text)).await;
     }
 
-    pub(crate) async fn say_json(&mut self, value: &Value) {
-        self.say(&value.to_string()).await;
+    pub(crate) async fn send_json(&mut self, value: &Value) {
+        self.send_text(&value.to_string()).await;
     }
 
-    /// Sends any message. A server that has closed the socket is no failure here: what it sent tells.
+    /// Sends a message. A closed socket is not an error, because the test reads the close frame later.
     pub(crate) async fn send(&mut self, message: Message) {
         let _ = timeout(LIMIT, self.stream.send(message)).await;
     }
 
-    /// The next message, which has to be text.
-    pub(crate) async fn hear(&mut self) -> String {
+    /// Receives the next message, which has to be text.
+    pub(crate) async fn receive_text(&mut self) -> String {
         match self.next().await {
             Message::Text(text) => text.as_str().to_owned(),
             other => panic!("not a text message: {other:?}"),
         }
     }
 
-    pub(crate) async fn hear_json(&mut self) -> Value {
-        let text = self.hear().await;
-        serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
+    pub(crate) async fn receive_json(&mut self) -> Value {
+        let text = self.receive_text().await;
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text}"))
     }
 
-    /// The next message of any kind but a ping: a server's own pings come when its clock says so.
+    /// Receives the next message that is not a ping: the server can send a ping at any time.
     pub(crate) async fn next(&mut self) -> Message {
         let next = async {
             loop {
@@ -219,30 +220,30 @@ impl Socket {
         timeout(LIMIT, next).await.expect("a message in time")
     }
 
-    /// The code and the reason of the close frame, which has to be the next that comes.
-    pub(crate) async fn closed(&mut self) -> (u16, String) {
+    /// Receives the next message, which has to be a close frame. Returns its code and its reason.
+    pub(crate) async fn close_frame(&mut self) -> (u16, String) {
         match self.next().await {
             Message::Close(Some(frame)) => (frame.code.into(), frame.reason.as_str().to_owned()),
-            other => panic!("not closed with a code: {other:?}"),
+            other => panic!("not a close frame with a code: {other:?}"),
         }
     }
 
-    /// The code alone.
+    /// Receives the next message, which has to be a close frame. Returns its code.
     pub(crate) async fn close_code(&mut self) -> u16 {
-        self.closed().await.0
+        self.close_frame().await.0
     }
 
-    /// Closes it, and waits until the server has done so, too.
-    pub(crate) async fn leave(mut self) {
+    /// Closes the socket, and waits until the server has closed it, too.
+    pub(crate) async fn close(mut self) {
         self.send(Message::Close(None)).await;
         let rest = async { while self.stream.next().await.is_some_and(|it| it.is_ok()) {} };
         timeout(LIMIT, rest).await.expect("it is closed in time");
     }
 
-    /// That the handler at the other end lives.
+    /// Asserts that the handler echoes a message.
     pub(crate) async fn assert_echoes(&mut self) {
         let text = new_secret();
-        self.say(&text).await;
-        assert_eq!(self.hear().await, text);
+        self.send_text(&text).await;
+        assert_eq!(self.receive_text().await, text);
     }
 }

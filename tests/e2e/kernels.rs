@@ -1,4 +1,4 @@
-//! Kernels over REST and their sockets, by the Rust client `jupyter-websocket-client`.
+//! Kernels over REST, and their sockets with the Rust client `jupyter-websocket-client`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use portcullis_e2e::{Server, fetch, request};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-/// The subprotocol that kernels speak.
+/// The subprotocol of kernels.
 pub(crate) const KERNELS: &str = "v1.kernel.websocket.jupyter.org";
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -33,7 +33,7 @@ pub(crate) async fn start(base: &str, token: &str) -> String {
         .to_owned()
 }
 
-/// The kernels that the server says it has.
+/// Returns the kernels that the server lists.
 pub(crate) async fn list(server: &Server) -> Vec<Value> {
     let url = format!("{}api/kernels", server.base());
     let response = fetch(request("GET", &url, Some(server.token()), "")).await;
@@ -41,12 +41,12 @@ pub(crate) async fn list(server: &Server) -> Vec<Value> {
     serde_json::from_str(response.body()).expect("a list of kernels in JSON")
 }
 
-/// The path of a kernel's socket.
+/// Returns the path of the socket of a kernel.
 pub(crate) fn channels(id: &str) -> String {
     format!("api/kernels/{id}/channels")
 }
 
-/// A kernel of its own, with an open socket.
+/// A kernel with an open socket.
 pub(crate) struct Kernel {
     url: String,
     token: String,
@@ -54,7 +54,7 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// Starts a Python kernel and connects with it.
+    /// Starts a Python kernel and opens its socket.
     pub(crate) async fn start(base: &str, token: &str) -> Self {
         let id = start(base, token).await;
         let server = RemoteServer {
@@ -63,7 +63,7 @@ impl Kernel {
         };
         let connected = timeout(LIMIT, server.connect_to_kernel(&id)).await;
         let (socket, response) = connected
-            .expect("an answer in time")
+            .expect("a response in time")
             .expect("the socket opens");
         assert_eq!(response.headers()["sec-websocket-protocol"], KERNELS);
         Self {
@@ -73,7 +73,7 @@ impl Kernel {
         }
     }
 
-    /// Runs a cell and returns what it wrote.
+    /// Runs a cell and returns its output.
     pub(crate) async fn run(&mut self, code: &str) -> String {
         let request = self.send(code).await;
         let mut text = String::new();
@@ -97,8 +97,8 @@ impl Kernel {
         }
     }
 
-    /// Starts a cell that is not to end, and waits until it has written something.
-    pub(crate) async fn begin(&mut self, code: &str) {
+    /// Starts a cell that does not end, and waits for its first output.
+    pub(crate) async fn start_cell(&mut self, code: &str) {
         self.send(code).await;
         while !matches!(
             self.next().await.content,
@@ -106,8 +106,8 @@ impl Kernel {
         ) {}
     }
 
-    /// Starts a cell that ends the kernel, and waits until the server says that it has.
-    pub(crate) async fn end_by(&mut self, code: &str) -> ExecutionState {
+    /// Runs a cell that ends the kernel, and returns the state that the server reports.
+    pub(crate) async fn run_until_dead(&mut self, code: &str) -> ExecutionState {
         self.send(code).await;
         loop {
             if let JupyterMessageContent::Status(status) = self.next().await.content
@@ -121,7 +121,7 @@ impl Kernel {
         }
     }
 
-    /// Has the server shut the kernel down.
+    /// Shuts the kernel down over REST.
     pub(crate) async fn shut_down(self) {
         let response = fetch(request("DELETE", &self.url, Some(&self.token), "")).await;
         assert_eq!(response.status(), StatusCode::NO_CONTENT);

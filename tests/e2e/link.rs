@@ -1,11 +1,11 @@
-//! What opening the link leaves in a browser.
+//! The cookies that the login link sets.
 
 use http::{Request, header};
 use portcullis_e2e::{Server, fetch};
 
-/// The name and the sealed value of each cookie that the link sets.
+/// Returns the name and the sealed value of each cookie that the link sets.
 pub(crate) async fn cookies(server: &Server) -> Vec<(String, String)> {
-    // A person opened it, and a page is wanted: for a script's request no cookie is set.
+    // The headers of a page navigation: the server sets no cookie on the request of a script.
     let request = Request::get(server.link())
         .header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
         .header("sec-fetch-dest", "document")
@@ -27,7 +27,7 @@ pub(crate) async fn cookies(server: &Server) -> Vec<(String, String)> {
     cookies
 }
 
-/// The `Cookie` line a browser sends from then on.
+/// Returns the `Cookie` header that a browser sends afterwards.
 pub(crate) async fn cookie_line(server: &Server) -> String {
     let pairs = cookies(server).await;
     let pairs: Vec<_> = pairs

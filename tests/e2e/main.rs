@@ -1,10 +1,11 @@
-//! Real clients, a real browser and raw bytes against the servers of `examples/`.
+//! Tests of the servers in `examples/` with real clients, a browser and raw bytes.
 //!
-//! Every server prints all it can (`RUST_LOG=trace`), and when a test drops it, a secret in what it
-//! printed fails that test.
+//! Every server logs at TRACE level. When a test drops a server, the test fails if the output contains
+//! a secret.
 //!
-//! `compose` alone needs no server and no peer: it is about layers in one process.
+//! Only `compose` needs no server and no peer: it tests layers in this process.
 
+mod administration;
 mod browser;
 mod clients;
 mod compose;
@@ -12,12 +13,11 @@ mod dialects;
 mod faults;
 mod fhir;
 mod guarded;
+mod kernel_sessions;
 mod kernels;
 mod link;
-mod live;
 mod notebook;
 mod pair;
-mod people;
 mod secrets;
 mod sessions;
 mod shutdown;

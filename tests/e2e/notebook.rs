@@ -1,5 +1,4 @@
-//! The page of the kernel server, as a person at the keyboard sees it. The only file that knows the
-//! names of its elements.
+//! The page of the kernel server: its cells and their output.
 
 use fantoccini::key::Key;
 use portcullis_e2e::Browser;
@@ -12,20 +11,20 @@ pub(crate) struct Notebook<'a> {
 }
 
 impl<'a> Notebook<'a> {
-    /// Waits until the page that is open in `browser` has a kernel that listens.
+    /// Waits until the page in `browser` has an idle kernel.
     pub(crate) async fn ready(browser: &'a Browser) -> Self {
         let notebook = Self { browser };
         browser.element(KERNEL_IDLE).await;
         notebook
     }
 
-    /// Writes `code` into the last cell, runs it with Shift+Enter, and waits until it is done.
-    /// Returns the cell's number.
+    /// Types `code` into the last cell, runs it with Shift+Enter, and waits until it is done. Returns
+    /// the number of the cell.
     pub(crate) async fn run(&self, code: &str) -> u64 {
         let cell = self.last_cell().await;
         let source = self.browser.element(&format!("#cell-{cell}-source")).await;
         source.click().await.expect("a cell can be clicked");
-        // One line each: after Enter the page would indent by itself.
+        // `code` is one line: after Enter the page would indent automatically.
         source.send_keys(code).await.expect("a cell takes text");
         let run = format!(
             "{}{}{}",
@@ -40,13 +39,13 @@ impl<'a> Notebook<'a> {
         cell
     }
 
-    /// The text that a cell has put out.
+    /// Returns the text output of a cell.
     pub(crate) async fn output(&self, cell: u64) -> String {
         let outputs = self.browser.element(&format!("#cell-{cell}-outputs")).await;
         outputs.text().await.expect("an element has a text")
     }
 
-    /// The width in pixels of the picture that a cell has put out, once it is loaded.
+    /// Waits until the picture in the output of a cell is loaded, and returns its width in pixels.
     pub(crate) async fn picture_width(&self, cell: u64) -> u64 {
         self.browser
             .element(&format!("#cell-{cell}-outputs img"))
@@ -63,7 +62,7 @@ impl<'a> Notebook<'a> {
             .expect("a width")
     }
 
-    /// Who the page says I am, and the carrier that proved it.
+    /// Returns the user and the carrier that the page shows.
     pub(crate) async fn identity(&self) -> (String, String) {
         (
             self.hidden_text("identity-name").await,
@@ -71,7 +70,7 @@ impl<'a> Notebook<'a> {
         )
     }
 
-    /// The id of the kernel that runs the cells.
+    /// Returns the id of the kernel that runs the cells.
     pub(crate) async fn kernel(&self) -> String {
         let id = self
             .browser
@@ -89,7 +88,7 @@ impl<'a> Notebook<'a> {
             .expect("a page has a cell")
     }
 
-    /// The text of an element that is shown only on demand.
+    /// Returns the text of an element that can be hidden.
     async fn hidden_text(&self, id: &str) -> String {
         let script = format!("return document.getElementById('{id}').textContent;");
         self.browser
@@ -101,5 +100,5 @@ impl<'a> Notebook<'a> {
     }
 }
 
-/// Lets go of the modifier keys.
+/// Releases the modifier keys.
 const NO_KEY: char = '\u{E000}';

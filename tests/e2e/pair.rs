@@ -1,11 +1,11 @@
-//! Two kernel servers with one Redis, those who come to them, and their sockets.
+//! Two kernel servers with one Redis, and clients for them.
 
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::{Response, StatusCode};
-use portcullis_e2e::{RedisServer, Server, fetch, new_secret, request};
+use portcullis_e2e::{RedisServer, Server, fetch, new_secret};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -18,7 +18,7 @@ pub(crate) const REVOKED: u16 = 3003;
 
 pub(crate) const EVENTS: &str = "api/events/subscribe";
 
-/// How long an event may take that nobody has promised a time for.
+/// The time limit of events without a documented time limit.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// Two servers with one token and one Redis.
@@ -33,7 +33,7 @@ impl Pair {
         Self::start_with([&[], &[]])
     }
 
-    /// The same with more arguments for each.
+    /// Starts both servers, each with more arguments.
     pub(crate) fn start_with(arguments: [&[&str]; 2]) -> Self {
         let redis = RedisServer::start();
         let token = new_secret();
@@ -41,12 +41,12 @@ impl Pair {
         Self { a, b, redis }
     }
 
-    /// A third one, which was not there before.
-    pub(crate) fn one_that_starts_late(&self) -> Server {
+    /// Starts a third server.
+    pub(crate) fn start_another(&self) -> Server {
         with_redis(self.a.token(), &self.redis, &[])
     }
 
-    /// A ticket from the first server.
+    /// Mints a ticket at the first server.
     pub(crate) async fn ticket(&self, token: &str, path: &str) -> String {
         let body = json!({ "path": format!("/{path}") }).to_string();
         let answer = send(&self.a, token, "POST", "api/portcullis/ticket", &body).await;
@@ -57,30 +57,31 @@ impl Pair {
         ticket
     }
 
-    /// A socket of the second server.
+    /// Opens a socket of the owner at the second server.
     pub(crate) async fn open_as_owner(&self) -> Socket {
         let url = format!("{EVENTS}?token={}", self.b.token());
-        open(&self.b, &url).await.expect("the token is good")
+        open(&self.b, &url).await.expect("the token is valid")
     }
 }
 
 fn with_redis(token: &str, redis: &RedisServer, arguments: &[&str]) -> Server {
-    let mut server = Server::kernels().told(token);
+    let mut server = Server::kernels().with_token(token);
     for argument in ["--redis", &redis.url()].iter().chain(arguments) {
         server = server.argument(argument);
     }
     server.start()
 }
 
-/// Who was sent a link.
+/// A user with a shared link.
 pub(crate) struct Guest {
     pub(crate) id: String,
     pub(crate) token: String,
 }
 
 impl Guest {
+    /// Shares a link as the owner of the server.
     pub(crate) async fn of(server: &Server) -> Self {
-        let link = ask(server, "POST", "api/share", "").await;
+        let link = request(server, "POST", "api/share", "").await;
         let text = |name: &str| link[name].as_str().expect("a text").to_owned();
         let (id, url) = (text("id"), text("url"));
         let token = url.split_once("token=").expect("a link").1.to_owned();
@@ -89,12 +90,12 @@ impl Guest {
     }
 }
 
-/// What the server answers to its owner, which has to be good.
-pub(crate) async fn ask(server: &Server, method: &str, path: &str, body: &str) -> Value {
+/// Sends a request as the owner, and returns the body of the response, which has to be a 200.
+pub(crate) async fn request(server: &Server, method: &str, path: &str, body: &str) -> Value {
     json_of(&send(server, server.token(), method, path, body).await)
 }
 
-/// What the server answers to whoever has this token.
+/// Sends a request with a token.
 pub(crate) async fn send(
     server: &Server,
     token: &str,
@@ -103,12 +104,12 @@ pub(crate) async fn send(
     body: &str,
 ) -> Response<String> {
     let url = format!("{}{path}", server.base());
-    fetch(request(method, &url, Some(token), body)).await
+    fetch(portcullis_e2e::request(method, &url, Some(token), body)).await
 }
 
-/// Who is connected, the oldest first.
+/// Returns the open sessions, the oldest first.
 pub(crate) async fn sessions(server: &Server) -> Vec<Value> {
-    let answer = ask(server, "GET", "api/portcullis/sessions", "").await;
+    let answer = request(server, "GET", "api/portcullis/sessions", "").await;
     answer["sessions"].as_array().expect("a list").clone()
 }
 
@@ -117,11 +118,11 @@ fn json_of(response: &Response<String>) -> Value {
     serde_json::from_str(response.body()).expect("JSON")
 }
 
-/// Opens a socket, or tells with what status it is refused.
+/// Opens a socket, or returns the status of the refusal.
 pub(crate) async fn open(server: &Server, path: &str) -> Result<Socket, StatusCode> {
     let url = format!("{}{path}", server.websocket_base());
     let connected = timeout(LIMIT, connect_async(url)).await;
-    match connected.expect("an answer in time") {
+    match connected.expect("a response in time") {
         Ok((socket, _)) => Ok(Socket::new(socket)),
         Err(Error::Http(response)) => {
             Err(StatusCode::from_u16(response.status().as_u16()).expect("a status"))
@@ -132,8 +133,7 @@ pub(crate) async fn open(server: &Server, path: &str) -> Result<Socket, StatusCo
 
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// An open socket. It is read all the while, as by any client: the server closes one that does not
-/// answer its pings, however long a test has something else to do.
+/// An open socket. A task reads it all the time, so that it answers pings even if the test is busy.
 pub(crate) struct Socket {
     sink: SplitSink<Stream, Message>,
     messages: UnboundedReceiver<Result<Message, Error>>,
@@ -151,7 +151,7 @@ impl Socket {
         }
     }
 
-    /// Runs a cell in the older of Jupyter's formats, which needs no subprotocol; what it wrote.
+    /// Runs a cell and returns its output. The older format of Jupyter needs no subprotocol.
     pub(crate) async fn run(&mut self, code: &str) -> String {
         let request = json!({
             "header": {
@@ -181,7 +181,7 @@ impl Socket {
         }
     }
 
-    /// Passes over everything until the server closes it; with what code.
+    /// Skips everything until the server closes the socket, and returns the close code.
     pub(crate) async fn close_code(&mut self) -> u16 {
         loop {
             if let Message::Close(frame) = self.next().await {
@@ -190,7 +190,7 @@ impl Socket {
         }
     }
 
-    /// It answers a ping.
+    /// Asserts that the server answers a ping.
     pub(crate) async fn assert_is_open(&mut self) {
         let ping = Message::Ping(new_secret().into());
         let pong = Message::Pong(ping.clone().into_data());
@@ -221,7 +221,7 @@ impl Drop for Socket {
     }
 }
 
-/// Reading is also what answers pings and the close.
+/// Reads a socket, which also answers pings and the close frame.
 async fn read(mut stream: SplitStream<Stream>, sender: UnboundedSender<Result<Message, Error>>) {
     while let Some(message) = stream.next().await {
         if sender.send(message).is_err() {

@@ -1,5 +1,5 @@
-//! No secret goes where it could be read later: into what a server prints, into an answer, or on to
-//! a handler. Dropping a server looks through its output; these tests send it secrets in every way.
+//! No secret reaches the log of a server, a response or a handler. These tests send secrets in every
+//! part of a request. The drop of a server searches its output for them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use crate::{kernels, link};
 
 #[tokio::test]
-async fn the_kernel_server_keeps_every_secret() {
+async fn the_kernel_server_never_reveals_a_secret() {
     for server in [Server::kernels(), Server::kernels().compat()] {
         let server = server.start();
         let kernel = kernels::start(server.base(), server.token()).await;
@@ -27,36 +27,35 @@ async fn the_kernel_server_keeps_every_secret() {
         ];
         for path in paths {
             for upgrade in [false, true] {
-                for secret in [server.token().to_owned(), server.foreign_secret()] {
+                for secret in [server.token().to_owned(), server.unknown_secret()] {
                     for request in requests(&server, path, upgrade, &secret) {
                         let what = format!("{} {:?}", request.uri(), request.headers());
                         let response = fetch(request).await;
-                        assert_silent(&response, std::slice::from_ref(&secret), &what);
+                        assert_no_leak(&response, std::slice::from_ref(&secret), &what);
                     }
                 }
             }
         }
         assert!(
             server.output().contains("TRACE"),
-            "the server prints all it can: build it with tests/run"
+            "the server does not log at TRACE: build it with tests/run"
         );
         assert_eq!(server.leaks(), [""; 0]);
     }
 }
 
-/// Whoever told it knows it. The command line of a server is no place to look for secrets, but its
-/// log is read by many.
+/// The operator who sets the token knows it, and a log has more readers than a command line.
 #[tokio::test]
-async fn a_token_that_the_server_was_told_is_not_printed_at_all() {
+async fn a_token_from_the_command_line_is_not_printed() {
     let token = new_secret();
-    let server = Server::kernels().told(&token).start();
+    let server = Server::kernels().with_token(&token).start();
     let request = request(
         "GET",
         &format!("{}api/kernels", server.base()),
         Some(&token),
         "",
     );
-    assert_eq!(fetch(request).await.status(), 200, "the token is good");
+    assert_eq!(fetch(request).await.status(), 200, "the token is valid");
     assert!(
         leaks(server.link(), &[token]).is_empty(),
         "{}",
@@ -64,7 +63,7 @@ async fn a_token_that_the_server_was_told_is_not_printed_at_all() {
     );
 }
 
-/// The cookie is a secret too: whoever has it is logged in.
+/// The cookie is a secret, too: it logs its owner in.
 #[tokio::test]
 async fn the_cookie_of_a_link_is_not_printed() {
     let server = Server::kernels().start();
@@ -91,14 +90,14 @@ async fn the_cookie_of_a_link_is_not_printed() {
     assert_eq!(
         fetch(request(own)).await.status(),
         200,
-        "the cookie is good"
+        "the cookie is valid"
     );
     fetch(request("http://evil.example")).await;
 }
 
-/// Bytes that are no HTTP have not passed any layer of ours.
+/// Bytes that are not valid HTTP do not reach the layers.
 #[tokio::test]
-async fn broken_requests_are_not_printed() {
+async fn malformed_requests_are_not_printed() {
     let server = Server::kernels().start();
     let token = server.token();
     for request in [
@@ -118,9 +117,9 @@ async fn broken_requests_are_not_printed() {
     assert_eq!(server.leaks(), [""; 0]);
 }
 
-/// The first message of each route tells what its handler sees.
+/// The first message of each route shows what its handler sees.
 #[tokio::test]
-async fn handlers_see_who_it_is_and_no_secret() {
+async fn handlers_see_the_identity_and_no_secret() {
     let server = Server::transports().start();
     let token = server.token();
     let basic = STANDARD.encode(format!("alice:{token}"));
@@ -170,14 +169,14 @@ async fn handlers_see_who_it_is_and_no_secret() {
     for (path, headers) in rows {
         let hello = hello(&server, path, &headers).await;
         assert_eq!(hello["subject"], "alice", "{path}");
-        let told = hello.to_string();
+        let text = hello.to_string();
         assert!(
-            leaks(&told, &[token.to_owned()]).is_empty(),
-            "{path}: {told}"
+            leaks(&text, &[token.to_owned()]).is_empty(),
+            "{path}: {text}"
         );
         assert!(
-            !told.contains(&basic) && !told.contains(&encoded),
-            "{path}: {told}"
+            !text.contains(&basic) && !text.contains(&encoded),
+            "{path}: {text}"
         );
     }
 }
@@ -186,7 +185,7 @@ const MARKER: &str = "v1.token.websocket.jupyter.org";
 
 // --- helpers -----------------------------------------------------------------------------------
 
-/// One request for each place in which a client, a browser or a proxy can put a secret.
+/// Returns a request for each place in which a client, a browser or a proxy can put a secret.
 fn requests(server: &Server, path: &str, upgrade: bool, secret: &str) -> Vec<Request<String>> {
     let url = format!("{}{path}", server.base());
     let basic = STANDARD.encode(format!("alice:{secret}"));
@@ -233,17 +232,17 @@ fn requests(server: &Server, path: &str, upgrade: bool, secret: &str) -> Vec<Req
         .collect()
 }
 
-fn assert_silent(response: &Response<String>, secrets: &[String], what: &str) {
-    let told = format!("{:?}\n{}", response.headers(), response.body());
+fn assert_no_leak(response: &Response<String>, secrets: &[String], what: &str) {
+    let text = format!("{:?}\n{}", response.headers(), response.body());
     assert!(
-        leaks(&told, secrets).is_empty(),
-        "the answer to {what} has it: {told}"
+        leaks(&text, secrets).is_empty(),
+        "the response to {what} contains a secret: {text}"
     );
     for value in response.headers().values() {
         let value = String::from_utf8_lossy(value.as_bytes());
         assert!(
             leaks(&value, secrets).is_empty(),
-            "the answer to {what} has it: {value}"
+            "the response to {what} contains a secret: {value}"
         );
     }
 }
@@ -265,6 +264,6 @@ async fn hello(server: &Server, path: &str, headers: &[(&str, String)]) -> Value
     };
     match socket.next().await {
         Some(Ok(Message::Text(text))) => serde_json::from_str(&text).expect("JSON"),
-        other => panic!("{path}: not a text message first: {other:?}"),
+        other => panic!("{path}: the first message is not text: {other:?}"),
     }
 }

@@ -1,5 +1,5 @@
-//! A socket lives as long as its credential: it is closed when that ends or is taken back, whatever
-//! its client does, and stays when it is renewed.
+//! A socket stays open as long as its credential is valid. It closes on expiry and on revocation,
+//! whatever its client does, and stays open on renewal.
 
 use std::time::Duration;
 
@@ -18,19 +18,18 @@ use crate::guarded::{Guarded, LIMIT, Socket, frame, json_of};
 const EXPIRED: u16 = 3000;
 const FORBIDDEN: u16 = 3003;
 
-/// As short as keeps a test from waiting, as long as lets a slow machine open a few sockets.
+/// The lifetime of tokens: short for a fast test, and long enough to open sockets on a slow machine.
 const LIFETIME: Duration = Duration::from_secs(3);
 
-/// Of a socket that is renewed while the test talks: a slow machine has to be done with it before the
-/// end comes.
+/// The lifetime of tokens in tests of renewal, so that a slow machine can renew in time.
 const RENEWED_LIFETIME: Duration = Duration::from_secs(8);
 
-/// Within which a session has promised to be gone.
+/// The time limit for the end of a session after its deadline.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// What a client that floods says at once. With less, it would be busy for long after the server is
-/// done, with all that lies in the buffers between them.
-const MUCH: usize = 16 * 1024;
+/// The size of the messages of a client that floods. Smaller messages would keep it busy for long
+/// after the server has closed the socket, because the buffers contain more of them.
+const FLOOD_MESSAGE: usize = 16 * 1024;
 
 fn with_lifetime(lifetime: Duration) -> Guarded {
     Guarded::start(&["--token-lifetime", &lifetime.as_secs().to_string()])
@@ -39,7 +38,7 @@ fn with_lifetime(lifetime: Duration) -> Guarded {
 // --- expiry ------------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn the_first_message_tells_the_session_and_when_it_ends() {
+async fn the_first_message_contains_the_session_id_and_the_remaining_time() {
     let guarded = Guarded::start(&["--token-lifetime", "3600"]);
     let (_first, hello) = guarded.open_as("ws/header", guarded.alice()).await;
     let (_second, other) = guarded.open_as("ws/header", guarded.alice()).await;
@@ -52,31 +51,31 @@ async fn the_first_message_tells_the_session_and_when_it_ends() {
 async fn expiry_closes_the_socket_whatever_its_client_does() {
     let guarded = with_lifetime(LIFETIME);
     tokio::join!(
-        idle(&guarded),
-        flood(&guarded),
-        ignore(&guarded),
-        never_read(&guarded),
+        client_that_is_idle(&guarded),
+        client_that_floods(&guarded),
+        client_that_ignores_the_close(&guarded),
+        client_that_never_reads(&guarded),
     );
 }
 
-/// Fails unless a client, which was let in just now, ends by itself soon enough.
-async fn is_gone(name: &str, client: impl Future<Output = ()>) {
+/// Asserts that the connection of a new client ends in time.
+async fn assert_ends(name: &str, client: impl Future<Output = ()>) {
     let ended = timeout(LIFETIME + GRACE, client).await;
-    assert!(ended.is_ok(), "{name}: the connection is still there");
+    assert!(ended.is_ok(), "{name}: the connection is still open");
 }
 
-/// Reads and says nothing.
-async fn idle(guarded: &Guarded) {
+/// Reads and sends nothing.
+async fn client_that_is_idle(guarded: &Guarded) {
     let (mut socket, _) = guarded.open_as("ws/header", guarded.alice()).await;
     let end = async { assert_eq!(socket.close_code().await, EXPIRED) };
-    is_gone("idle", end).await;
+    assert_ends("idle", end).await;
 }
 
 /// Sends and reads as fast as it can.
-async fn flood(guarded: &Guarded) {
+async fn client_that_floods(guarded: &Guarded) {
     let (socket, _) = guarded.open_as("ws/header", guarded.alice()).await;
     let (mut sink, mut stream) = socket.into_inner().split();
-    let more = Message::text(".".repeat(MUCH));
+    let more = Message::text(".".repeat(FLOOD_MESSAGE));
     let send = async { while sink.send(more.clone()).await.is_ok() {} };
     let read = async {
         let mut close = None;
@@ -87,21 +86,21 @@ async fn flood(guarded: &Guarded) {
         }
         assert_eq!(u16::from(close.expect("a close frame").code), EXPIRED);
     };
-    is_gone("floods", async {
+    assert_ends("floods", async {
         future::join(send, read).await;
     })
     .await;
 }
 
-/// Reads to the end and answers no close frame.
-async fn ignore(guarded: &Guarded) {
+/// Reads to the end and does not answer the close frame.
+async fn client_that_ignores_the_close(guarded: &Guarded) {
     let mut connection = RawConnection::open(guarded.server.authority()).await;
     connection
         .send(&guarded.handshake("ws/header", Some(guarded.alice())))
         .await;
     let head = connection.until(b"\r\n\r\n").await;
     assert!(head.starts_with(b"HTTP/1.1 101 "));
-    is_gone("ignores the close", async {
+    assert_ends("ignores the close", async {
         let rest = connection.rest().await;
         let code = EXPIRED.to_be_bytes();
         let is_close = |frame: &[u8]| frame[0] == 0x88 && frame[2..] == code;
@@ -110,40 +109,40 @@ async fn ignore(guarded: &Guarded) {
     .await;
 }
 
-/// Sends until it cannot, so that the handler is stuck in its own sending.
-async fn never_read(guarded: &Guarded) {
+/// Sends until its buffers are full, so that the handler blocks while it sends.
+async fn client_that_never_reads(guarded: &Guarded) {
     let connection = TcpStream::connect(guarded.server.authority()).await;
     let mut connection = connection.expect("the server listens");
     connection
         .write_all(&guarded.handshake("ws/header", Some(guarded.alice())))
         .await
         .expect("it reads");
-    // The beginning of the answer: it is let in.
-    let mut answer = [0; 1];
-    let begins = connection.read_exact(&mut answer).await;
-    begins.expect("an answer");
-    let frame = frame(&".".repeat(MUCH));
-    is_gone("never reads", async {
+    // The first byte of the response shows that the client is admitted.
+    let mut response = [0; 1];
+    let first = connection.read_exact(&mut response).await;
+    first.expect("a response");
+    let frame = frame(&".".repeat(FLOOD_MESSAGE));
+    assert_ends("never reads", async {
         while connection.write_all(&frame).await.is_ok() {}
     })
     .await;
 }
 
-// --- nobody there ------------------------------------------------------------------------------
+// --- unreachable clients -----------------------------------------------------------------------
 
-/// A network that is gone without a word, and a process that is stopped: its kernel goes on taking
-/// what it is sent.
+/// One client has lost its network. The process of the other one is stopped, while its kernel still
+/// accepts bytes.
 #[tokio::test]
-async fn nobody_waits_for_a_client_that_does_not_answer_pings() {
+async fn a_client_that_does_not_answer_pings_is_disconnected() {
     const INTERVAL: Duration = Duration::from_secs(2);
     let guarded = Guarded::start(&["--ping-every", &INTERVAL.as_secs().to_string()]);
-    let (here, hello) = guarded.open_as("ws/header", guarded.alice()).await;
-    let (told, mut pings) = mpsc::unbounded_channel();
-    let here = tokio::spawn(async move {
-        let mut socket = here.into_inner();
+    let (live, hello) = guarded.open_as("ws/header", guarded.alice()).await;
+    let (sender, mut pings) = mpsc::unbounded_channel();
+    let live = tokio::spawn(async move {
+        let mut socket = live.into_inner();
         while let Some(Ok(message)) = socket.next().await {
             if message.is_ping() {
-                told.send(()).expect("somebody counts");
+                sender.send(()).expect("the test counts pings");
             }
         }
     });
@@ -166,14 +165,14 @@ async fn nobody_waits_for_a_client_that_does_not_answer_pings() {
     };
     assert_eq!(sessions().await.len(), 3);
     proxy.set(Mode::Silent);
-    let gone = async {
+    let disconnected = async {
         while sessions().await.len() > 1 {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    let gone = timeout(2 * INTERVAL + GRACE, gone).await;
-    assert!(gone.is_ok(), "{:?}", sessions().await);
-    // Three pings later, two of them are answered for sure.
+    let disconnected = timeout(2 * INTERVAL + GRACE, disconnected).await;
+    assert!(disconnected.is_ok(), "{:?}", sessions().await);
+    // After three more pings, the client has certainly answered two.
     while pings.try_recv().is_ok() {}
     for _ in 0..3 {
         let ping = timeout(LIMIT, pings.recv()).await;
@@ -181,7 +180,7 @@ async fn nobody_waits_for_a_client_that_does_not_answer_pings() {
     }
     let left = sessions().await;
     assert_eq!((left.len(), &left[0]["id"]), (1, &hello["session"]));
-    here.abort();
+    live.abort();
 }
 
 // --- renewal -----------------------------------------------------------------------------------
@@ -189,14 +188,14 @@ async fn nobody_waits_for_a_client_that_does_not_answer_pings() {
 #[tokio::test]
 async fn a_renewal_in_band_keeps_the_socket_and_every_message() {
     let guarded = with_lifetime(RENEWED_LIFETIME);
-    let renew = async |talk: &mut Talk| {
+    let renew = async |stream: &mut NumberedMessages| {
         let message = json!({ "type": "auth", "token": guarded.alice() });
-        talk.socket.say_json(&message).await;
-        talk.renewals += 1;
+        stream.socket.send_json(&message).await;
+        stream.renewals += 1;
     };
-    let talk = outlive(&guarded, renew).await;
-    assert_eq!(talk.renewed.len(), talk.renewals, "an answer for each");
-    for answer in talk.renewed {
+    let stream = renew_past_expiry(&guarded, renew).await;
+    assert_eq!(stream.renewed.len(), stream.renewals, "one response each");
+    for answer in stream.renewed {
         let left = answer["expires_in"].as_u64().expect("seconds");
         assert!((1..=RENEWED_LIFETIME.as_secs()).contains(&left), "{answer}");
     }
@@ -205,8 +204,8 @@ async fn a_renewal_in_band_keeps_the_socket_and_every_message() {
 #[tokio::test]
 async fn a_renewal_out_of_band_keeps_the_socket_and_every_message() {
     let guarded = with_lifetime(RENEWED_LIFETIME);
-    let renew = async |talk: &mut Talk| {
-        let session = json!({ "session": talk.session });
+    let renew = async |stream: &mut NumberedMessages| {
+        let session = json!({ "session": stream.session });
         let answer = guarded
             .request("POST", "renew", guarded.alice(), &session)
             .await;
@@ -217,71 +216,74 @@ async fn a_renewal_out_of_band_keeps_the_socket_and_every_message() {
             "{answer:?}"
         );
     };
-    let talk = outlive(&guarded, renew).await;
-    assert!(talk.renewed.is_empty(), "nothing is said in band");
+    let stream = renew_past_expiry(&guarded, renew).await;
+    assert!(stream.renewed.is_empty(), "no response in band");
 }
 
-/// Renews a socket again and again until one that was opened after it and is not renewed has
-/// expired. In the midst of each renewal numbered messages are under way.
-async fn outlive(guarded: &Guarded, mut renew: impl AsyncFnMut(&mut Talk)) -> Talk {
-    let mut talk = Talk::open(guarded).await;
+/// Renews a socket until another one, which was opened later and is not renewed, has expired. Numbered
+/// messages are in flight during each renewal.
+async fn renew_past_expiry(
+    guarded: &Guarded,
+    mut renew: impl AsyncFnMut(&mut NumberedMessages),
+) -> NumberedMessages {
+    let mut stream = NumberedMessages::open(guarded).await;
     let (mut other, _) = guarded.open_as("ws/renewable", guarded.alice()).await;
     let mut other = tokio::spawn(async move { other.close_code().await });
     loop {
-        talk.say_some().await;
-        renew(&mut talk).await;
-        talk.say_some().await;
-        talk.hear_all().await;
-        // The pause keeps a server that prints all it does from printing without end.
+        stream.send_some().await;
+        renew(&mut stream).await;
+        stream.send_some().await;
+        stream.receive_all().await;
+        // The pause limits the output of a server that logs at TRACE.
         if let Ok(code) = timeout(Duration::from_millis(200), &mut other).await {
             assert_eq!(code.expect("no panic"), EXPIRED);
             break;
         }
     }
-    talk.say_some().await;
-    talk.hear_all().await;
-    talk
+    stream.send_some().await;
+    stream.receive_all().await;
+    stream
 }
 
-/// A socket and the numbered messages that go through it.
-struct Talk {
+/// A socket that echoes numbered messages.
+struct NumberedMessages {
     socket: Socket,
     session: String,
-    said: u64,
-    heard: u64,
-    /// How many renewals it will hear the answer of.
+    sent: u64,
+    received: u64,
+    /// The number of expected responses to renewals in band.
     renewals: usize,
     renewed: Vec<Value>,
 }
 
-impl Talk {
+impl NumberedMessages {
     async fn open(guarded: &Guarded) -> Self {
         let (socket, hello) = guarded.open_as("ws/renewable", guarded.alice()).await;
         Self {
             socket,
             session: session(&hello),
-            said: 0,
-            heard: 0,
+            sent: 0,
+            received: 0,
             renewals: 0,
             renewed: Vec::new(),
         }
     }
 
-    async fn say_some(&mut self) {
+    async fn send_some(&mut self) {
         for _ in 0..20 {
-            let number = self.said.to_string();
-            self.socket.say(&number).await;
-            self.said += 1;
+            let number = self.sent.to_string();
+            self.socket.send_text(&number).await;
+            self.sent += 1;
         }
     }
 
-    /// Everything that is due comes: each number once and in order.
-    async fn hear_all(&mut self) {
-        while self.heard < self.said || self.renewed.len() < self.renewals {
-            match self.socket.hear_json().await {
+    /// Receives all expected messages, and asserts that each number arrives once and in order.
+    async fn receive_all(&mut self) {
+        while self.received < self.sent || self.renewed.len() < self.renewals {
+            match self.socket.receive_json().await {
                 Value::Number(number) => {
-                    assert_eq!(number.as_u64(), Some(self.heard));
-                    self.heard += 1;
+                    assert_eq!(number.as_u64(), Some(self.received));
+                    self.received += 1;
                 }
                 other => {
                     assert_eq!(other["type"], "auth", "{other}");
@@ -293,11 +295,11 @@ impl Talk {
 }
 
 #[tokio::test]
-async fn a_renewal_by_somebody_else_closes_the_socket() {
+async fn a_renewal_by_another_subject_closes_the_socket() {
     let guarded = Guarded::start(&[]);
     let (mut socket, _) = guarded.open_as("ws/renewable", guarded.alice()).await;
     let message = json!({ "type": "auth", "token": guarded.bob });
-    socket.say_json(&message).await;
+    socket.send_json(&message).await;
     assert_eq!(socket.close_code().await, FORBIDDEN);
 
     let (mut socket, hello) = guarded.open_as("ws/renewable", guarded.alice()).await;
@@ -307,13 +309,13 @@ async fn a_renewal_by_somebody_else_closes_the_socket() {
     assert_eq!(socket.close_code().await, FORBIDDEN);
 }
 
-/// Who has no good credential cannot end a session either.
+/// A client without a valid credential cannot end a session.
 #[tokio::test]
-async fn a_renewal_that_is_refused_changes_nothing() {
+async fn a_renewal_with_an_invalid_credential_changes_nothing() {
     let guarded = Guarded::start(&["--token-lifetime", "3600"]);
     let (mut socket, hello) = guarded.open_as("ws/renewable", guarded.alice()).await;
     let body = json!({ "session": session(&hello) });
-    let wrong = guarded.server.foreign_secret();
+    let wrong = guarded.server.unknown_secret();
     let answer = guarded.request("POST", "renew", &wrong, &body).await;
     assert_eq!(answer.status(), 401);
     let unknown = json!({ "session": "no-such-session" });
@@ -325,8 +327,8 @@ async fn a_renewal_that_is_refused_changes_nothing() {
         json!({ "type": "auth", "token": wrong }),
         json!({ "type": "auth" }),
     ] {
-        socket.say_json(&message).await;
-        let answer = socket.hear_json().await;
+        socket.send_json(&message).await;
+        let answer = socket.receive_json().await;
         assert_eq!(answer["type"], "auth", "{answer}");
         assert!(answer["error"].is_string(), "{answer}");
         assert!(leaks(&answer.to_string(), std::slice::from_ref(&wrong)).is_empty());
@@ -357,11 +359,11 @@ async fn revoking_a_subject_closes_its_sockets_and_refuses_its_token() {
     let answer = guarded
         .request("POST", "ticket", guarded.alice(), &json!({}))
         .await;
-    assert_eq!(answer.status(), 401, "nor is there a ticket for it");
+    assert_eq!(answer.status(), 401, "no ticket can be minted");
 }
 
 #[tokio::test]
-async fn revoking_a_session_closes_that_one() {
+async fn revoking_a_session_closes_only_its_socket() {
     let guarded = Guarded::start(&[]);
     let (mut first, hello) = guarded.open_as("ws/header", guarded.alice()).await;
     let (mut second, _) = guarded.open_as("ws/header", guarded.alice()).await;
@@ -390,10 +392,10 @@ async fn revoking_everything_closes_every_socket() {
 }
 
 #[tokio::test]
-async fn only_an_administrator_sees_and_revokes() {
+async fn only_an_administrator_can_list_and_revoke_sessions() {
     let guarded = Guarded::start(&[]);
     let (mut socket, hello) = guarded.open_as("ws/header", guarded.alice()).await;
-    let wrong = guarded.server.foreign_secret();
+    let wrong = guarded.server.unknown_secret();
     for (token, status) in [(guarded.alice(), 403), (&guarded.bob, 403), (&wrong, 401)] {
         for what in [
             json!({ "all": true }),
@@ -436,9 +438,10 @@ async fn a_revocation_at_one_machine_closes_sockets_at_the_other() {
 
 // --- shutdown ----------------------------------------------------------------------------------
 
-/// Open sockets, pending ones, and a client that does not answer: all are told, and the server ends.
+/// Open sockets, pending sockets and a client that does not respond get a close frame, and the server
+/// ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_ends_says_so_to_every_socket() {
+async fn a_shutdown_closes_every_socket_with_going_away() {
     const GOING_AWAY: u16 = 1001;
     let mut guarded = Guarded::start(&["--token-lifetime", "3600"]);
     let mut sockets: Vec<JoinHandle<u16>> = Vec::new();
@@ -451,7 +454,7 @@ async fn a_server_that_ends_says_so_to_every_socket() {
         .send(&guarded.handshake("ws/header", Some(guarded.alice())))
         .await;
     stubborn.until(b"\r\n\r\n").await;
-    // Last, since they do not have long.
+    // Last, because pending sockets have a short time limit.
     for path in ["ws/first-message", "ws/fhir", "ws/ddp"] {
         let mut socket = guarded.pending(path).await;
         sockets.push(tokio::spawn(async move { socket.close_code().await }));

@@ -1,4 +1,4 @@
-//! Kernels that end, and kernels that the server has to end.
+//! The end of kernels: after a crash, and with the server.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use portcullis_e2e::{Server, Signal};
 
 use crate::kernels::Kernel;
 
-/// A kernel with an idle client, and one that is busy and ignores every polite request to end.
+/// One kernel is idle, and the other one is busy and ignores signals.
 #[tokio::test]
-async fn no_kernel_outlives_the_server() {
+async fn all_kernels_end_with_the_server() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Server::kernels().start();
         let idle = Kernel::start(server.base(), server.token()).await;
         let mut stubborn = Kernel::start(server.base(), server.token()).await;
-        stubborn.begin(STUBBORN).await;
+        stubborn.start_cell(STUBBORN).await;
         assert!(server.process().descendants().len() >= 2, "two kernels run");
 
         let status = server.process().stop(signal, Duration::from_secs(30));
@@ -25,24 +25,24 @@ async fn no_kernel_outlives_the_server() {
 }
 
 #[tokio::test]
-async fn a_kernel_that_dies_says_so() {
+async fn the_server_reports_a_dead_kernel() {
     let server = Server::kernels().start();
     let mut kernel = Kernel::start(server.base(), server.token()).await;
     assert_eq!(kernel.run("print(6*7)").await, "42\n");
-    let state = kernel.end_by("import os; os._exit(3)").await;
-    let told = [
+    let state = kernel.run_until_dead("import os; os._exit(3)").await;
+    let expected = [
         ExecutionState::Dead,
         ExecutionState::Restarting,
         ExecutionState::AutoRestarting,
     ];
-    assert!(told.contains(&state), "{state:?}");
+    assert!(expected.contains(&state), "{state:?}");
 }
 
 const STUBBORN: &str = "\
 import signal
-for polite in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-    signal.signal(polite, signal.SIG_IGN)
-print('no', flush=True)
+for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(ignored, signal.SIG_IGN)
+print('ready', flush=True)
 while True:
     pass
 ";

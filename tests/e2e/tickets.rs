@@ -1,4 +1,4 @@
-//! A ticket is good for one socket, on the paths it is for, for a moment.
+//! A ticket opens one socket, on the paths it was minted for, within its lifetime.
 
 use futures_util::future;
 use http::StatusCode;
@@ -11,34 +11,35 @@ use crate::guarded::{Guarded, Socket, json_of};
 const MARKER: &str = "v1.ticket";
 
 #[tokio::test]
-async fn each_way_to_redeem_one() {
+async fn a_ticket_can_be_redeemed_by_each_carrier() {
     let guarded = Guarded::start(&["--token-lifetime", "3600"]);
     let alice = guarded.alice();
 
     let ticket = guarded.ticket(alice).await;
-    let mut socket = by_query(&guarded, &ticket).await.expect("it is good");
-    let hello = socket.hear_json().await;
+    let mut socket = by_query(&guarded, &ticket).await.expect("it is valid");
+    let hello = socket.receive_json().await;
     assert_eq!(hello["subject"], "alice");
     assert!(!hello.to_string().contains(&ticket), "{hello}");
     socket.assert_echoes().await;
 
     let ticket = guarded.ticket(&guarded.bob).await;
-    let mut socket = by_subprotocol(&guarded, &ticket).await.expect("it is good");
+    let socket = by_subprotocol(&guarded, &ticket).await;
+    let mut socket = socket.expect("it is valid");
     assert_eq!(socket.protocol.as_deref(), Some(MARKER));
-    let hello = socket.hear_json().await;
+    let hello = socket.receive_json().await;
     assert_eq!(hello["subject"], "bob");
     assert!(!hello.to_string().contains(&ticket), "{hello}");
 
     let ticket = guarded.ticket(alice).await;
     let mut socket = guarded.pending("ws/first-message").await;
-    socket.say(&ticket).await;
-    assert_eq!(socket.hear_json().await["subject"], "alice");
+    socket.send_text(&ticket).await;
+    assert_eq!(socket.receive_json().await["subject"], "alice");
     socket.assert_echoes().await;
 }
 
-/// Whichever way it was redeemed by, and whichever way is tried next.
+/// The second attempt is refused for each pair of carriers.
 #[tokio::test]
-async fn a_ticket_is_good_once() {
+async fn a_ticket_can_be_redeemed_once() {
     let guarded = Guarded::start(&[]);
     let ways = [Way::Query, Way::Subprotocol, Way::FirstMessage];
     for first in ways {
@@ -52,7 +53,7 @@ async fn a_ticket_is_good_once() {
 }
 
 #[tokio::test]
-async fn of_a_hundred_at_once_one_gets_in() {
+async fn one_of_a_hundred_concurrent_redemptions_succeeds() {
     let guarded = Guarded::start(&[]);
     let ticket = guarded.ticket(guarded.alice()).await;
     let attempts = (0..100).map(|_| by_query(&guarded, &ticket));
@@ -64,9 +65,9 @@ async fn of_a_hundred_at_once_one_gets_in() {
     }
 }
 
-/// A link preview or a prefetch must not use up what a socket is about to need.
+/// A link preview or a prefetch must not consume the ticket of a socket.
 #[tokio::test]
-async fn a_request_that_opens_no_socket_leaves_it_alone() {
+async fn a_request_that_is_not_an_upgrade_does_not_consume_a_ticket() {
     let guarded = Guarded::start(&[]);
     let ticket = guarded.ticket(guarded.alice()).await;
     let url = guarded.url(&format!("ws/ticket?ticket={ticket}"));
@@ -77,9 +78,9 @@ async fn a_request_that_opens_no_socket_leaves_it_alone() {
     assert_eq!(redeem(&guarded, &ticket, Way::Query).await, Ok(()));
 }
 
-/// It is used up before anybody looks at where it is used, so that nobody can try twice.
+/// The ticket is consumed before the path is compared, so that a client cannot try several paths.
 #[tokio::test]
-async fn a_ticket_for_one_path_is_lost_on_another() {
+async fn a_ticket_for_one_path_is_consumed_on_another() {
     let guarded = Guarded::start(&[]);
     let mint = async |path: &str| {
         let body = json!({ "path": path });
@@ -106,7 +107,7 @@ async fn a_ticket_for_one_path_is_lost_on_another() {
 }
 
 #[tokio::test]
-async fn no_other_path_takes_one() {
+async fn a_ticket_is_refused_on_routes_without_tickets() {
     let guarded = Guarded::start(&[]);
     for path in ["ws/query?token=", "ws/any?token=", "api/me?token="] {
         let ticket = guarded.ticket(guarded.alice()).await;
@@ -124,15 +125,15 @@ async fn no_other_path_takes_one() {
 }
 
 #[tokio::test]
-async fn no_ticket_without_a_credential() {
+async fn a_ticket_needs_a_valid_credential_in_a_header_of_a_post() {
     let guarded = Guarded::start(&[]);
-    let wrong = guarded.server.foreign_secret();
+    let wrong = guarded.server.unknown_secret();
     let url = guarded.url("ticket");
     for token in [None, Some(wrong.as_str())] {
         let answer = fetch(request("POST", &url, token, "")).await;
         assert_eq!(answer.status(), 401);
     }
-    // Neither in the address, which logs would keep, nor by a method that others may repeat.
+    // A URL is logged, and intermediaries can repeat a GET.
     let alice = guarded.alice();
     let answer = fetch(request("POST", &format!("{url}?token={alice}"), None, "")).await;
     assert_eq!(answer.status(), 401);
@@ -141,7 +142,7 @@ async fn no_ticket_without_a_credential() {
     assert_eq!(answer.status(), 405);
 }
 
-/// What is taken back from its owner is not good as a ticket either.
+/// A revocation also covers the tickets of the subject.
 #[tokio::test]
 async fn a_ticket_of_a_revoked_subject_is_refused() {
     let guarded = Guarded::start(&[]);
@@ -151,7 +152,7 @@ async fn a_ticket_of_a_revoked_subject_is_refused() {
 }
 
 #[tokio::test]
-async fn one_machine_redeems_what_another_minted() {
+async fn a_ticket_of_one_machine_is_redeemed_at_another() {
     let redis = RedisServer::start();
     let [one, other] = [(); 2].map(|()| Guarded::start(&["--redis", &redis.url()]));
     let ticket = one.ticket(one.alice()).await;
@@ -162,38 +163,40 @@ async fn one_machine_redeems_what_another_minted() {
 }
 
 #[tokio::test]
-async fn python_websockets_redeems_them() {
+async fn python_websockets_redeems_tickets() {
     let guarded = Guarded::start(&[]);
-    let mut conversations = Vec::new();
+    let mut exchanges = Vec::new();
     let ticket = guarded.ticket(guarded.alice()).await;
     let query = format!("ticket={ticket}");
-    conversations.push(json!({ "path": "ws/ticket", "query": query, "say": [null, "echo"] }));
-    conversations.push(json!({ "path": "ws/ticket", "query": query }));
+    exchanges.push(json!({ "path": "ws/ticket", "query": query, "send": [null, "echo"] }));
+    exchanges.push(json!({ "path": "ws/ticket", "query": query }));
     let ticket = guarded.ticket(guarded.alice()).await;
     let offer = json!([MARKER, format!("{MARKER}.{ticket}")]);
-    conversations.push(json!({ "path": "ws/ticket", "subprotocols": offer }));
+    exchanges.push(json!({ "path": "ws/ticket", "subprotocols": offer }));
     let ticket = guarded.ticket(guarded.alice()).await;
-    conversations.push(json!({ "path": "ws/first-message", "say": [ticket] }));
+    exchanges.push(json!({ "path": "ws/first-message", "send": [ticket] }));
 
-    let results = talk(&guarded.server, conversations).await;
+    let results = exchange(&guarded.server, exchanges).await;
     assert_eq!(results[0]["status"], 101, "{results}");
-    assert_eq!(results[0]["heard"][1], "echo", "{results}");
+    assert_eq!(results[0]["received"][1], "echo", "{results}");
     assert_eq!(results[1]["status"], 401, "{results}");
     assert_eq!(results[2]["protocol"], MARKER, "{results}");
     for redeemed in [0, 2, 3] {
-        let hello = results[redeemed]["heard"][0].as_str().expect("a message");
+        let hello = results[redeemed]["received"][0]
+            .as_str()
+            .expect("a message");
         let hello: Value = serde_json::from_str(hello).expect("JSON");
         assert_eq!(hello["subject"], "alice", "{results}");
     }
 }
 
-async fn talk(server: &Server, conversations: Vec<Value>) -> Value {
+async fn exchange(server: &Server, exchanges: Vec<Value>) -> Value {
     let base = server.websocket_base();
-    let outcome = python("talk.py", &[&base], &Value::from(conversations)).await;
+    let outcome = python("exchange.py", &[&base], &Value::from(exchanges)).await;
     outcome.unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The ways to redeem a ticket.
+/// The carriers of a ticket.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Query,
@@ -201,7 +204,7 @@ enum Way {
     FirstMessage,
 }
 
-/// Redeems a ticket. If it is refused: the status of the handshake, or the code of the close.
+/// Redeems a ticket. A refusal has the status of the handshake or the close code.
 async fn redeem(guarded: &Guarded, ticket: &str, way: Way) -> Result<(), u16> {
     let status = |status: StatusCode| status.as_u16();
     match way {
@@ -212,7 +215,7 @@ async fn redeem(guarded: &Guarded, ticket: &str, way: Way) -> Result<(), u16> {
             .map_err(status),
         Way::FirstMessage => {
             let mut socket = guarded.pending("ws/first-message").await;
-            socket.say(ticket).await;
+            socket.send_text(ticket).await;
             match socket.next().await {
                 Message::Text(_) => Ok(()),
                 Message::Close(Some(frame)) => Err(frame.code.into()),

@@ -1,12 +1,12 @@
-//! The page of the transports server tries every way in, in a real browser.
+//! The page of the transports server, which tries every carrier and dialect, in a browser.
 
 use std::collections::BTreeMap;
 
 use portcullis_e2e::{Browser, Server, leaks, new_secret};
 use serde_json::Value;
 
-/// The ways that open from the page's own origin, and the carrier that the handler is told.
-const OPEN_AT_HOME: [(&str, &str); 16] = [
+/// The ways that open a socket from the same origin, each with the carrier that the handler sees.
+const SAME_ORIGIN: [(&str, &str); 16] = [
     ("any", "subprotocol"),
     ("cookie", "cookie"),
     ("ddp", "message"),
@@ -25,11 +25,11 @@ const OPEN_AT_HOME: [(&str, &str); 16] = [
     ("ticket-subprotocol", "subprotocol"),
 ];
 
-/// Of these, the ways that are tried from the page's own origin alone.
-const ONLY_AT_HOME: [&str; 3] = ["cookie", "renew-message", "renew-post"];
+/// The ways that the page tries towards its own origin only.
+const ONLY_SAME_ORIGIN: [&str; 3] = ["cookie", "renew-message", "renew-post"];
 
 #[tokio::test]
-async fn every_way_ends_as_it_should() {
+async fn every_way_has_the_expected_outcome() {
     let server = Server::transports().start();
     let browser = Browser::start().await;
     browser.open(server.base()).await;
@@ -38,7 +38,7 @@ async fn every_way_ends_as_it_should() {
         browser.screenshot("transports", width).await;
     }
 
-    // The page judges by itself. This holds without its judgement.
+    // The page compares the outcomes itself. The test compares them again.
     let results = browser
         .run("return window.portcullisResults;", Vec::new())
         .await;
@@ -59,10 +59,10 @@ async fn every_way_ends_as_it_should() {
                 )
             })
             .collect();
-        let mut expected = BTreeMap::from(OPEN_AT_HOME);
+        let mut expected = BTreeMap::from(SAME_ORIGIN);
         if target != "self" {
-            // An explicit credential may come from any page. A cookie only from our own.
-            expected.retain(|way, _| !ONLY_AT_HOME.contains(way));
+            // Pages of any origin can send an explicit credential. A cookie needs the same origin.
+            expected.retain(|way, _| !ONLY_SAME_ORIGIN.contains(way));
         }
         assert_eq!(opened, expected, "towards {target}");
     }
@@ -75,9 +75,9 @@ async fn every_way_ends_as_it_should() {
     }
 }
 
-/// What only some servers and some people have: logins that end soon, and the scope `admin`.
+/// The ways that need short-lived logins or the scope `admin`.
 #[tokio::test]
-async fn the_end_of_a_session_is_seen_on_the_page() {
+async fn the_page_shows_how_a_session_ended() {
     let root = new_secret();
     let server = Server::transports()
         .argument("--user")
@@ -108,7 +108,7 @@ async fn the_end_of_a_session_is_seen_on_the_page() {
         .await;
     let results = results.as_array().expect("a list of results");
     let tried: Vec<_> = results.iter().map(|result| &result["way"]).collect();
-    assert_eq!(tried, ways, "each once");
+    assert_eq!(tried, ways, "each way is tried once");
     for result in results {
         assert_eq!(result["ok"], true, "{result:#}");
         assert!(leaks(&result.to_string(), std::slice::from_ref(&root)).is_empty());
@@ -122,16 +122,16 @@ async fn the_end_of_a_session_is_seen_on_the_page() {
     assert_eq!(fact("sessions", "Sessions"), 1);
 }
 
-/// A page that is always green would not be worth much.
+/// The control of the tests above: the page can report a failure.
 #[tokio::test]
-async fn a_wrong_token_is_seen_on_the_page() {
+async fn the_page_reports_a_wrong_token() {
     let server = Server::transports().start();
     let browser = Browser::start().await;
-    // A few ways only. Chromium makes a page whose sockets fail and fail wait for up to five seconds
-    // before the next one, and all of them took it longer than the test waits.
+    // Only two ways: after several failed sockets Chromium delays the next one by up to five seconds,
+    // and all ways would take longer than the time limit of the test.
     let page = format!("{}?ways=jupyter,query", server.base());
     browser.open(&page).await;
-    try_all(&browser, &server.foreign_secret()).await;
+    try_all(&browser, &server.unknown_secret()).await;
     let tried = "return portcullisResults.length;";
     assert_eq!(browser.run(tried, Vec::new()).await, 6);
     let opened = "return portcullisResults.filter(({ outcome }) => outcome === 'opened').length;";

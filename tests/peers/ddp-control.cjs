@@ -1,17 +1,17 @@
-// The little of DDP that a login needs, answered as Meteor answers it, in the process of the driver.
-// The driver is known to be good by what it says of this one.
+// A server with the part of DDP that a login needs, which behaves as Meteor does. It runs in the process
+// of the driver, and shows that the driver works.
 'use strict';
 const { WebSocketServer } = require('ws');
 
 /**
- * @param users whom each token belongs to
- * @param lifetime after how many milliseconds a login ends, and its connection with it
- * @returns its address
+ * @param users the user of each token
+ * @param lifetime the milliseconds until the server closes a connection after a login
+ * @returns the address of the server
  */
 async function startControl({ users, lifetime }) {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
   server.on('connection', (socket) => {
-    const say = (message) => socket.send(JSON.stringify(message));
+    const send = (message) => socket.send(JSON.stringify(message));
     let user;
     const methods = {
       login: ({ resume }) => {
@@ -24,14 +24,14 @@ async function startControl({ users, lifetime }) {
     };
     socket.on('message', (data) => {
       const { msg, method, id, params } = JSON.parse(data);
-      if (msg === 'connect') say({ msg: 'connected', session: 's1' });
+      if (msg === 'connect') send({ msg: 'connected', session: 's1' });
       if (msg !== 'method') return;
       try {
-        say({ msg: 'result', id, result: methods[method](...params) });
+        send({ msg: 'result', id, result: methods[method](...params) });
       } catch (error) {
-        say({ msg: 'result', id, error });
+        send({ msg: 'result', id, error });
       }
-      say({ msg: 'updated', methods: [id] });
+      send({ msg: 'updated', methods: [id] });
     });
   });
   await new Promise((listens) => server.once('listening', listens));

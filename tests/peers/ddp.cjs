@@ -1,11 +1,11 @@
-// Logs in with an npm client of DDP, calls methods, and tells what became of it.
+// Logs in with an npm client of DDP, calls methods, and prints the results.
 //
 // usage: node ddp.cjs ddp.js|simpleddp JSON, with
-//   url     the server; without one, a small one on a port of its own (see ddp-control.cjs)
-//   control what that server is told
-//   calls   [method, ...parameters] each, one after the other
-//   closes  if true, wait until the server closes the socket
-//   again   [method, ...parameters] after the client has come back by itself
+//   url              the server; without one, the driver starts the server of ddp-control.cjs
+//   control          the options of that server
+//   calls            the calls in order, each as [method, ...parameters]
+//   closes           whether to wait until the server closes the socket
+//   after_reconnect  a call after the client has reconnected, as [method, ...parameters]
 'use strict';
 const { WebSocket } = require('ws');
 const { startControl } = require('./ddp-control.cjs');
@@ -13,7 +13,7 @@ const { before, conclude } = require('./drive.cjs');
 
 const CLIENTS = { 'ddp.js': plain, simpleddp: simple };
 
-async function main(name, { url, control, calls, closes, again }) {
+async function main(name, { url, control, calls, closes, after_reconnect: afterReconnect }) {
   const closed = [];
   const isClosed = new EventTarget();
   class Recorded extends WebSocket {
@@ -28,7 +28,7 @@ async function main(name, { url, control, calls, closes, again }) {
   const options = {
     endpoint: url ?? (await startControl(control)),
     SocketConstructor: Recorded,
-    autoReconnect: again !== undefined,
+    autoReconnect: afterReconnect !== undefined,
     reconnectInterval: 10,
   };
   const client = CLIENTS[name](options);
@@ -41,15 +41,15 @@ async function main(name, { url, control, calls, closes, again }) {
     await new Promise((done) => isClosed.addEventListener('close', done, { once: true }));
   }
   const outcome = { results, closed: [...closed] };
-  if (again) {
-    await client.isBack();
-    outcome.again = await client.call(...again);
+  if (afterReconnect) {
+    await client.isReconnected();
+    outcome.after_reconnect = await client.call(...afterReconnect);
   }
   await client.end();
   return outcome;
 }
 
-/** ddp.js speaks the protocol, and logs in only when it is told. */
+/** ddp.js implements the protocol, and does not log in automatically. */
 function plain(options) {
   const { default: DDP } = require('ddp.js');
   const client = new DDP(options);
@@ -70,19 +70,19 @@ function plain(options) {
   };
 }
 
-/** simpleddp with its plug-in logs in again by itself, with the token of the last login's result. */
+/** simpleddp with its plug-in logs in again automatically, with the token of the last login. */
 function simple(options) {
   const SimpleDDP = require('simpleddp');
   const { simpleDDPLogin } = require('simpleddp-plugin-login');
   const client = new SimpleDDP({ ...options, autoConnect: false }, [simpleDDPLogin]);
-  const isBack = new Promise((resolve, reject) => {
+  const isReconnected = new Promise((resolve, reject) => {
     client.on('loginResume', resolve);
     client.on('loginResumeFailed', reject);
   });
-  isBack.catch(() => {});
+  isReconnected.catch(() => {});
   return {
     isConnected: () => client.connect(),
-    isBack: () => isBack,
+    isReconnected: () => isReconnected,
     call: (method, ...parameters) => (method === 'login'
       ? client.login(...parameters)
       : client.call(method, ...parameters)),

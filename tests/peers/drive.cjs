@@ -1,7 +1,7 @@
-// What the Node drivers have in common.
+// The common functions of the Node drivers.
 'use strict';
 
-/** What `work` comes to, if it does so within `limit` milliseconds. */
+/** Returns the result of `work`, or rejects after `limit` milliseconds. */
 function before(limit, work) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -10,7 +10,7 @@ function before(limit, work) {
   return Promise.race([work(), late]).finally(() => clearTimeout(timer));
 }
 
-/** Prints what came out and ends the process. */
+/** Prints the outcome and ends the process. */
 function conclude(outcome) {
   outcome.then(
     (value) => process.stdout.write(`${JSON.stringify(value)}\n`, () => process.exit(0)),

@@ -1,8 +1,8 @@
-"""Reads resources of FHIR R5 with fhir.resources and tells what is wrong with each.
+"""Validates resources of FHIR R5 with fhir.resources.
 
-usage: fhir_resources.py < resources. Prints a list, with null for a resource that has no fault.
+usage: fhir_resources.py < resources. Prints a list with the fault of each resource, or null.
 
-The package takes any code for any other, so the codes are looked at here, with the lists it has.
+The package accepts any text as a code, so this script compares codes with the lists of the package.
 """
 
 import json
@@ -41,23 +41,23 @@ def unknown_codes(value):
 
 
 def notification_fault(bundle):
-    """What R5 says of such a Bundle beside its types."""
+    """Returns the first violation of a rule of R5 for notifications that the types do not express."""
     first = bundle.entry[0].resource
     if type(first).__name__ != "SubscriptionStatus":
         return "the first entry is no SubscriptionStatus"
     numbers = [int(event.eventNumber) for event in first.notificationEvent or []]
     if first.type == "event-notification" and not numbers:
-        return "a notification of no event"
+        return "a notification without an event"
     if numbers != sorted(set(numbers)):
-        return f"numbers out of order: {numbers}"
+        return f"event numbers out of order: {numbers}"
     if numbers and numbers[-1] > int(first.eventsSinceSubscriptionStart):
-        return f"number {numbers[-1]} is beyond the count"
-    places = [(entry.fullUrl, version(entry.resource)) for entry in bundle.entry]
-    if len(places) != len(set(places)):
-        return "two entries are the same (bdl-7)"
+        return f"event number {numbers[-1]} is greater than the count"
+    entries = [(entry.fullUrl, version(entry.resource)) for entry in bundle.entry]
+    if len(entries) != len(set(entries)):
+        return "two entries are equal (bdl-7)"
     for entry in bundle.entry:
         if not (entry.resource or entry.request or entry.response):
-            return "an entry with nothing in it (bdl-5)"
+            return "an empty entry (bdl-5)"
     return None
 
 

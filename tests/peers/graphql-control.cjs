@@ -1,5 +1,5 @@
-// A GraphQL server by the package graphql-ws itself, in the process of the driver. The driver is known
-// to be good by what it says of this one.
+// A GraphQL server of the package graphql-ws. It runs in the process of the driver, and shows that the
+// driver works.
 'use strict';
 const { buildSchema } = require('graphql');
 const { useServer } = require('graphql-ws/use/ws');
@@ -11,10 +11,10 @@ const schema = buildSchema(`
 `);
 
 /**
- * @param users whom each token belongs to
- * @param refusal the code that a wrong token is answered with
- * @param lifetime after how many milliseconds a connection is closed with 4403
- * @returns its address
+ * @param users the user of each token
+ * @param refusal the close code for a wrong token
+ * @param lifetime the milliseconds until the server closes a connection with 4403
+ * @returns the address of the server
  */
 async function startControl({ users, refusal = 4403, lifetime }) {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });

@@ -1,12 +1,12 @@
-// Runs operations with the npm package graphql-ws and tells what became of them and of its sockets.
+// Runs operations with the npm package graphql-ws, and prints their results and the closed sockets.
 //
 // usage: node graphql.cjs JSON, with
-//   url       the server; without one, graphql-ws's own on a port of its own (see graphql-control.cjs)
-//   control   what that server is told
-//   payloads  of `connection_init`, one for each connection; the last one serves all further ones
-//   query     if true, ask `{ hello whoami }` first, on a connection of its own
-//   ticks     subscribe until this many have come on each of `connections` connections
-//   then      a request to be made at the first tick: { url, token, body }
+//   url       the server; without one, the driver starts the server of graphql-control.cjs
+//   control   the options of that server
+//   payloads  the payloads of `connection_init` in order; the last one is repeated
+//   query     whether to run `{ hello whoami }` first, on a separate connection
+//   ticks     the number of ticks to receive on each of `connections` connections
+//   then      a request to send at the first tick: { url, token, body }
 'use strict';
 const { createClient } = require('graphql-ws');
 const { WebSocket } = require('ws');
@@ -28,8 +28,8 @@ async function main({ url, control, payloads, query, ticks, connections = 1, the
     },
   });
   try {
-    if (query) outcome.query = await ask(client);
-    if (ticks) await listen(client, outcome, ticks, connections, then);
+    if (query) outcome.query = await runQuery(client);
+    if (ticks) await subscribe(client, outcome, ticks, connections, then);
   } catch (error) {
     outcome.error = described(error);
   }
@@ -37,11 +37,11 @@ async function main({ url, control, payloads, query, ticks, connections = 1, the
   return outcome;
 }
 
-async function ask(client) {
+async function runQuery(client) {
   for await (const result of client.iterate({ query: '{ hello whoami }' })) return result;
 }
 
-async function listen(client, outcome, ticks, connections, then) {
+async function subscribe(client, outcome, ticks, connections, then) {
   const base = outcome.connected;
   for await (const { data, errors } of client.iterate({ query: 'subscription { ticks }' })) {
     if (errors) throw errors;
@@ -61,7 +61,7 @@ async function post({ url, token, body }) {
   return { status: response.status, body: await response.json() };
 }
 
-// The package throws what it was told: the event of a close, an error, or a list of GraphQL's.
+// The package throws the event of a close, an error, or a list of GraphQL errors.
 function described(error) {
   const { code, reason, message } = error;
   return code ? { code, reason } : { message: message ?? JSON.stringify(error) };

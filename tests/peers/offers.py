@@ -1,7 +1,7 @@
-"""Opens one WebSocket after the other with Python's websockets and tells how each attempt ended.
+"""Opens sockets with Python's websockets and prints the outcome of each attempt.
 
-usage: offers.py URL < attempts. An attempt is {"query", "subprotocols", "headers", "origin"}, all of
-them optional; headers are pairs, so that one can come twice.
+usage: offers.py URL < attempts. An attempt is {"query", "subprotocols", "headers", "origin"} with all
+fields optional. Headers are pairs, so that a name can occur twice.
 """
 
 import asyncio

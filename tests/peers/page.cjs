@@ -1,4 +1,4 @@
-// The entry of the bundle for browsers: puts `portcullis.runCell` into the page.
+// The entry of the bundle for browsers, which defines `portcullis.runCell` in the page.
 'use strict';
 const { runCell } = require('./run-cell.cjs');
 

@@ -1,29 +1,29 @@
-// Runs a cell with JupyterLab's own client, the npm package @jupyterlab/services.
+// Runs a cell with the client of JupyterLab, the npm package @jupyterlab/services.
 'use strict';
 const { ServerConnection, KernelManager } = require('@jupyterlab/services');
 const { before } = require('./drive.cjs');
 
 const MARKER = 'v1.token.websocket.jupyter.org';
 
-// The four ways in which the credential can reach the WebSocket. With each of them the REST calls
-// carry `Authorization: token …`, unless there is no token because a cookie stands for it.
+// The four ways to send the credential with the WebSocket. REST calls contain `Authorization: token …`
+// in each of them, or no token if the browser has a cookie.
 const WAYS = {
-  // What the package does by itself: the token in the address under Node and on a foreign page, a
-  // cookie on the server's own page.
+  // The default of the package: the token in the URL in Node and on a page of another origin, and a
+  // cookie on a page of the server.
   default: () => ({}),
   url: () => ({ appendToken: true }),
-  // Only outside a browser: `Socket` has to take headers, as the npm package ws does.
+  // Only outside a browser: `Socket` has to accept headers, as the npm package ws does.
   header: (Socket, token) => ({ appendToken: false, WebSocket: withHeader(Socket, token) }),
   subprotocol: (Socket, token) => ({ appendToken: false, WebSocket: withToken(Socket, token) }),
 };
 
-/** A WebSocket class that offers the token as a subprotocol beside those it is asked for. */
+/** Returns a WebSocket class that offers the token as an additional subprotocol. */
 function withToken(Socket, token) {
   return class extends Socket {
     constructor(url, protocols = []) {
       super(url, [...[].concat(protocols), MARKER, `${MARKER}.${encode(token)}`]);
     }
-    // The marker is no protocol of kernels: JupyterLab would declare the kernel dead.
+    // The marker is not a kernel protocol: JupyterLab would report a dead kernel.
     get protocol() {
       return super.protocol === MARKER ? '' : super.protocol;
     }
@@ -38,13 +38,13 @@ function withHeader(Socket, token) {
   };
 }
 
-// encodeURIComponent leaves five characters that are no part of a subprotocol, or not everywhere.
+// encodeURIComponent leaves five characters that are not valid in every subprotocol.
 function encode(token) {
   const escape = (character) => '%' + character.charCodeAt(0).toString(16).toUpperCase();
   return encodeURIComponent(token).replace(/[!'()*]/g, escape);
 }
 
-/** A WebSocket class that remembers in `seen` how each of its sockets was opened. */
+/** Returns a WebSocket class that records in `seen` how each socket was opened. */
 function recording(Socket, seen) {
   return class extends Socket {
     constructor(url, protocols = [], ...rest) {
@@ -56,7 +56,7 @@ function recording(Socket, seen) {
   };
 }
 
-/** Starts a kernel, runs a cell, shuts the kernel down. Says what came out and how it got there. */
+/** Starts a kernel, runs a cell, and shuts the kernel down. Returns the output and the sockets. */
 async function runCell({ base, token, way, Socket, code = 'print(6*7)', limit = 60_000 }) {
   const seen = [];
   const settings = {
@@ -72,7 +72,7 @@ async function runCell({ base, token, way, Socket, code = 'print(6*7)', limit = 
   });
   let kernel;
   try {
-    // Refused at the WebSocket, the package would try again for ever.
+    // The package retries a refused WebSocket indefinitely.
     const text = await before(limit, async () => {
       kernel = await manager.startNew({ name: 'python3' });
       return run(kernel, code);

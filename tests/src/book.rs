@@ -1,7 +1,7 @@
-//! The Rust code of the book, of README and of CONTRIBUTING, which `cargo test --doc` compiles and
-//! runs, and a look at what holds them together: the table of contents, and links.
+//! Tests of the book, README and CONTRIBUTING. `cargo test --doc` compiles and runs their Rust code;
+//! the unit tests check the table of contents and the links.
 
-/// One module for each file, so that a failure names the file.
+/// Declares one module for each file, so that a failure names the file.
 macro_rules! book {
     ($($chapter:ident: $file:literal,)*) => {
         #[cfg(doctest)]
@@ -21,19 +21,22 @@ book! {
     readme: "README.md",
     contributing: "CONTRIBUTING.md",
     architecture: "docs/architecture.md",
+    behind_a_proxy: "docs/behind-a-proxy.md",
     benchmarks: "docs/benchmarks.md",
+    compatibility: "docs/compatibility.md",
     cors: "docs/cors.md",
     dialects: "docs/dialects.md",
+    existing_login: "docs/existing-login.md",
     fhir: "docs/fhir.md",
     getting_started: "docs/getting-started.md",
     jupyter: "docs/jupyter.md",
     kubernetes: "docs/kubernetes.md",
-    life_of_a_session: "docs/life-of-a-session.md",
     limits: "docs/limits.md",
     links_and_cookies: "docs/links-and-cookies.md",
     load: "docs/load.md",
     more_than_one_machine: "docs/more-than-one-machine.md",
     order_of_layers: "docs/order-of-layers.md",
+    sessions: "docs/sessions.md",
     testing: "docs/testing.md",
     threat_model: "docs/threat-model.md",
     verifiers: "docs/verifiers.md",
@@ -59,12 +62,12 @@ mod tests {
         let chapters = chapters();
         let not_compiled: Vec<_> = chapters.difference(&compiled).collect();
         let not_linked: Vec<_> = chapters.difference(&linked).collect();
-        assert_eq!(not_compiled, [""; 0], "missing in the list above");
-        assert_eq!(not_linked, [""; 0], "missing in {CONTENTS}");
+        assert_eq!(not_compiled, [""; 0], "missing from the list in this file");
+        assert_eq!(not_linked, [""; 0], "missing from {CONTENTS}");
     }
 
     #[test]
-    fn every_link_inside_of_the_repository_leads_somewhere() {
+    fn every_link_within_the_repository_has_a_target() {
         let mut count = 0;
         let mut dead = Vec::new();
         for file in FILES.iter().copied().chain([CONTENTS]) {
@@ -75,13 +78,13 @@ mod tests {
                     "" => root().join(file),
                     _ => root().join(file).with_file_name("").join(path),
                 };
-                let is_there = match heading {
+                let exists = match heading {
                     "" => target.exists(),
                     _ => fs::read_to_string(&target)
                         .is_ok_and(|text| headings(&text).any(|found| found == heading)),
                 };
                 count += 1;
-                if !is_there {
+                if !exists {
                     dead.push(format!("{file}: {link}"));
                 }
             }
@@ -90,7 +93,7 @@ mod tests {
         assert_eq!(dead, [""; 0]);
     }
 
-    /// The Markdown of `docs/`, without the table of contents.
+    /// Returns the Markdown files of `docs/` without the table of contents.
     fn chapters() -> BTreeSet<String> {
         let files = fs::read_dir(root().join("docs")).unwrap();
         files
@@ -99,7 +102,7 @@ mod tests {
             .collect()
     }
 
-    /// Where the links of a Markdown text lead. Code is no Markdown.
+    /// Returns the targets of the links in a Markdown text, without those in code.
     fn links(text: &str) -> impl Iterator<Item = &str> {
         prose(text).flat_map(|line| {
             let line = line.split('`').step_by(2);
@@ -108,7 +111,7 @@ mod tests {
         })
     }
 
-    /// The headings, as they are linked to.
+    /// Returns the anchors of the headings.
     fn headings(text: &str) -> impl Iterator<Item = String> {
         let titles = prose(text).filter(|line| line.starts_with('#'));
         titles.map(|line| {

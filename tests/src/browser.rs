@@ -12,32 +12,32 @@ use tokio::time::timeout;
 
 use crate::Process;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(60);
 
-/// A real Chromium with an empty profile.
+/// Chromium with an empty profile.
 ///
-/// Its methods fail the test when the browser does not answer in time; [`client`](Self::client)
-/// has all that WebDriver can do.
+/// Its methods fail the test if the browser does not answer in time. [`client`](Self::client) returns
+/// the WebDriver session for everything else.
 #[derive(Debug)]
 pub struct Browser {
     client: Client,
-    // Before the profile: the browser ends before its folder goes.
+    // Dropped before the profile, so that the browser ends before its folder is removed.
     _driver: Process,
     _profile: TempDir,
 }
 
 impl Browser {
-    /// Starts one.
+    /// Starts a browser.
     ///
     /// # Panics
     ///
-    /// When it does not start.
+    /// Panics if it does not start.
     pub async fn start() -> Self {
         let profile = tempfile::tempdir().expect("a temporary folder");
         let driver = Process::start(
             Command::new("chromedriver").args(["--port=0", "--allowed-ips=127.0.0.1"]),
         );
-        let port: u16 = driver.wait_for_line(PATIENCE, |line| {
+        let port: u16 = driver.wait_for_line(LIMIT, |line| {
             let port = line.split_once("started successfully on port ")?.1;
             port.trim_end_matches('.').parse().ok()
         });
@@ -63,7 +63,7 @@ impl Browser {
         }
     }
 
-    /// The WebDriver session.
+    /// Returns the WebDriver session.
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -72,18 +72,18 @@ impl Browser {
     ///
     /// # Panics
     ///
-    /// When it does not load.
+    /// Panics if it does not load.
     pub async fn open(&self, url: &str) {
         in_time(self.client.goto(url))
             .await
             .expect("the page loads");
     }
 
-    /// What the address bar shows.
+    /// Returns the URL in the address bar.
     ///
     /// # Panics
     ///
-    /// When the browser is gone.
+    /// Panics if the browser has ended.
     pub async fn location(&self) -> String {
         in_time(self.client.current_url())
             .await
@@ -95,9 +95,9 @@ impl Browser {
     ///
     /// # Panics
     ///
-    /// When it does not appear. The message has what the page shows instead.
+    /// Panics if it does not appear. The message contains the text of the page.
     pub async fn element(&self, selector: &str) -> Element {
-        let wait = self.client.wait().at_most(PATIENCE);
+        let wait = self.client.wait().at_most(LIMIT);
         match wait.for_element(Locator::Css(selector)).await {
             Ok(element) => element,
             Err(error) => {
@@ -112,12 +112,12 @@ impl Browser {
         }
     }
 
-    /// Runs `body`, the inside of an async function with `arguments`, in the page and returns its
-    /// value. A page's policy against scripts does not apply to it.
+    /// Runs `body` in the page as the body of an async function and returns its value. The content
+    /// security policy of the page does not apply.
     ///
     /// # Panics
     ///
-    /// When it throws.
+    /// Panics if the script throws.
     pub async fn run(&self, body: &str, arguments: Vec<Value>) -> Value {
         let script = format!(
             "const done = arguments[arguments.length - 1];
@@ -135,14 +135,14 @@ impl Browser {
         answer["value"].take()
     }
 
-    /// Makes the window's inside `width` pixels wide and writes what it shows to
+    /// Sets the width of the viewport in pixels and writes a screenshot to
     /// `<target>/screenshots/<name>-<width>.png`.
     ///
     /// # Panics
     ///
-    /// When the page is wider than the window.
+    /// Panics if the page is wider than the viewport.
     pub async fn screenshot(&self, name: &str, width: u32) {
-        // By the emulation of a device: a window has a smallest width, a phone is narrower.
+        // Device emulation, because a phone is narrower than the minimum width of a window.
         self.resize(width, if width < 500 { 844 } else { 900 })
             .await;
         let too_wide = "const { scrollWidth, clientWidth } = document.documentElement;
@@ -155,7 +155,7 @@ impl Browser {
         let png = in_time(self.client.screenshot()).await.expect("a picture");
         let folder = screenshots();
         std::fs::create_dir_all(&folder).expect("a folder for the pictures");
-        std::fs::write(folder.join(format!("{name}-{width}.png")), png).expect("room for it");
+        std::fs::write(folder.join(format!("{name}-{width}.png")), png).expect("it is written");
     }
 
     async fn resize(&self, width: u32, height: u32) {
@@ -187,13 +187,13 @@ fn arguments(profile: &TempDir) -> Vec<String> {
     arguments
 }
 
-/// Beside the folder of the compiled profile.
+/// Returns the folder for screenshots, next to the folder of the build profile.
 fn screenshots() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");
     let target = test
         .ancestors()
         .nth(3)
-        .expect("a test binary lies three folders deep");
+        .expect("a test binary is three folders below the target folder");
     target.join("screenshots")
 }
 
@@ -203,7 +203,7 @@ async fn in_time<T>(answer: impl Future<Output = T>) -> T {
         .expect("the browser answers in time")
 }
 
-/// Chromedriver's way to the browser's own protocol, which WebDriver does not have.
+/// Commands of the DevTools protocol, which Chromedriver accepts in addition to WebDriver.
 mod devtools {
     use fantoccini::wd::WebDriverCompatibleCommand;
     use http::Method;

@@ -12,12 +12,12 @@ use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Sends a request over a connection of its own and reads the whole answer. No redirect is
-/// followed, no cookie is kept.
+/// Sends a request over a new connection and reads the whole response. It follows no redirect and
+/// stores no cookie.
 ///
 /// # Panics
 ///
-/// When no answer comes.
+/// Panics if no response arrives.
 pub async fn fetch(mut request: Request<String>) -> Response<String> {
     let authority = request
         .uri()
@@ -41,9 +41,9 @@ pub async fn fetch(mut request: Request<String>) -> Response<String> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
         let connection = tokio::spawn(connection);
         let request = request.map(|body| Full::new(Bytes::from(body)));
-        let response = sender.send_request(request).await.expect("an answer");
+        let response = sender.send_request(request).await.expect("a response");
         let (head, body) = response.into_parts();
-        let body = body.collect().await.expect("the whole answer").to_bytes();
+        let body = body.collect().await.expect("the whole body").to_bytes();
         connection.abort();
         Response::from_parts(head, String::from_utf8_lossy(&body).into_owned())
     };
@@ -52,7 +52,7 @@ pub async fn fetch(mut request: Request<String>) -> Response<String> {
         .expect("the server answers in time")
 }
 
-/// A request to `url`, with the token in the header if there is one.
+/// Builds a request to `url`, with `token` in the `Authorization` header.
 pub fn request(method: &str, url: &str, token: Option<&str>, body: &str) -> Request<String> {
     let mut request = Request::builder().method(method).uri(url);
     if let Some(token) = token {
@@ -61,25 +61,25 @@ pub fn request(method: &str, url: &str, token: Option<&str>, body: &str) -> Requ
     request.body(body.to_owned()).expect("a request")
 }
 
-/// `GET url` without a credential.
+/// Sends `GET url` without a credential.
 pub async fn get(url: &str) -> Response<String> {
     fetch(request("GET", url, None, "")).await
 }
 
-/// A connection that sends exactly the bytes it is given.
+/// A TCP connection that sends exactly the given bytes.
 #[derive(Debug)]
 pub struct RawConnection {
     stream: TcpStream,
-    /// What has come and was not yet taken.
+    /// Bytes that no call has returned yet.
     received: Vec<u8>,
 }
 
 impl RawConnection {
-    /// Connects to host and port.
+    /// Connects to an address and port.
     ///
     /// # Panics
     ///
-    /// When nobody listens there.
+    /// Panics if no server listens there.
     pub async fn open(authority: &str) -> Self {
         let address: SocketAddr = authority.parse().expect("an address and a port");
         let stream = TcpStream::connect(address)
@@ -91,17 +91,16 @@ impl RawConnection {
         }
     }
 
-    /// Sends `bytes` at once. A peer that has closed the connection is no failure here: what it
-    /// answered tells.
+    /// Sends `bytes`. A closed connection is not an error, because the test reads the response later.
     pub async fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
     }
 
-    /// All that comes until the peer closes the connection.
+    /// Returns all bytes until the peer closes the connection.
     ///
     /// # Panics
     ///
-    /// When it stays open.
+    /// Panics if it stays open.
     pub async fn rest(mut self) -> Vec<u8> {
         let read = timeout(LIMIT, async { while self.read().await {} }).await;
         assert!(
@@ -112,11 +111,11 @@ impl RawConnection {
         self.received
     }
 
-    /// What comes up to and including `end`.
+    /// Returns all bytes up to and including `end`.
     ///
     /// # Panics
     ///
-    /// When it does not come.
+    /// Panics if `end` does not arrive.
     pub async fn until(&mut self, end: &[u8]) -> Vec<u8> {
         loop {
             let found = self
@@ -136,7 +135,7 @@ impl RawConnection {
         }
     }
 
-    /// Whether more came. A reset ends the connection as a close does.
+    /// Returns whether more bytes arrived. A reset ends the connection as a close does.
     async fn read(&mut self) -> bool {
         matches!(self.stream.read_buf(&mut self.received).await, Ok(count) if count > 0)
     }

@@ -5,27 +5,27 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::{Server, fetch, python};
 
-/// A user of the FHIR server, by its REST side.
+/// A REST client of the FHIR server.
 #[derive(Debug)]
 pub struct Fhir<'a> {
     server: &'a Server,
     token: String,
 }
 
-/// What `$get-ws-binding-token` answered.
+/// The response of `$get-ws-binding-token`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BindingToken {
-    /// The token. The server must not print it.
+    /// The token, which the server must not print.
     pub token: String,
-    /// When it ends.
+    /// The time at which the token expires.
     pub expires_at: OffsetDateTime,
-    /// Where it is to be bound.
+    /// The address of the socket to bind it on.
     pub url: String,
 }
 
 impl<'a> Fhir<'a> {
-    /// Whoever has this token.
+    /// Creates a client with this access token.
     pub fn new(server: &'a Server, token: &str) -> Self {
         Self {
             server,
@@ -33,12 +33,12 @@ impl<'a> Fhir<'a> {
         }
     }
 
-    /// Subscribes to beginnings of encounters, with these fields beside those there must be; the
-    /// subscription's name.
+    /// Subscribes to the start of encounters and returns the id of the subscription. `more` has
+    /// optional fields of the resource.
     ///
     /// # Panics
     ///
-    /// When the server does not do it, as all the methods here.
+    /// Panics if the server refuses, as all methods here do.
     pub async fn subscribe(&self, more: Value) -> String {
         let mut resource = json!({
             "resourceType": "Subscription",
@@ -53,7 +53,7 @@ impl<'a> Fhir<'a> {
         text(&resource["id"])
     }
 
-    /// Lets something happen; the encounter's name.
+    /// Creates an encounter, which causes an event, and returns its id.
     pub async fn admit(&self, patient: &str) -> String {
         let encounter = json!({
             "resourceType": "Encounter",
@@ -63,7 +63,7 @@ impl<'a> Fhir<'a> {
         text(&self.post("Encounter", &encounter).await["id"])
     }
 
-    /// A token for one subscription.
+    /// Requests a token for one subscription.
     pub async fn binding_token(&self, subscription: &str) -> BindingToken {
         let path = format!("Subscription/{subscription}/$get-ws-binding-token");
         let parameters = self.post(&path, &Value::Null).await;
@@ -72,7 +72,7 @@ impl<'a> Fhir<'a> {
             let found = all.iter().find(|parameter| parameter["name"] == name);
             let fields = found.and_then(Value::as_object).expect("a parameter");
             let value = fields.iter().find(|(key, _)| key.starts_with("value"));
-            text(value.expect("its value").1)
+            text(value.expect("a value").1)
         };
         let token = value("token");
         self.server.keep_secret(&token);
@@ -84,21 +84,21 @@ impl<'a> Fhir<'a> {
         }
     }
 
-    /// `GET [base]/path`.
+    /// Sends `GET [base]/path`.
     pub async fn get(&self, path: &str) -> Value {
-        self.ask("GET", path, String::new()).await
+        self.request("GET", path, String::new()).await
     }
 
-    /// `POST [base]/path`; `null` is no body.
+    /// Sends `POST [base]/path`, with no body if `resource` is `null`.
     pub async fn post(&self, path: &str, resource: &Value) -> Value {
         let body = match resource {
             Value::Null => String::new(),
             resource => resource.to_string(),
         };
-        self.ask("POST", path, body).await
+        self.request("POST", path, body).await
     }
 
-    async fn ask(&self, method: &str, path: &str, body: String) -> Value {
+    async fn request(&self, method: &str, path: &str, body: String) -> Value {
         let url = format!("{}fhir/{path}", self.server.base());
         let mut request = Request::builder()
             .method(method)
@@ -107,18 +107,23 @@ impl<'a> Fhir<'a> {
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/fhir+json");
         }
-        let answer = fetch(request.body(body).expect("a request")).await;
-        let good = [StatusCode::OK, StatusCode::CREATED].contains(&answer.status());
-        assert!(good, "{path}: {} {}", answer.status(), answer.body());
-        serde_json::from_str(answer.body()).expect("JSON")
+        let response = fetch(request.body(body).expect("a request")).await;
+        let is_success = [StatusCode::OK, StatusCode::CREATED].contains(&response.status());
+        assert!(
+            is_success,
+            "{path}: {} {}",
+            response.status(),
+            response.body()
+        );
+        serde_json::from_str(response.body()).expect("JSON")
     }
 }
 
-/// What the Python package `fhir.resources` finds wrong with resources, those with a fault alone.
+/// Validates resources with the Python package `fhir.resources` and returns the faults it finds.
 ///
 /// # Panics
 ///
-/// When it does not run.
+/// Panics if the driver does not run.
 pub async fn faults(resources: &[Value]) -> Vec<String> {
     let found = python("fhir_resources.py", &[], &json!(resources)).await;
     let found = found.expect("the driver runs");

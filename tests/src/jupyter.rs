@@ -11,7 +11,7 @@ use crate::{Process, new_secret};
 
 const START: Duration = Duration::from_secs(60);
 
-/// The real `jupyter server`, as released.
+/// A released `jupyter server`.
 #[derive(Debug)]
 pub struct JupyterServer {
     base: String,
@@ -21,13 +21,12 @@ pub struct JupyterServer {
 }
 
 impl JupyterServer {
-    /// With kernels of its own.
+    /// Starts a server with its own kernels.
     pub fn start() -> Self {
         Self::run(&[], &[])
     }
 
-    /// With the kernels of `server` behind it: it is a client of ours, and sends each request and
-    /// each socket on.
+    /// Starts a server that forwards each request and each socket to `server`, as a gateway client.
     pub fn in_front_of(server: &Server) -> Self {
         Self::run(
             &[&format!(
@@ -38,12 +37,12 @@ impl JupyterServer {
         )
     }
 
-    /// Its address, ending in a slash.
+    /// Returns the address, which ends in a slash.
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// The token that it accepts.
+    /// Returns the token that the server accepts.
     pub fn token(&self) -> &str {
         &self.token
     }
@@ -72,13 +71,13 @@ impl JupyterServer {
     }
 }
 
-/// It prints its address before it listens there, and nothing after. So this has to try.
+/// The server prints its address before it listens, and nothing afterwards. So this tries to connect.
 fn wait_until_it_listens(authority: &str) {
     let deadline = Instant::now() + START;
     while let Err(error) = TcpStream::connect(authority) {
         assert!(
             Instant::now() < deadline,
-            "jupyter server never listens: {error}"
+            "jupyter server does not listen: {error}"
         );
         thread::sleep(Duration::from_millis(20));
     }

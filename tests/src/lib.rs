@@ -1,8 +1,8 @@
-//! What the end-to-end tests stand on: servers, real clients and a browser, each a process of its
-//! own that dies with the test that started it.
+//! Servers, real clients and a browser for the end-to-end tests. Each is a separate process that ends
+//! with the test that started it.
 //!
-//! `tests/run` builds the binaries and installs the peers. Nothing here installs anything, and
-//! nothing is skipped: a peer that is missing is a failed test.
+//! `tests/run` builds the binaries and installs the peers. No test is skipped: if a peer is missing,
+//! the test fails.
 
 mod book;
 mod browser;
@@ -18,6 +18,8 @@ mod proxy;
 mod redis;
 mod secret;
 mod server;
+#[cfg(test)]
+mod structure;
 
 pub use browser::Browser;
 pub use client::{RawConnection, fetch, get, request};

@@ -2,18 +2,18 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-/// A second origin: a server that answers every request with one page.
+/// A server of another origin that answers every request with one page.
 #[derive(Debug)]
 pub struct PageServer {
     address: SocketAddr,
 }
 
 impl PageServer {
-    /// Serves `html` on a port of its own, until the test ends.
+    /// Serves `html` on a free port until the test ends.
     ///
     /// # Panics
     ///
-    /// When no port is free.
+    /// Panics if no port is free.
     pub fn start(html: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener
@@ -26,14 +26,14 @@ impl PageServer {
         );
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                // One that hangs up early misses the page, nothing else.
+                // An error means that the client closed the connection early.
                 let _ = serve(stream, answer.as_bytes());
             }
         });
         Self { address }
     }
 
-    /// `http://127.0.0.1:PORT`, as an `Origin` header has it.
+    /// Returns the origin as in an `Origin` header: `http://127.0.0.1:PORT`.
     pub fn origin(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -41,7 +41,7 @@ impl PageServer {
 
 fn serve(mut stream: TcpStream, answer: &[u8]) -> std::io::Result<()> {
     let head = BufReader::new(stream.try_clone()?).lines();
-    // A browser opens connections ahead of time and says nothing on them: each has its own thread.
+    // A browser opens connections early and sends nothing on them, so each has its own thread.
     thread::spawn({
         let answer = answer.to_vec();
         move || {

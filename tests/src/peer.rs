@@ -12,14 +12,14 @@ use tokio::time::timeout;
 
 use crate::process::path_with;
 
-/// Longer than the drivers' own limit, which says more.
+/// Longer than the limit in the drivers, which report more.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Runs the Node driver `tests/peers/<script>` and returns the JSON it printed.
 ///
 /// # Errors
 ///
-/// What it printed, when it did not exit with 0.
+/// Returns the output of the driver if its exit status is not 0.
 pub async fn node(script: &str, arguments: &[&str]) -> Result<Value, String> {
     let mut command = Command::new("node");
     command
@@ -34,22 +34,22 @@ pub async fn node(script: &str, arguments: &[&str]) -> Result<Value, String> {
 ///
 /// # Errors
 ///
-/// What it printed, when it did not exit with 0.
+/// Returns the output of the driver if its exit status is not 0.
 pub async fn python(script: &str, arguments: &[&str], input: &Value) -> Result<Value, String> {
     let mut command = Command::new(python_home().join("bin/python"));
     command.arg(driver(script)).args(arguments);
     run(command, input).await
 }
 
-/// `tests/peers/page.cjs` and the npm packages it needs, as one script for a browser.
+/// Bundles `tests/peers/page.cjs` and the npm packages it needs into one script for a browser.
 ///
 /// # Panics
 ///
-/// When esbuild fails.
+/// Panics if esbuild fails.
 pub fn bundle() -> &'static str {
     static BUNDLE: OnceLock<String> = OnceLock::new();
     BUNDLE.get_or_init(|| {
-        let made = std::process::Command::new("node")
+        let output = std::process::Command::new("node")
             .arg(npm_home().join("node_modules/.bin/esbuild"))
             .arg(driver("page.cjs"))
             .args(["--bundle", "--format=iife", "--minify", "--log-level=error"])
@@ -57,15 +57,15 @@ pub fn bundle() -> &'static str {
             .output()
             .expect("node is installed");
         assert!(
-            made.status.success(),
+            output.status.success(),
             "esbuild: {}",
-            String::from_utf8_lossy(&made.stderr)
+            String::from_utf8_lossy(&output.stderr)
         );
-        String::from_utf8(made.stdout).expect("esbuild writes ASCII")
+        String::from_utf8(output.stdout).expect("esbuild writes ASCII")
     })
 }
 
-/// The Python environment, with its `bin` and the kernelspecs in its `share`.
+/// Returns the Python environment, which contains `bin` and, in `share`, the kernelspecs.
 pub(crate) fn python_home() -> PathBuf {
     installed("python")
 }
@@ -79,22 +79,22 @@ fn installed(peers: &str) -> PathBuf {
     let stamp = home.join(".stamp");
     assert!(
         stamp.exists(),
-        "{} is missing: `tests/run install` puts it there",
+        "{} is missing: run `tests/run install`",
         home.display()
     );
     home
 }
 
-/// As `tests/run` has it.
+/// Returns the same folder as `tests/run` uses.
 fn cache() -> PathBuf {
-    let from = |name: &str| {
+    let variable = |name: &str| {
         env::var_os(name)
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
-    from("PORTCULLIS_CACHE")
-        .or_else(|| Some(from("XDG_CACHE_HOME")?.join("portcullis")))
-        .or_else(|| Some(from("HOME")?.join(".cache/portcullis")))
+    variable("PORTCULLIS_CACHE")
+        .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("portcullis")))
+        .or_else(|| Some(variable("HOME")?.join(".cache/portcullis")))
         .expect("HOME is set")
 }
 
@@ -116,17 +116,17 @@ async fn run(mut command: Command, input: &Value) -> Result<Value, String> {
         .spawn()
         .map_err(|error| describe(&name, &error.to_string()))?;
     let mut stdin = child.stdin.take().expect("piped");
-    // A driver that needs no input may have ended without reading it.
+    // A driver that needs no input can end without reading it.
     let _ = stdin.write_all(input.to_string().as_bytes()).await;
     drop(stdin);
     let output = timeout(LIMIT, child.wait_with_output())
         .await
         .map_err(|_| describe(&name, "took too long"))?
         .map_err(|error| describe(&name, &error.to_string()))?;
-    outcome(&output).ok_or_else(|| describe(&name, &everything(&output)))
+    outcome(&output).ok_or_else(|| describe(&name, &report(&output)))
 }
 
-/// The last line of what a driver printed, if it succeeded.
+/// Returns the last line that a driver printed, if it succeeded.
 fn outcome(output: &Output) -> Option<Value> {
     let printed = String::from_utf8_lossy(&output.stdout);
     output
@@ -136,7 +136,7 @@ fn outcome(output: &Output) -> Option<Value> {
         .flatten()
 }
 
-fn everything(output: &Output) -> String {
+fn report(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
     let (out, err) = (String::from_utf8_lossy(out), String::from_utf8_lossy(err));
     format!("{}\n{out}\n{err}", output.status)

@@ -13,10 +13,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::new_secret;
 
-/// Every process that descends from ours has it in its environment, however it was started.
+/// An environment variable that marks all descendants of a process.
 const MARK: &str = "PORTCULLIS_TEST_MARK";
 
-/// A child process. All that it prints is kept, and nothing of it outlives the value.
+/// A child process with its output. It ends, with all its descendants, when the value is dropped.
 pub struct Process {
     name: String,
     pid: Pid,
@@ -28,7 +28,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` with its output piped to us.
+    /// Starts `command` and records its output.
     pub fn start(command: &mut Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let mark = new_secret();
@@ -59,11 +59,11 @@ impl Process {
         }
     }
 
-    /// Waits for the first line, of those printed so far and those to come, that `pick` takes.
+    /// Waits for the first line, past or future, for which `pick` returns a value.
     ///
     /// # Panics
     ///
-    /// When the process closes its output or `limit` passes without such a line.
+    /// Panics if the process closes its output, or `limit` passes, without such a line.
     pub fn wait_for_line<T>(&self, limit: Duration, pick: impl Fn(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + limit;
         let mut state = self.output.state.lock().expect("no reader panics");
@@ -96,7 +96,7 @@ impl Process {
         }
     }
 
-    /// All it printed so far, both streams in the order of arrival.
+    /// Returns the lines printed so far, of both streams in the order of arrival.
     pub fn output(&self) -> String {
         self.output
             .state
@@ -106,8 +106,8 @@ impl Process {
             .join("\n")
     }
 
-    /// The processes that descend from it and run, without itself: kernels of a server, tabs of a
-    /// browser. One that became an orphan is among them.
+    /// Returns the running descendants, such as the kernels of a server or the tabs of a browser.
+    /// Orphans are included.
     pub fn descendants(&self) -> Vec<Pid> {
         let mark = format!("{MARK}={}", self.mark).into_bytes();
         let all = fs::read_dir("/proc").expect("Linux has /proc");
@@ -122,18 +122,18 @@ impl Process {
         .collect()
     }
 
-    /// Sends it `signal` and waits until it has ended.
+    /// Sends `signal` and waits until the process has ended.
     ///
     /// # Panics
     ///
-    /// When it has not ended after `limit`.
+    /// Panics if it has not ended after `limit`.
     pub fn stop(&mut self, signal: Signal, limit: Duration) -> ExitStatus {
         self.signal(signal);
         let status = self.wait(limit);
         status.unwrap_or_else(|| panic!("{} ignores {signal:?}:\n{}", self.name, self.output()))
     }
 
-    /// Waits until it ends by itself, for at most `limit`.
+    /// Waits at most `limit` for the process to end.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         if self.exited.is_none() {
             self.exited = self.exit.recv_timeout(limit).ok();
@@ -143,12 +143,12 @@ impl Process {
 
     fn signal(&mut self, signal: Signal) {
         if self.wait(Duration::ZERO).is_none() {
-            // It can have ended since; then there is nobody to tell.
+            // An error means that it has ended since.
             let _ = kill_process(self.pid, signal);
         }
     }
 
-    /// Ends it and whatever it left behind, and reads the last of its output.
+    /// Ends the process and its descendants, and reads the rest of the output.
     pub(crate) fn end(&mut self) {
         self.signal(Signal::TERM);
         if self.wait(Duration::from_secs(10)).is_none() {
@@ -187,7 +187,7 @@ struct Output {
 #[derive(Default)]
 struct State {
     lines: Vec<String>,
-    /// How many of the two streams have ended.
+    /// The number of streams, out of two, that have ended.
     closed: usize,
 }
 
@@ -199,16 +199,12 @@ fn read(stream: impl Read + Send + 'static, output: &Arc<Output>) -> JoinHandle<
             output
                 .state
                 .lock()
-                .expect("nobody panics with the lock")
+                .expect("no reader panics")
                 .lines
                 .push(line);
             output.changed.notify_all();
         }
-        output
-            .state
-            .lock()
-            .expect("nobody panics with the lock")
-            .closed += 1;
+        output.state.lock().expect("no reader panics").closed += 1;
         output.changed.notify_all();
     })
 }
@@ -223,7 +219,7 @@ fn wait(mut child: Child) -> Receiver<ExitStatus> {
     exit
 }
 
-/// `first` before the rest of `PATH`.
+/// Returns the value of `PATH` with `first` in front.
 pub(crate) fn path_with(first: &Path) -> OsString {
     let rest = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(first.to_path_buf()).chain(std::env::split_paths(&rest));

@@ -1,7 +1,8 @@
-//! The way to a server, with a test in between that can cut it, hold it up or lose messages.
+//! A TCP proxy in front of a Redis server. A test can make it close connections, delay responses or
+//! drop messages.
 //!
-//! As `redis.rs`, it is a part of the tests of `portcullis-redis`, too, and knows nothing of this
-//! crate.
+//! Like `redis.rs`, this file is also a module of the tests of `portcullis-redis`, and imports nothing
+//! of this crate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-/// The way to a Redis server, which a test can cut, hold up or make lose messages.
+/// A proxy in front of a Redis server.
 #[derive(Debug)]
 pub struct Proxy {
     port: u16,
@@ -22,47 +23,46 @@ pub struct Proxy {
     task: JoinHandle<()>,
 }
 
-/// What a [`Proxy`] has seen.
+/// The counters of a [`Proxy`].
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Counts {
-    /// How often somebody has connected.
+    /// The number of accepted connections.
     pub connections: usize,
 
-    /// How many published messages did not come through.
+    /// The number of published messages that the proxy dropped.
     pub lost_messages: usize,
 }
 
-/// What a [`Proxy`] does.
+/// The behaviour of a [`Proxy`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Mode {
-    /// Everything comes through.
+    /// Forwards everything.
     Open,
 
-    /// Connections are closed, and so are new ones.
+    /// Closes all connections, and each new one.
     Cut,
 
-    /// Connections that subscribe are closed, and so are new ones once they do. All else comes
-    /// through.
+    /// Closes each connection that subscribes, and forwards the others.
     Unsubscribed,
 
-    /// Nothing comes through a connection, ever again, and yet it stays open.
+    /// Keeps connections open and forwards nothing, even after a later change of mode.
     Silent,
 
-    /// Each piece of an answer takes so long.
+    /// Delays each piece of a response.
     Slow(Duration),
 
-    /// Published messages do not come through. All else does.
+    /// Drops published messages, and forwards everything else.
     Deaf,
 }
 
 impl Proxy {
-    /// Starts one, towards a port of this machine.
+    /// Starts a proxy in front of a port of this machine.
     ///
     /// # Panics
     ///
-    /// Outside of a Tokio runtime.
+    /// Panics outside a Tokio runtime.
     pub async fn start(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
@@ -86,29 +86,29 @@ impl Proxy {
         }
     }
 
-    /// The URL of the server by this way.
+    /// Returns the URL of the server through the proxy.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// What it has seen so far.
+    /// Returns the current counters.
     pub fn counts(&self) -> Counts {
         *self.counts.borrow()
     }
 
-    /// Waits until it has lost a message.
+    /// Waits until the proxy has dropped a message.
     ///
     /// # Panics
     ///
-    /// When none comes by.
+    /// Panics if no message arrives.
     pub async fn has_lost_one(&self) {
         let mut counts = self.counts.clone();
         let lost = counts.wait_for(|counts| counts.lost_messages > 0);
         let lost = timeout(Duration::from_secs(60), lost).await;
-        lost.expect("a message comes by").expect("it runs");
+        lost.expect("a message arrives").expect("the proxy runs");
     }
 
-    /// Does something else from now on.
+    /// Changes the behaviour.
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
@@ -133,15 +133,15 @@ async fn connect(
     let (server_read, server_write) = server.into_split();
     let (subscribed, is_subscribed) = watch::channel(false);
     tokio::select! {
-        // What is about to be cut off does not come through before.
+        // A connection that is to be closed forwards nothing more.
         biased;
         () = cut_off(mode.clone(), is_subscribed) => {}
-        () = ask(client_read, server_write, mode.clone(), subscribed) => {}
-        () = answer(server_read, client_write, mode, &count) => {}
+        () = forward_requests(client_read, server_write, mode.clone(), subscribed) => {}
+        () = forward_responses(server_read, client_write, mode, &count) => {}
     }
 }
 
-/// Ends when the connection is to be closed.
+/// Waits until the connection is to be closed.
 async fn cut_off(mut mode: watch::Receiver<Mode>, mut subscribed: watch::Receiver<bool>) {
     loop {
         match *mode.borrow_and_update() {
@@ -153,14 +153,14 @@ async fn cut_off(mut mode: watch::Receiver<Mode>, mut subscribed: watch::Receive
             changed = mode.changed() => changed,
             changed = subscribed.changed() => changed,
         };
-        // The proxy is gone.
+        // The proxy was dropped.
         if changed.is_err() {
             return;
         }
     }
 }
 
-async fn ask(
+async fn forward_requests(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mode: watch::Receiver<Mode>,
@@ -184,7 +184,7 @@ async fn ask(
     }
 }
 
-async fn answer(
+async fn forward_responses(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mode: watch::Receiver<Mode>,
@@ -209,7 +209,8 @@ async fn answer(
     }
 }
 
-/// Takes out each `>3 message channel payload`, and counts them. Redis writes one in one piece.
+/// Removes each `>3 message channel payload` and returns their number. Redis writes a message in one
+/// piece.
 fn drop_messages(piece: &mut Vec<u8>) -> usize {
     const MESSAGE: &[u8] = b">3\r\n$7\r\nmessage\r\n";
     let mut dropped = 0;

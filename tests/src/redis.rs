@@ -1,7 +1,6 @@
-//! Redis for tests: servers and clusters, each a child process that a test can kill and stop.
+//! Redis servers and clusters for tests. Each server is a child process that a test can kill or stop.
 //!
-//! It knows nothing else of this crate, since the tests of `portcullis-redis` include the file as it
-//! is.
+//! This file is also a module of the tests of `portcullis-redis`, and imports nothing of this crate.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -15,9 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
-/// A Redis server of one's own, on loopback, that keeps what it acknowledges. It ends with the value.
+/// A Redis server on loopback that stores what it acknowledges. It ends when the value is dropped.
 ///
-/// `PORTCULLIS_REDIS_SERVER` names another program than `redis-server`, such as `valkey-server`.
+/// `PORTCULLIS_REDIS_SERVER` selects another program than `redis-server`, such as `valkey-server`.
 #[derive(Debug)]
 pub struct RedisServer {
     port: Port,
@@ -28,20 +27,20 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts one.
+    /// Starts a server.
     ///
     /// # Panics
     ///
-    /// When there is no such program, or it does not start.
+    /// Panics if the program is not installed or does not start.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// Starts one with more arguments, such as `["--maxmemory", "2mb"]`.
+    /// Starts a server with more arguments, such as `["--maxmemory", "2mb"]`.
     ///
     /// # Panics
     ///
-    /// As [`start`](Self::start).
+    /// Panics as [`start`](Self::start) does.
     pub fn start_with(arguments: &[&str]) -> Self {
         let mut server = Self {
             port: Port::reserve(),
@@ -54,62 +53,62 @@ impl RedisServer {
         server
     }
 
-    /// The program that runs.
+    /// Returns the program of all servers.
     pub fn program() -> OsString {
         std::env::var_os("PORTCULLIS_REDIS_SERVER").unwrap_or_else(|| "redis-server".into())
     }
 
-    /// Where it listens.
+    /// Returns the port of the server.
     pub fn port(&self) -> u16 {
         self.port.number()
     }
 
-    /// Its URL.
+    /// Returns the URL of the server.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port())
     }
 
-    /// Kills it (SIGKILL). It has no time to write anything down.
+    /// Kills the server with SIGKILL, so that it cannot save anything.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
-            child.kill().expect("a child of ours");
-            child.wait().expect("a child of ours");
+            child.kill().expect("the child process exists");
+            child.wait().expect("the child process exists");
         }
     }
 
-    /// Ends it in good order (SIGTERM).
+    /// Shuts the server down with SIGTERM.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            kill_process(pid(&child), Signal::TERM).expect("a child of ours");
-            child.wait().expect("a child of ours");
+            kill_process(pid(&child), Signal::TERM).expect("the child process exists");
+            child.wait().expect("the child process exists");
         }
     }
 
-    /// Starts it again, on the same port and with the same data.
+    /// Starts the server again, on the same port and with the same data.
     ///
     /// # Panics
     ///
-    /// When it does not start.
+    /// Panics if it does not start.
     pub fn restart(&mut self) {
         self.kill();
         self.run();
     }
 
-    /// Stops it where it stands (SIGSTOP): it keeps its connections and says nothing.
+    /// Stops the server with SIGSTOP: it keeps its connections and does not respond.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on (SIGCONT).
+    /// Continues the server with SIGCONT.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }
 
-    /// What `redis-cli` prints for a command.
+    /// Runs a command with `redis-cli` and returns its output.
     ///
     /// # Panics
     ///
-    /// When it fails.
+    /// Panics if the command fails.
     pub fn command(&self, arguments: &[&str]) -> String {
         let output = Command::new("redis-cli")
             .args(["-h", "127.0.0.1", "-p", &self.port().to_string()])
@@ -121,11 +120,11 @@ impl RedisServer {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Repeats a command until `is_enough` of what it prints.
+    /// Repeats a command until `is_enough` accepts its output.
     ///
     /// # Panics
     ///
-    /// When that does not come.
+    /// Panics if that takes too long.
     pub fn wait_for(&self, arguments: &[&str], is_enough: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -137,12 +136,12 @@ impl RedisServer {
         }
     }
 
-    /// All it printed so far.
+    /// Returns the output so far.
     pub fn output(&self) -> String {
-        self.output.lock().expect(NOBODY_PANICS).clone()
+        self.output.lock().expect(NO_PANIC).clone()
     }
 
-    /// Runs it, and waits until it accepts connections.
+    /// Runs the program and waits until it accepts connections.
     fn run(&mut self) {
         let program = Self::program();
         let mut child = Command::new(&program)
@@ -164,10 +163,10 @@ impl RedisServer {
                 if line.contains("Ready to accept connections") {
                     let _ = sender.send(());
                 }
-                output.lock().expect(NOBODY_PANICS).push_str(&(line + "\n"));
+                output.lock().expect(NO_PANIC).push_str(&(line + "\n"));
             }
         });
-        // The sender is gone once the server is.
+        // The sender is dropped when the server ends.
         let is_ready = is_ready.recv_timeout(LIMIT).is_ok();
         self.child = Some(child);
         assert!(
@@ -180,7 +179,7 @@ impl RedisServer {
 
     fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
-        kill_process(pid(child), signal).expect("a child of ours");
+        kill_process(pid(child), signal).expect("the child process exists");
     }
 }
 
@@ -194,7 +193,7 @@ impl Drop for RedisServer {
 #[derive(Debug)]
 pub struct RedisCluster {
     nodes: Vec<RedisServer>,
-    /// Where the nodes talk among themselves.
+    /// The ports of the cluster bus.
     buses: Vec<Port>,
 }
 
@@ -203,7 +202,7 @@ impl RedisCluster {
     ///
     /// # Panics
     ///
-    /// As [`RedisServer::start`].
+    /// Panics as [`RedisServer::start`] does.
     pub fn start() -> Self {
         let (nodes, buses): (Vec<_>, Vec<_>) = (0..3).map(|_| Self::start_node()).unzip();
         for (index, node) in nodes.iter().enumerate() {
@@ -219,11 +218,11 @@ impl RedisCluster {
         cluster
     }
 
-    /// Starts a replica of one of the servers. It comes last in [`nodes`](Self::nodes).
+    /// Starts a replica of one of the servers. It becomes the last of [`nodes`](Self::nodes).
     ///
     /// # Panics
     ///
-    /// As [`RedisServer::start`].
+    /// Panics as [`RedisServer::start`] does.
     pub fn add_replica(&mut self, of: usize) {
         let (replica, bus) = Self::start_node();
         self.introduce(&replica);
@@ -238,27 +237,27 @@ impl RedisCluster {
         });
     }
 
-    /// Its servers.
+    /// Returns the servers.
     pub fn nodes(&mut self) -> &mut [RedisServer] {
         &mut self.nodes
     }
 
-    /// Those that run.
+    /// Returns the servers that are running.
     pub fn running(&self) -> impl Iterator<Item = &RedisServer> {
         self.nodes.iter().filter(|node| node.child.is_some())
     }
 
-    /// Which server has this key.
+    /// Returns the index of the server that has this key.
     ///
     /// # Panics
     ///
-    /// When it does not know.
+    /// Panics if no server has it.
     pub fn owner_of(&self, key: &str) -> usize {
         let has_it = |node: &RedisServer| !node.command(&["EXISTS", key]).contains("MOVED");
         self.nodes.iter().position(has_it).expect("one of them")
     }
 
-    /// Its URL, which names all servers.
+    /// Returns the URL of the cluster, which names all servers.
     pub fn url(&self) -> String {
         let nodes = self.nodes.iter();
         let nodes: Vec<_> = nodes
@@ -267,11 +266,11 @@ impl RedisCluster {
         format!("redis+cluster://{}", nodes.join(","))
     }
 
-    /// Waits until every server knows of every slot and of every other server.
+    /// Waits until every server knows all slots and all other servers.
     ///
     /// # Panics
     ///
-    /// When that does not come.
+    /// Panics if that takes too long.
     pub fn wait_until_whole(&self) {
         for node in &self.nodes {
             node.wait_for(&["CLUSTER", "INFO"], |info| {
@@ -282,7 +281,7 @@ impl RedisCluster {
         }
     }
 
-    /// Tells `node` of the first one. The others get to know it by themselves.
+    /// Connects `node` with the first server. The cluster then announces it to the others.
     fn introduce(&self, node: &RedisServer) {
         let bus = self.nodes[0].command(&["CONFIG", "GET", "cluster-port"]);
         let bus = bus.lines().last().expect("name and value");
@@ -297,10 +296,10 @@ impl RedisCluster {
             "yes",
             "--cluster-node-timeout",
             "2000",
-            // One that is down takes down its own slots, not those of the others.
+            // If one server is down, the slots of the others stay available.
             "--cluster-require-full-coverage",
             "no",
-            // However long a replica has been alone: a test says when it takes over.
+            // A replica can take over even after a long time without its primary.
             "--cluster-replica-validity-factor",
             "0",
             "--cluster-port",
@@ -310,19 +309,19 @@ impl RedisCluster {
     }
 }
 
-/// A port of this machine that nobody else is given, also while no server has it.
+/// A reserved port of this machine. No other process gets it, even while no server listens on it.
 ///
-/// It is bound, and nobody listens: so connections are refused, and a server that says which port it
-/// wants, with `SO_REUSEADDR` as they all do, gets it.
+/// The port is bound without listening. Connections are refused, and a server can still listen on it,
+/// because servers set `SO_REUSEADDR`.
 #[derive(Debug)]
 pub struct Port(TcpSocket);
 
 impl Port {
-    /// Reserves any that is free.
+    /// Reserves a free port.
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// Panics if no port is free.
     pub fn reserve() -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_reuseaddr(true).expect("an option of a socket");
@@ -331,7 +330,7 @@ impl Port {
         Self(socket)
     }
 
-    /// Its number.
+    /// Returns the number of the port.
     pub fn number(&self) -> u16 {
         self.0.local_addr().expect("it is bound").port()
     }
@@ -352,4 +351,4 @@ fn missing(program: &dyn fmt::Display, error: &std::io::Error) -> String {
 }
 
 const LIMIT: Duration = Duration::from_secs(60);
-const NOBODY_PANICS: &str = "nobody panics with the lock";
+const NO_PANIC: &str = "no test panics with the lock";

@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// A secret that nobody else has: whoever prints it got it from the test.
+/// Creates a random secret. If a server prints it, the server got it from the test.
 ///
-/// It has characters which change when they are encoded, and none that a client which forgets to
-/// encode would break on.
+/// Some of its characters change under percent-encoding. None of them breaks a client that does not
+/// encode.
 pub fn new_secret() -> String {
     let mut random = [0; 12];
     getrandom::fill(&mut random).expect("the operating system has random numbers");
@@ -18,10 +18,10 @@ pub fn new_secret() -> String {
     format!("canary-{hex}.~_")
 }
 
-/// The forms of `secrets` that occur in `text`: as they are, percent-encoded, in base64, or as the
-/// list of numbers that `Debug` makes of bytes.
+/// Returns the forms of `secrets` that occur in `text`: plain, percent-encoded, in base64, or as the
+/// list of numbers in the `Debug` output of bytes.
 ///
-/// Base64 is found where the secret begins a group of three, and after any user name of Basic.
+/// Base64 is found at each offset in a group of three bytes, so also after any user name of Basic.
 pub fn leaks(text: &str, secrets: &[String]) -> Vec<String> {
     secrets
         .iter()
@@ -38,7 +38,7 @@ fn forms(secret: &str) -> Vec<String> {
         numbers.join(", "),
     ];
     for before in ["", "a", "aa"] {
-        // Of each group of three bytes only whole ones are the same whatever stands around them.
+        // Only whole groups of three bytes are encoded independently of the bytes around them.
         let skipped = (3 - before.len()) % 3;
         let whole = &secret.as_bytes()[skipped..];
         let whole = &whole[..whole.len() / 3 * 3];

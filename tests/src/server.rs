@@ -13,8 +13,7 @@ use crate::{Process, leaks, new_secret};
 
 const START: Duration = Duration::from_secs(60);
 
-/// One of our servers. When it is dropped it is stopped, and a secret in what it printed fails the
-/// test.
+/// A server of `examples/`. On drop it is stopped, and the test fails if it printed a secret.
 #[derive(Debug)]
 pub struct Server {
     process: Process,
@@ -26,7 +25,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// The kernel server with real Python kernels. It makes its token itself and prints it in the
+    /// Configures the kernel server with Python kernels. It creates its token and prints it in the
     /// link.
     pub fn kernels() -> ServerBuilder {
         ServerBuilder::new("kernel-server")
@@ -34,7 +33,8 @@ impl Server {
             .argument("python3")
     }
 
-    /// The server with every way in. [`token`](Self::token) is alice's.
+    /// Configures the server with every carrier and dialect. [`token`](Self::token) is the token of
+    /// alice.
     pub fn transports() -> ServerBuilder {
         let token = new_secret();
         let user = format!("alice={token}");
@@ -46,7 +46,8 @@ impl Server {
         .argument(&user)
     }
 
-    /// The server of FHIR subscriptions. [`token`](Self::token) is alice's, who may do all there is.
+    /// Configures the server of FHIR subscriptions. [`token`](Self::token) is the token of alice, with
+    /// all scopes.
     pub fn fhir() -> ServerBuilder {
         let token = new_secret();
         let user = format!("alice={token}:fhircast/*.read,fhircast/*.write");
@@ -58,63 +59,63 @@ impl Server {
         .argument(&user)
     }
 
-    /// The link it printed for a person to open.
+    /// Returns the login link that the server printed.
     pub fn link(&self) -> &str {
         &self.link
     }
 
-    /// Its address, ending in a slash: `http://127.0.0.1:8888/`.
+    /// Returns the address, which ends in a slash: `http://127.0.0.1:8888/`.
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// The same for WebSockets.
+    /// Returns the address for WebSockets: `ws://127.0.0.1:8888/`.
     pub fn websocket_base(&self) -> String {
         self.base.replacen("http", "ws", 1)
     }
 
-    /// Host and port.
+    /// Returns the host and the port.
     pub fn authority(&self) -> &str {
         self.base
             .trim_start_matches("http://")
             .trim_end_matches('/')
     }
 
-    /// The token that it accepts.
+    /// Returns a token that the server accepts.
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// The process.
+    /// Returns the process of the server.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 
-    /// All it printed so far.
+    /// Returns the lines that the server has printed so far.
     pub fn output(&self) -> String {
         self.process.output()
     }
 
-    /// A new secret that it must not print either.
-    pub fn foreign_secret(&self) -> String {
+    /// Creates a secret that the server does not know, and must not print.
+    pub fn unknown_secret(&self) -> String {
         let secret = new_secret();
         self.keep_secret(&secret);
         secret
     }
 
-    /// `secret` must not be printed from now on.
+    /// Adds a secret that the server must not print.
     pub fn keep_secret(&self, secret: &str) {
         self.secrets
             .lock()
-            .expect("nobody panics with the lock")
+            .expect("no test panics with the lock")
             .push(secret.to_owned());
     }
 
-    /// Each line it printed that holds a secret. The link is meant to be seen and does not count.
+    /// Returns the printed lines that contain a secret, except the login link.
     pub fn leaks(&self) -> Vec<String> {
-        let secrets = self.secrets.lock().expect("nobody panics with the lock");
+        let secrets = self.secrets.lock().expect("no test panics with the lock");
         let output = self.output().replacen(&self.link, "", 1);
-        // A server may print a lot, and hardly ever one.
+        // One search of the whole output is fast, and usually finds nothing.
         if leaks(&output, &secrets).is_empty() {
             return Vec::new();
         }
@@ -137,17 +138,17 @@ impl Drop for Server {
                 leaks.join("\n")
             );
         } else {
-            // Shown by the test harness, since the test has failed.
+            // The test harness shows this, because the test has failed.
             println!("--- the server printed\n{}", self.output());
         }
     }
 }
 
-/// How a server is to be started.
+/// The command line of a server.
 #[derive(Debug)]
 pub struct ServerBuilder {
     command: Command,
-    /// The token it is told; without one it makes its own.
+    /// The token in the arguments. Without one, the server creates a token.
     token: Option<String>,
     home: TempDir,
 }
@@ -172,37 +173,37 @@ impl ServerBuilder {
         }
     }
 
-    /// One more argument of the command line.
+    /// Adds an argument to the command line.
     #[must_use]
     pub fn argument(mut self, argument: &str) -> Self {
         self.command.arg(argument);
         self
     }
 
-    /// Equal today's Jupyter Server.
+    /// Selects the profile that behaves as Jupyter Server does.
     #[must_use]
     pub fn compat(self) -> Self {
         self.argument("--profile").argument("compat")
     }
 
-    /// Let pages of `origin` call it.
+    /// Allows pages of `origin`.
     #[must_use]
     pub fn allow_origin(self, origin: &str) -> Self {
         self.argument("--allow-origin").argument(origin)
     }
 
-    /// Tell the kernel server its token. Then the link does not have it.
+    /// Sets the token of the kernel server. The link does not contain it.
     #[must_use]
-    pub fn told(mut self, token: &str) -> Self {
+    pub fn with_token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
         self.argument("--token").argument(token)
     }
 
-    /// Starts it and waits for the link it prints.
+    /// Starts the server and waits until it prints its link.
     ///
     /// # Panics
     ///
-    /// When it does not start.
+    /// Panics if it does not start.
     pub fn start(mut self) -> Server {
         let process = Process::start(&mut self.command);
         let link = process.wait_for_line(START, link);
@@ -213,7 +214,7 @@ impl ServerBuilder {
         let token = self
             .token
             .or(printed)
-            .expect("it is told its token or prints one");
+            .expect("the token is an argument or is printed");
         Server {
             base: format!("{origin}/"),
             secrets: Mutex::new(vec![token.clone()]),
@@ -225,8 +226,8 @@ impl ServerBuilder {
     }
 }
 
-/// Jupyter's folders in `home`, so that neither the machine's kernels nor its settings matter; the
-/// kernelspecs are those of the installed peers.
+/// Puts the folders of Jupyter into `home`, so that the kernels and settings of this machine are not
+/// used. The kernelspecs are those of the installed peers.
 pub(crate) fn jupyter_folders(command: &mut Command, home: &TempDir) {
     let folder = |name: &str| home.path().join(name);
     command
@@ -237,26 +238,27 @@ pub(crate) fn jupyter_folders(command: &mut Command, home: &TempDir) {
         .env("JUPYTER_PATH", python_home().join("share/jupyter"));
 }
 
-/// The first address in a line.
+/// Returns the first address in a line.
 pub(crate) fn link(line: &str) -> Option<String> {
     let link = &line[line.find("http://127.0.0.1:")?..];
     Some(link.split_whitespace().next()?.to_owned())
 }
 
-/// An address, cut before its path.
+/// Splits an address before its path.
 pub(crate) fn split_origin(url: &str) -> (&str, &str) {
     let start = url.find("://").map_or(0, |at| at + 3);
     let end = url[start..].find('/').map_or(url.len(), |at| start + at);
     url.split_at(end)
 }
 
-/// Cargo puts a test into `<target>/<profile>/deps` and binaries beside that folder.
+/// Returns the path of a binary. Cargo puts tests into `<target>/<profile>/deps` and binaries next to
+/// that folder.
 fn binary(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a running test has a path");
     let folder = test
         .ancestors()
         .nth(2)
-        .expect("a test binary lies two folders deep");
+        .expect("a test binary is two folders below the target folder");
     let binary = folder.join(name);
     assert!(
         binary.exists(),

@@ -1,39 +1,38 @@
-//! Counts instructions and allocations: runs this very binary again under callgrind.
+//! Counts instructions and allocations by running this program under callgrind.
 //!
-//! Only instructions inside of [`measured`] are counted, so that the making of a request is not in
-//! the figure. Each row runs with two numbers of rounds, and the difference counts: so the set-up
-//! is not in it either.
+//! Only instructions inside of [`measured`] count, so building a request does not. Each row runs with
+//! two numbers of rounds, and the difference is divided by the number of additional rounds, so the
+//! set-up does not count either.
 //!
-//! Callgrind also records who calls whom, so calls of libc's allocation functions are counted
-//! without an allocator of our own, which would add instructions to what it counts. It records
-//! them outside of [`measured`] too: what makes a request has to be the same on both sides of a
-//! comparison.
+//! Allocations are the calls of libc's functions in the call graph of callgrind. A counting allocator
+//! would add instructions. The call graph also contains calls outside of [`measured`], so both sides
+//! of a comparison have to build the same request.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Runs `work`, and is what callgrind looks for.
+/// Runs `work`. Callgrind counts the instructions inside of this function.
 ///
-/// Before the first instruction of it is counted, `work` has already run a few times elsewhere.
+/// Run `work` a few times outside of it first, to warm up.
 #[inline(never)]
 pub(crate) fn measured<T>(work: impl FnOnce() -> T) -> T {
     std::hint::black_box(work())
 }
 
-/// What one round of something costs.
+/// The cost of one round.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cost {
     pub(crate) instructions: f64,
     pub(crate) allocations: f64,
-    /// Instructions of each function, without those of the functions it calls.
+    /// The instructions of each function, without the functions that it calls.
     pub(crate) functions: HashMap<String, f64>,
 }
 
 impl Cost {
-    /// What this costs more than `other`.
-    pub(crate) fn beside(&self, other: &Self) -> Self {
+    /// Subtracts the cost of `other`.
+    pub(crate) fn minus(&self, other: &Self) -> Self {
         let mut functions = self.functions.clone();
         for (name, instructions) in &other.functions {
             *functions.entry(name.clone()).or_default() -= instructions;
@@ -53,15 +52,15 @@ impl Cost {
     }
 }
 
-/// What one round costs, of this binary run with `arguments` and a number of rounds.
+/// Returns the cost of one round. The program runs with `arguments` and a number of rounds.
 pub(crate) fn count(arguments: &[&str]) -> io::Result<Cost> {
     let few = run(arguments, FEW)?;
     let many = run(arguments, MANY)?;
-    let cost = many.beside(&few).divided_by(f64::from(MANY - FEW));
+    let cost = many.minus(&few).divided_by(f64::from(MANY - FEW));
     match cost.instructions > 0.0 {
         true => Ok(cost),
         false => Err(io::Error::other(format!(
-            "callgrind saw none of {arguments:?}"
+            "callgrind counted nothing for {arguments:?}"
         ))),
     }
 }
@@ -92,7 +91,7 @@ fn run(arguments: &[&str], rounds: u32) -> io::Result<Cost> {
     read(&profile)
 }
 
-/// Callgrind, writing to `profile`. What it shall run comes next.
+/// Returns a command that runs callgrind and writes to `profile`. Append the program to run.
 pub(crate) fn valgrind(profile: &Path) -> Command {
     let mut command = Command::new("valgrind");
     command
@@ -101,20 +100,22 @@ pub(crate) fn valgrind(profile: &Path) -> Command {
     command
 }
 
-/// Says what was not found.
+/// Names valgrind in the error if it was not found.
 pub(crate) fn name_valgrind(error: io::Error) -> io::Error {
     match error.kind() {
-        io::ErrorKind::NotFound => io::Error::other("valgrind is not installed"),
+        io::ErrorKind::NotFound => {
+            io::Error::other("valgrind is not installed: install it with your package manager")
+        }
         _ => error,
     }
 }
 
-/// What a whole run cost.
+/// Reads the cost of a whole run.
 pub(crate) fn read(profile: &Path) -> io::Result<Cost> {
     Ok(parse(&std::fs::read_to_string(profile)?))
 }
 
-/// Reads callgrind's profile (its manual, chapter "Callgrind Format Specification").
+/// Parses a profile (manual of callgrind, chapter "Callgrind Format Specification").
 fn parse(profile: &str) -> Cost {
     let mut names = HashMap::new();
     let mut cost = Cost::default();
@@ -132,7 +133,7 @@ fn parse(profile: &str) -> Cost {
                 cost.allocations += first_number(calls);
             }
         } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
-            // The line after `calls=` has the callee's cost, which is counted where it arises.
+            // The line after `calls=` contains the cost of the callee, which counts there.
             if !std::mem::take(&mut is_call) {
                 let instructions = line.split(' ').nth(1).map_or(0.0, first_number);
                 cost.instructions += instructions;
@@ -143,11 +144,11 @@ fn parse(profile: &str) -> Cost {
     cost
 }
 
-/// `(7) name` names a function for the first time; `(7)` is the same one again.
+/// Resolves a compressed name: `(7) name` defines it, and `(7)` refers to it.
 fn resolve(names: &mut HashMap<String, String>, text: &str) -> String {
     match text.split_once(' ') {
         Some((id, name)) => {
-            // A function that calls itself appears once for each depth.
+            // A recursive function appears once for each depth.
             let name = name.split('\'').next().unwrap_or(name).to_owned();
             names.insert(id.to_owned(), name.clone());
             name
@@ -175,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_a_profile() {
+    fn profiles_are_parsed() {
         let profile = "events: Ir\n\
             fn=(1) work\n0 70\ncfn=(2) malloc\ncalls=4 0\n0 900\n+3 30\n\
             fn=(2)\n0 800\ncfn=(3) calloc\ncalls=9 0\n0 100\n\

@@ -1,4 +1,4 @@
-//! A client: handshakes over TCP, as fast as the server answers them.
+//! A WebSocket client over TCP that adds little to the measured times.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,23 +8,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// So many handshakes are under way at a time.
+/// The number of concurrent handshakes.
 const AT_ONCE: usize = 32;
 
 /// A masked Close frame with the code 1000.
 pub(crate) const CLOSE: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
 
-/// Where to connect, and what to send.
+/// The address of a server, and the request to send.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     address: SocketAddr,
-    /// The head of the request, to its empty line.
+    /// The head of the request, including the empty line.
     request: String,
 }
 
 impl Target {
-    /// A handshake for `path`, with what Chromium sends and then `headers`, each with its line
-    /// end.
+    /// Creates a handshake for `path` with the headers of Chromium, followed by `headers`, each with
+    /// its line end.
     pub(crate) fn new(address: SocketAddr, path: &str, headers: &str) -> Self {
         let request = format!(
             "GET {path} HTTP/1.1\r\n\
@@ -46,7 +46,7 @@ impl Target {
     }
 }
 
-/// Opens and closes sockets for so long; answers how many it were.
+/// Opens and closes sockets during `time`, and returns their number.
 pub(crate) async fn handshakes(target: &Target, time: Duration) -> io::Result<u64> {
     let end = Instant::now() + time;
     let mut loops: JoinSet<io::Result<u64>> = JoinSet::new();
@@ -68,12 +68,12 @@ pub(crate) async fn handshakes(target: &Target, time: Duration) -> io::Result<u6
     Ok(done)
 }
 
-/// Opens a socket and closes it.
+/// Opens and closes a socket.
 pub(crate) async fn one(target: &Target) -> io::Result<()> {
     open(target).await?.write_all(CLOSE).await
 }
 
-/// Opens so many sockets and keeps them.
+/// Opens `count` sockets.
 pub(crate) async fn sockets(target: &Target, count: usize) -> io::Result<Vec<TcpStream>> {
     let mut streams = Vec::with_capacity(count);
     for _ in 0..count {
@@ -82,8 +82,8 @@ pub(crate) async fn sockets(target: &Target, count: usize) -> io::Result<Vec<Tcp
     Ok(streams)
 }
 
-/// A socket whose handshake is done. Dropping it resets the connection, which leaves no
-/// `TIME_WAIT` behind, so ports do not run out.
+/// Opens a socket. Dropping it resets the connection without `TIME_WAIT`, so that ports do not run
+/// out.
 pub(crate) async fn open(target: &Target) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(target.address).await?;
     stream.set_nodelay(true)?;
@@ -98,7 +98,7 @@ pub(crate) async fn open(target: &Target) -> io::Result<TcpStream> {
     match head.starts_with(b"HTTP/1.1 101 ") {
         true => Ok(stream),
         false => Err(io::Error::other(format!(
-            "a handshake was refused: {}",
+            "the handshake was refused: {}",
             String::from_utf8_lossy(&head)
         ))),
     }

@@ -1,4 +1,4 @@
-//! The figures in the docs: the pages `benchmarks.md` and `load.md`, between their markers.
+//! Writes results to `docs/benchmarks.md` and `docs/load.md`.
 
 use std::fs;
 use std::io;
@@ -6,13 +6,13 @@ use std::path::Path;
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
 
-/// Replaces what stands in a page between `<!-- name -->` and `<!-- /name -->`.
+/// Replaces the text of a page between `<!-- name -->` and `<!-- /name -->`.
 pub(crate) fn write(page: &str, name: &str, text: &str) -> io::Result<()> {
     let path = Path::new(DOCS).join(page);
     match replace(&fs::read_to_string(&path)?, name, text) {
         Some(replaced) => fs::write(path, replaced),
         None => Err(io::Error::other(format!(
-            "{page} has no place for `{name}`"
+            "{page} has no markers `<!-- {name} -->` and `<!-- /{name} -->`"
         ))),
     }
 }
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replaces_what_is_between_the_markers() {
+    fn text_between_the_markers_is_replaced() {
         let page = "a\n<!-- x -->\nold\n<!-- /x -->\nb\n";
         let once = replace(page, "x", "new\n").unwrap();
         assert_eq!(once, "a\n<!-- x -->\n\nnew\n\n<!-- /x -->\nb\n");

@@ -1,17 +1,17 @@
-//! Keeps processes on one core each, so that they do not take time from one another.
+//! Pins processes to cores, so that servers and clients do not share one.
 
 use std::io;
 
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// Servers run on this core …
+/// The core of the servers.
 pub(crate) const SERVER: usize = 0;
 
-/// … and what asks them on this one.
-pub(crate) const LOAD: usize = 1;
+/// The core of the clients.
+pub(crate) const CLIENTS: usize = 1;
 
-/// Keeps a process on a core; the present thread, if it is `None`.
+/// Pins a process to a core, or the current thread if `pid` is `None`.
 pub(crate) fn pin(pid: Option<Pid>, core: usize) -> io::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core);

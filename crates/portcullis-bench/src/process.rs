@@ -1,4 +1,4 @@
-//! A server process: started, pinned to a core, read out of `/proc`, and stopped.
+//! Server processes on their own core.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -9,21 +9,21 @@ use tempfile::TempDir;
 
 use crate::pin::{SERVER, pin};
 
-/// A running server. It is killed when this is dropped.
+/// A server process. Dropping it kills the process.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// What the server writes to, and nobody wants to keep.
+    /// A folder to remove afterwards.
     folder: Option<TempDir>,
 }
 
 impl Server {
-    /// Starts `command` on the servers' core.
+    /// Starts `command` on the core of the servers.
     pub(crate) fn start(command: &mut Command) -> io::Result<Self> {
         Self::spawn(command.stdin(Stdio::null()))
     }
 
-    /// The same with pipes to tell it something and to hear of it.
+    /// Starts `command` with pipes for its input and output.
     pub(crate) fn start_with_pipes(
         command: &mut Command,
     ) -> io::Result<(Self, ChildStdin, ChildStdout)> {
@@ -41,18 +41,18 @@ impl Server {
             child,
             folder: None,
         };
-        // Right away, so that threads which it starts later are on that core, too.
+        // Immediately, so that the threads that it starts later inherit the core.
         pin(Some(Pid::from_child(&server.child)), SERVER)?;
         Ok(server)
     }
 
-    /// Removes `folder` when the server has ended.
+    /// Removes `folder` after the server has ended.
     pub(crate) fn with_folder(mut self, folder: TempDir) -> Self {
         self.folder = Some(folder);
         self
     }
 
-    /// The first line that it prints. Its output has to be piped.
+    /// Reads the first line of its output, which has to be piped.
     pub(crate) fn first_line(&mut self) -> io::Result<String> {
         let output = self.child.stdout.take();
         let mut line = String::new();
@@ -60,16 +60,16 @@ impl Server {
         Ok(line.trim().to_owned())
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Sends SIGTERM, and waits for the end of the process.
     pub(crate) fn terminate(mut self) -> io::Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         self.child.wait().map(|_| ())
     }
 
-    /// The time that it has spent on the processor, in its own code and in the kernel, in seconds.
+    /// Returns the CPU time of the process in seconds, including the kernel's.
     pub(crate) fn cpu_seconds(&self) -> io::Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The second field is the name in parentheses, and may have spaces (proc_pid_stat(5)).
+        // The second field is a name in parentheses that may contain spaces (proc_pid_stat(5)).
         let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
         let mut times = fields.split(' ').skip(11).map(str::parse::<u32>);
         match (times.next(), times.next()) {
@@ -80,13 +80,13 @@ impl Server {
         }
     }
 
-    /// Whether it has loaded this library.
+    /// Returns whether the process has loaded a library.
     pub(crate) fn has_loaded(&self, library: &str) -> io::Result<bool> {
         let maps = fs::read_to_string(format!("/proc/{}/maps", self.child.id()))?;
         Ok(maps.lines().any(|line| line.ends_with(library)))
     }
 
-    /// The memory that it has in use, in KiB.
+    /// Returns the resident memory in KiB.
     pub(crate) fn resident_kib(&self) -> io::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -97,7 +97,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing left to do.
+        // Fails if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

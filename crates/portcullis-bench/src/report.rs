@@ -1,8 +1,8 @@
-//! Tables in Markdown, and their figures.
+//! Tables in Markdown, and numbers in them.
 
 use std::fmt;
 
-/// A table, whose first column is text and whose others are figures.
+/// A table with text in the first column and numbers in the others.
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
@@ -48,7 +48,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// A whole number, its digits in groups of three.
+/// Formats a whole number with its digits in groups of three.
 pub(crate) fn thousands(number: f64) -> String {
     let digits = format!("{:.0}", number.abs());
     let mut text = String::new();
@@ -64,7 +64,7 @@ pub(crate) fn thousands(number: f64) -> String {
     }
 }
 
-/// The middle one; the mean of both if there are two.
+/// Returns the median, or `None` without values.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_digits() {
+    fn digits_are_grouped() {
         let table = [
             (0.4, "0"),
             (999.5, "1,000"),
@@ -93,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_middle() {
+    fn median_is_the_middle_or_the_mean_of_two() {
         assert_eq!(median(vec![]), None);
         assert_eq!(median(vec![9.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(vec![9.0, 1.0, 2.0, 4.0]), Some(3.0));
     }
 
     #[test]
-    fn draws_a_table() {
+    fn tables_are_aligned() {
         let mut table = Table::new(["", "ns"]);
         table.row(["header".into(), "12".into()]);
         assert_eq!(

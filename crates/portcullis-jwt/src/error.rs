@@ -4,67 +4,69 @@ use std::fmt;
 
 use portcullis_core::VerifyError;
 
-/// Why a token is refused, for the operator's eyes; see [`Jwt::check`](crate::Jwt::check).
+/// The reason why a token is refused, for the operator; see [`Jwt::check`](crate::Jwt::check).
 ///
-/// It holds nothing of the token. Clients learn no more than the [`VerifyError`] it turns into.
+/// It contains nothing of the token. A client learns only the [`VerifyError`] that it converts to.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum JwtError {
-    /// Longer than [`MAX_TOKEN_LENGTH`](crate::MAX_TOKEN_LENGTH).
+    /// The token is longer than [`MAX_TOKEN_LENGTH`](crate::MAX_TOKEN_LENGTH).
     TooLong,
 
-    /// Not three parts of strict base64url, or not UTF-8 inside.
+    /// The token does not consist of three parts of strict base64url, or they are not UTF-8.
     Malformed,
 
-    /// The header is not a JSON object with each name once, `alg` a string, and `kid`, `typ` and
-    /// `cty` strings if they are there.
+    /// The header is not a JSON object with unique names, has no string `alg`, or its `kid`, `typ`
+    /// or `cty` is not a string.
     Header,
 
-    /// The header has a `crit`, `b64`, `zip` or `enc`, or a `cty` that announces a nested token.
+    /// The header contains `crit`, `b64`, `zip` or `enc`, or a `cty` that announces a nested token.
     Extension,
 
-    /// The header's `typ` is not the one that is asked for.
+    /// `typ` is not the expected one; see [`JwtBuilder::kind`](crate::JwtBuilder::kind).
     Kind,
 
-    /// No key of the set goes by this `kid` and `alg`.
+    /// No key of the set matches `kid` and `alg`; see [`KeySet`](crate::KeySet).
     Key,
 
-    /// The signature is not the key's.
+    /// The signature is not valid for the key.
     Signature,
 
-    /// The payload is not a JSON object with each name once, or a registered claim has the wrong
+    /// The payload is not a JSON object with unique names, or a registered claim has the wrong
     /// type.
     Claims,
 
-    /// `iss` is absent or somebody else.
+    /// `iss` is missing or is not the expected issuer.
     Issuer,
 
-    /// `aud` is absent or does not name us.
+    /// `aud` is missing or does not contain an expected audience.
     Audience,
 
-    /// `sub` is absent, empty, too long, has control characters, or is not the user name that came
-    /// with the token.
+    /// `sub` is missing, empty, longer than [`MAX_NAME_LENGTH`](crate::MAX_NAME_LENGTH) or contains
+    /// control characters, or it differs from the user name that was sent with the token.
     Subject,
 
-    /// `jti` is empty, too long or has control characters.
+    /// `jti` is empty, longer than [`MAX_NAME_LENGTH`](crate::MAX_NAME_LENGTH) or contains control
+    /// characters.
     TokenId,
 
-    /// `nbf` is still to come.
+    /// `nbf` is in the future.
     NotYetValid,
 
-    /// `iat` is still to come.
+    /// `iat` is in the future.
     IssuedInFuture,
 
-    /// `exp` is absent.
+    /// `exp` is missing.
     NoExpiry,
 
-    /// The claims are not what the application's type asks for.
+    /// The payload does not deserialize as the type of
+    /// [`JwtBuilder::claims`](crate::JwtBuilder::claims).
     Application,
 
-    /// Everything is right, but `exp` has passed.
+    /// The token is valid except that `exp` has passed.
     Expired,
 
-    /// The clock shows a time before 1970, so nobody can tell.
+    /// The clock shows a time before 1970, so expiry cannot be checked.
     Clock,
 }
 
@@ -73,23 +75,29 @@ impl fmt::Display for JwtError {
         f.write_str(match self {
             Self::TooLong => "the token is too long",
             Self::Malformed => "the token is not three parts of strict base64url",
-            Self::Header => "the token's header is not what RFC 7515 asks for",
+            Self::Header => "the header is not a valid JOSE header",
             Self::Extension => {
-                "the token's header asks for an extension (crit, b64, zip, enc, cty)"
+                "the header asks for an extension that is not supported (`crit`, `b64`, `zip`, \
+                 `enc`, `cty`)"
             }
-            Self::Kind => "the token's `typ` is not the expected one",
-            Self::Key => "no key goes by the token's `kid` and `alg`",
-            Self::Signature => "the signature does not hold",
-            Self::Claims => "the claims are not JSON, or one of them has the wrong type",
-            Self::Issuer => "`iss` is absent or not the expected one",
-            Self::Audience => "`aud` is absent or does not name this service",
-            Self::Subject => "`sub` is absent, unusable, or not the user name beside the token",
-            Self::TokenId => "`jti` is unusable",
-            Self::NotYetValid => "`nbf` is still to come",
-            Self::IssuedInFuture => "`iat` is still to come",
-            Self::NoExpiry => "`exp` is absent",
-            Self::Application => "the claims do not fit the application's type",
-            Self::Expired => "`exp` has passed",
+            Self::Kind => "`typ` is not the expected one",
+            Self::Key => "no key matches `kid` and `alg`",
+            Self::Signature => "the signature is invalid",
+            Self::Claims => {
+                "the payload is not a JSON object with unique names, or a registered claim has the \
+                 wrong type"
+            }
+            Self::Issuer => "`iss` is missing or is not the expected issuer",
+            Self::Audience => "`aud` is missing or does not contain an expected audience",
+            Self::Subject => {
+                "`sub` is missing, unusable, or differs from the user name sent with the token"
+            }
+            Self::TokenId => "`jti` is empty, too long or contains control characters",
+            Self::NotYetValid => "`nbf` is in the future",
+            Self::IssuedInFuture => "`iat` is in the future",
+            Self::NoExpiry => "`exp` is missing",
+            Self::Application => "the payload does not deserialize as the application's claims",
+            Self::Expired => "the token has expired",
             Self::Clock => "the clock shows a time before 1970",
         })
     }
@@ -107,7 +115,9 @@ impl From<JwtError> for VerifyError {
     }
 }
 
-/// Why a key, a key set or a verifier is not made. It says what to do about it.
+/// The error for a key, a key set or a verifier that cannot be built.
+///
+/// The message says which value is wrong and what to do about it. It never contains key material.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ConfigError(Cow<'static, str>);
 
@@ -116,7 +126,7 @@ impl ConfigError {
         Self(message.into())
     }
 
-    /// The same, with the place it was found at.
+    /// Puts the place of the error in front of the message.
     pub(crate) fn at(self, place: impl fmt::Display) -> Self {
         Self(format!("{place}: {}", self.0).into())
     }

@@ -4,17 +4,18 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use crate::json::{Names, Text, once};
 
-/// What we read of a JOSE header (RFC 7515 §4.1).
+/// The members of a JOSE header (RFC 7515 §4.1) that the verifier uses.
 ///
-/// Nothing in it is believed before the signature holds. `alg` and `kid` only say which of our own
-/// keys to try. Keys that the header brings or points to (`jwk`, `jku`, `x5u`, `x5c`) are skipped.
+/// The header is not trusted before the signature has been verified: `alg` and `kid` only select
+/// one of the verifier's own keys. Keys and key URLs in the header (`jwk`, `jku`, `x5u`, `x5c`) are
+/// ignored.
 #[derive(Debug)]
 pub(crate) struct Header<'a> {
     pub(crate) algorithm: Text<'a>,
     pub(crate) key_id: Option<Text<'a>>,
     pub(crate) kind: Option<Text<'a>>,
-    /// It has a `crit`, `b64`, `zip` or `enc`, or says that a token is inside the token: somebody
-    /// wants it to be read in a way we do not know.
+    /// Whether the header contains `crit`, `b64`, `zip` or `enc`, or announces a nested token: the
+    /// payload then has a meaning that this crate does not implement.
     pub(crate) is_extended: bool,
 }
 
@@ -65,7 +66,7 @@ impl<'de> Visitor<'de> for HeaderVisitor {
     }
 }
 
-/// A media type without the `application/` that RFC 7515 §4.1.9 lets a token leave out.
+/// Returns a media type without `application/`, which RFC 7515 §4.1.9 lets a token omit.
 pub(crate) fn media_type(text: &str) -> &str {
     const PREFIX: &str = "application/";
     match text.split_at_checked(PREFIX.len()) {
@@ -79,8 +80,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_media_type_may_leave_out_application() {
-        for (written, read) in [
+    fn media_type_may_omit_application() {
+        for (text, expected) in [
             ("JWT", "JWT"),
             ("application/JWT", "JWT"),
             ("APPLICATION/at+jwt", "at+jwt"),
@@ -89,7 +90,7 @@ mod tests {
             ("applicatiön/x", "applicatiön/x"),
             ("", ""),
         ] {
-            assert_eq!(media_type(written), read);
+            assert_eq!(media_type(text), expected);
         }
     }
 }

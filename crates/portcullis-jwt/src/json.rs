@@ -1,5 +1,4 @@
-//! What serde leaves to us: a name may stand in an object once (RFC 7519 §4, RFC 8725 §2.6), and a
-//! string is borrowed where it can be.
+//! JSON with unique names (RFC 7519 §4, RFC 8725 §2.6) and borrowed strings, on top of serde.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,7 +6,7 @@ use std::ops::Deref;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// A string and nothing else. It is copied only if it has an escape in it.
+/// A string, copied only if it contains an escape.
 #[derive(Debug)]
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
@@ -43,7 +42,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// Reads the value of a known name into its place, which has to be empty.
+/// Reads the value of a known name into `place`. It is an error if `place` already has a value.
 pub(crate) fn once<'de, A, T>(members: &mut A, place: &mut Option<T>) -> Result<(), A::Error>
 where
     A: MapAccess<'de>,
@@ -56,12 +55,12 @@ where
     Ok(())
 }
 
-const TWICE: &str = "a name occurs twice";
+const TWICE: &str = "a name occurs twice in an object";
 
-/// The unknown names of an object so far.
+/// The unknown names of an object that were read so far.
 ///
-/// It keeps hashes instead of strings. Two names of one hash are refused like one name written
-/// twice; that may cost a strange token its admission, and never admits one.
+/// It stores hashes instead of strings. Two names with the same hash count as a duplicate, which can
+/// only refuse a token, never accept one.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     first: [u64; 16],
@@ -70,7 +69,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Passes over a member that nobody asks for.
+    /// Skips a member that is not needed, but checks the names in it.
     pub(crate) fn skip<'de, A>(&mut self, name: &str, members: &mut A) -> Result<(), A::Error>
     where
         A: MapAccess<'de>,
@@ -101,7 +100,7 @@ fn fnv1a(name: &str) -> u64 {
     })
 }
 
-/// Any value in which no object has a name twice, at whatever depth. The value itself is dropped.
+/// Any JSON value with unique names in every object, at every depth. The value itself is dropped.
 #[derive(Debug)]
 pub(crate) struct Unique;
 
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stands_in_an_object_once() {
+    fn duplicate_names_are_refused_at_every_depth() {
         assert!(is_unique(
             r#"{"a":1,"b":[{"a":-1},{"a":1.5}],"c":{"a":null,"b":true}}"#
         ));
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seventeenth_name_counts_too() {
+    fn duplicates_are_found_beyond_the_inline_names() {
         let members: Vec<String> = (0..40).map(|n| format!("\"n{n}\":0")).collect();
         let all = members.join(",");
         assert!(is_unique(&format!("{{{all}}}")));

@@ -1,30 +1,33 @@
-//! Keys in JSON (RFC 7517), read with the types of jsonwebtoken and weighed by us: it ignores
-//! `use`, `key_ops` and `alg`, and does not look at the length of anything.
+//! JSON Web Keys (RFC 7517).
+//!
+//! jsonwebtoken parses them. It ignores `use`, `key_ops` and `alg` and checks no lengths, so this
+//! module does.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::Algorithm;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::json::Unique;
-use crate::{ConfigError, Key};
+use crate::{Algorithm, ConfigError, Key};
 
-/// One key, which has to be usable.
-pub(crate) fn read(json: &str) -> Result<Key, ConfigError> {
-    read_if_ours(json)?.ok_or_else(|| {
+/// Parses one key, which has to be usable.
+pub(crate) fn parse(json: &str) -> Result<Key, ConfigError> {
+    parse_if_usable(json)?.ok_or_else(|| {
         ConfigError::new(
-            "no key for the signatures of tokens: `kty`, `crv` and `alg` must be of one of our \
-             algorithms, and `use` and `key_ops` must allow to verify",
+            "the JWK verifies no signatures: `kty`, `crv` and `alg` must belong to a supported \
+             algorithm, and `use` and `key_ops` must allow verification",
         )
     })
 }
 
-/// The keys of a set. What is not for us is skipped, as RFC 7517 §5 asks: a set may also hold keys
-/// for encryption and of kinds that we do not know. What is for us and wrong is an error.
-pub(crate) fn read_set(json: &str) -> Result<Vec<Key>, ConfigError> {
+/// Parses the keys of a set.
+///
+/// Keys for encryption and of unknown types are skipped, as RFC 7517 §5 asks. A malformed or weak
+/// key for signatures is an error.
+pub(crate) fn parse_set(json: &str) -> Result<Vec<Key>, ConfigError> {
     #[derive(Deserialize)]
     struct Set<'a> {
         #[serde(borrow)]
@@ -32,35 +35,36 @@ pub(crate) fn read_set(json: &str) -> Result<Vec<Key>, ConfigError> {
     }
 
     let set: Set<'_> = serde_json::from_str(json).map_err(|_| {
-        ConfigError::new("no key set: a JSON object with an array `keys` is needed")
+        ConfigError::new("not a JWK Set: expected a JSON object with an array `keys`")
     })?;
     let mut keys = Vec::new();
     for (index, json) in set.keys.iter().enumerate() {
-        let key = read_if_ours(json.get());
+        let key = parse_if_usable(json.get());
         keys.extend(key.map_err(|error| error.at(format_args!("key {index} of the set")))?);
     }
     Ok(keys)
 }
 
-/// `None` for a key that is not for us.
-fn read_if_ours(json: &str) -> Result<Option<Key>, ConfigError> {
-    /// What jsonwebtoken does not read.
+/// Returns `None` for a key that is not for signatures or has an unsupported algorithm.
+fn parse_if_usable(json: &str) -> Result<Option<Key>, ConfigError> {
+    /// The member of private keys, which jsonwebtoken ignores.
     #[derive(Deserialize)]
     struct Private {
         d: Option<IgnoredAny>,
     }
 
-    let no_jwk = |_| ConfigError::new("no JWK: a JSON object of RFC 7517 with each name once");
-    serde_json::from_str::<Unique>(json).map_err(no_jwk)?;
-    let jwk: Jwk = serde_json::from_str(json).map_err(no_jwk)?;
-    let private: Private = serde_json::from_str(json).map_err(no_jwk)?;
+    let malformed =
+        |_| ConfigError::new("not a JWK: expected a JSON object (RFC 7517) with unique names");
+    serde_json::from_str::<Unique>(json).map_err(malformed)?;
+    let jwk: Jwk = serde_json::from_str(json).map_err(malformed)?;
+    let private: Private = serde_json::from_str(json).map_err(malformed)?;
 
     if !is_for_verification(&jwk) {
         return Ok(None);
     }
     if private.d.is_some() {
         return Err(ConfigError::new(
-            "a private key, which a verifier should not have: leave only the public members",
+            "the JWK is a private key, which a verifier does not need: remove the private members",
         ));
     }
     let Some(algorithm) = algorithm(&jwk)? else {
@@ -103,15 +107,15 @@ fn read_if_ours(json: &str) -> Result<Option<Key>, ConfigError> {
 }
 
 fn is_for_verification(jwk: &Jwk) -> bool {
-    let by_use = jwk.common.public_key_use.as_ref();
-    let by_operation = jwk.common.key_operations.as_ref();
-    by_use.is_none_or(|r#use| *r#use == PublicKeyUse::Signature)
-        && by_operation.is_none_or(|operations| operations.contains(&KeyOperations::Verify))
+    let key_use = jwk.common.public_key_use.as_ref();
+    let operations = jwk.common.key_operations.as_ref();
+    key_use.is_none_or(|key_use| *key_use == PublicKeyUse::Signature)
+        && operations.is_none_or(|operations| operations.contains(&KeyOperations::Verify))
 }
 
-/// The one algorithm the key is good for; `None` if it is none of ours.
+/// Returns the one algorithm to use the key with, or `None` if it is not supported.
 fn algorithm(jwk: &Jwk) -> Result<Option<Algorithm>, ConfigError> {
-    let fitting: &[Algorithm] = match &jwk.algorithm {
+    let candidates: &[Algorithm] = match &jwk.algorithm {
         AlgorithmParameters::RSA(_) => &[
             Algorithm::RS256,
             Algorithm::RS384,
@@ -135,17 +139,17 @@ fn algorithm(jwk: &Jwk) -> Result<Option<Algorithm>, ConfigError> {
     let Some(named) = jwk.common.key_algorithm else {
         return match &jwk.algorithm {
             AlgorithmParameters::OctetKey(_) => Err(ConfigError::new(
-                "a secret without `alg`: write HS256, HS384 or HS512 into it",
+                "an `oct` key without `alg`: set it to HS256, HS384 or HS512",
             )),
-            _ => Ok(fitting.first().copied()),
+            _ => Ok(candidates.first().copied()),
         };
     };
-    let Ok(named) = Algorithm::try_from(named) else {
+    let Some(named) = Algorithm::from_jwk(named) else {
         return Ok(None);
     };
-    if !fitting.contains(&named) {
+    if !candidates.contains(&named) {
         return Err(ConfigError::new(format!(
-            "`alg` is {named:?}, which does not fit the `kty` and `crv`"
+            "`alg` is {named}, which does not fit `kty` and `crv`"
         )));
     }
     Ok(Some(named))
@@ -154,5 +158,5 @@ fn algorithm(jwk: &Jwk) -> Result<Option<Algorithm>, ConfigError> {
 fn bytes(member: &str, text: &str) -> Result<Vec<u8>, ConfigError> {
     URL_SAFE_NO_PAD
         .decode(text)
-        .map_err(|_| ConfigError::new(format!("`{member}` is no base64url without padding")))
+        .map_err(|_| ConfigError::new(format!("`{member}` is not unpadded base64url")))
 }

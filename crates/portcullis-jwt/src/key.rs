@@ -1,7 +1,7 @@
 use std::fmt;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
-use aws_lc_rs::hmac;
 use aws_lc_rs::rsa::{PublicKey, PublicKeyComponents};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
@@ -9,16 +9,16 @@ use aws_lc_rs::signature::{
     RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
     VerificationAlgorithm,
 };
-use jsonwebtoken::Algorithm;
+use aws_lc_rs::{digest, hmac};
 
 use crate::strength::{check_ed25519, check_rsa, check_secret};
-use crate::{ConfigError, jwk};
+use crate::{Algorithm, ConfigError, jwk};
 
-/// A key that checks signatures, bound to one algorithm (RFC 8725 §3.1).
+/// A key that verifies signatures, bound to one algorithm (RFC 8725 §3.1).
 ///
-/// What a token says about its algorithm never chooses how a key is used: it only has to agree.
-/// A key is weighed when it is made and kept ready for use, so that a token costs no more than its
-/// signature check. `Debug` prints its name and algorithm, and nothing of the key itself.
+/// A token's `alg` never chooses how the key is used; it only has to match. The constructors reject
+/// weak keys and prepare the key, so that each token costs one signature check. `Debug` prints the
+/// id and the algorithm, and nothing of the key itself.
 ///
 /// ```
 /// use portcullis_jwt::{Algorithm, Key};
@@ -37,20 +37,21 @@ pub struct Key {
 }
 
 enum Material {
-    /// Boxed, since it is twenty times as large as the other.
+    /// Boxed, since it is twenty times as large as the other variant.
     Secret(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
 impl Key {
-    /// A shared secret, for HS256, HS384 and HS512.
+    /// Creates a key from a shared secret, for HS256, HS384 or HS512.
     ///
-    /// Draw it at random: `openssl rand 32`. Whoever holds it can also make tokens.
+    /// Generate the secret at random, for example with `openssl rand 32`. Every holder of the
+    /// secret can also issue tokens.
     ///
     /// # Errors
     ///
-    /// The secret is shorter than the hash (RFC 7518 §3.2), is a public key in PEM, or the
-    /// algorithm is none of the three.
+    /// Returns an error if the secret is shorter than the hash (RFC 7518 §3.2), if it is a public
+    /// key in PEM, or if the algorithm takes a public key.
     pub fn from_secret(algorithm: Algorithm, secret: &[u8]) -> Result<Self, ConfigError> {
         let hash = match algorithm {
             Algorithm::HS256 => hmac::HMAC_SHA256,
@@ -58,7 +59,7 @@ impl Key {
             Algorithm::HS512 => hmac::HMAC_SHA512,
             _ => {
                 return Err(ConfigError::new(format!(
-                    "{algorithm:?} has no shared secret: use `Key::from_pem` with the public key",
+                    "{algorithm} takes a public key and no shared secret: use `Key::from_pem`",
                 )));
             }
         };
@@ -70,42 +71,58 @@ impl Key {
         })
     }
 
-    /// A public key in PEM: `-----BEGIN PUBLIC KEY-----`, for RSA also
-    /// `-----BEGIN RSA PUBLIC KEY-----`.
+    /// Creates a key from a public key in PEM.
+    ///
+    /// The block is a `PUBLIC KEY`; RSA keys may also be an `RSA PUBLIC KEY`.
+    ///
+    /// ```
+    /// use portcullis_jwt::{Algorithm, Key};
+    ///
+    /// let pem = "-----BEGIN PUBLIC KEY-----\n\
+    ///            MCowBQYDK2VwAyEA18Utkjo9MW8lzIaX6mcdGm/tfnfDoKul7oX2UdRZOlU=\n\
+    ///            -----END PUBLIC KEY-----\n";
+    /// let key = Key::from_pem(Algorithm::EdDSA, pem)?;
+    /// assert_eq!(key.algorithm(), Algorithm::EdDSA);
+    /// # Ok::<_, portcullis_jwt::ConfigError>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// The text is something else (private keys and certificates are refused by name), or the key
-    /// does not fit the algorithm or is weak.
+    /// Returns an error if the text is not such a block (for a private key or a certificate, the
+    /// error names the `openssl` command that extracts the public key), or if the key is weak or
+    /// does not fit the algorithm.
     pub fn from_pem(algorithm: Algorithm, text: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         let block = pem::parse(text).map_err(|_| {
-            ConfigError::new("no PEM: the text should start with `-----BEGIN PUBLIC KEY-----`")
+            ConfigError::new("not PEM: the text must start with `-----BEGIN PUBLIC KEY-----`")
         })?;
         match block.tag() {
             "PUBLIC KEY" | "RSA PUBLIC KEY" => Self::from_der(algorithm, block.contents()),
             "CERTIFICATE" => Err(ConfigError::new(
-                "a certificate: take its public key out with `openssl x509 -pubkey -noout`",
+                "the PEM block is a certificate: extract its public key with \
+                 `openssl x509 -pubkey -noout`",
             )),
             tag if tag.ends_with("PRIVATE KEY") => Err(ConfigError::new(
-                "a private key, which a verifier should not have: make the public one with \
-                 `openssl pkey -pubout`",
+                "the PEM block is a private key, which a verifier does not need: extract the public \
+                 key with `openssl pkey -pubout`",
             )),
             tag => Err(ConfigError::new(format!(
-                "the PEM block is a {tag:?}: a `PUBLIC KEY` is needed"
+                "the PEM block is a {tag:?}; expected a `PUBLIC KEY`"
             ))),
         }
     }
 
-    /// A public key in DER: a `SubjectPublicKeyInfo` (RFC 5280 §4.1), for RSA also an
+    /// Creates a key from a public key in DER.
+    ///
+    /// The bytes are a `SubjectPublicKeyInfo` (RFC 5280 §4.1); RSA keys may also be an
     /// `RSAPublicKey` (RFC 8017 §A.1.1).
     ///
     /// # Errors
     ///
-    /// The key does not fit the algorithm, or is weak.
+    /// Returns an error if the key does not fit the algorithm or is weak.
     pub fn from_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, ConfigError> {
         match scheme(algorithm)? {
             Scheme::Rsa(parameters) => {
-                let key = PublicKey::from_der(der).map_err(|_| unfit(algorithm))?;
+                let key = PublicKey::from_der(der).map_err(|_| mismatch(algorithm))?;
                 Self::from_rsa(
                     algorithm,
                     parameters,
@@ -117,31 +134,46 @@ impl Key {
         }
     }
 
-    /// A key in JSON (RFC 7517): RSA, EC, OKP or, for a shared secret, oct.
+    /// Creates a key from a JSON Web Key (RFC 7517) of the type RSA, EC, OKP or oct.
     ///
-    /// Its `kid` becomes its id. Its `alg` binds it; without one, a curve binds the key to ES256,
-    /// ES384 or EdDSA, and an RSA key is bound to RS256.
+    /// `kid` becomes the [id](Self::id) and `alg` the [algorithm](Self::algorithm). Without `alg`,
+    /// the curve selects ES256, ES384 or EdDSA, and an RSA key is used with RS256.
+    ///
+    /// ```
+    /// use portcullis_jwt::{Algorithm, Key};
+    ///
+    /// let key = Key::from_jwk(
+    ///     r#"{
+    ///         "kty": "OKP", "crv": "Ed25519", "kid": "2026-09",
+    ///         "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+    ///     }"#,
+    /// )?;
+    /// assert_eq!(key.id(), Some("2026-09"));
+    /// assert_eq!(key.algorithm(), Algorithm::EdDSA);
+    /// # Ok::<_, portcullis_jwt::ConfigError>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// It is no such key, not one for signatures (`use`, `key_ops`), a private one, or weak.
+    /// Returns an error if the text is not a JWK, if the key is not for signatures (`use`,
+    /// `key_ops`), or if it is private or weak.
     pub fn from_jwk(json: &str) -> Result<Self, ConfigError> {
-        jwk::read(json)
+        jwk::parse(json)
     }
 
-    /// Gives the key a name, by which tokens refer to it (`kid`).
+    /// Sets the id, which tokens refer to as `kid`.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// The name of the key, if it has one.
+    /// Returns the id, if the key has one.
     pub fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
-    /// The one algorithm it is good for.
+    /// Returns the algorithm that the key is bound to.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -152,7 +184,13 @@ impl Key {
 
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.material {
-            Material::Secret(key) => hmac::verify(key, message, signature).is_ok(),
+            Material::Secret(key) => {
+                // `hmac::verify` does the same, but copies the state of the hash once more.
+                let mut tag = [0; digest::MAX_OUTPUT_LEN];
+                hmac::sign_to_buffer(key, message, &mut tag)
+                    .and_then(|tag| verify_slices_are_equal(tag, signature))
+                    .is_ok()
+            }
             Material::Public(key) => key.verify_sig(message, signature).is_ok(),
         }
     }
@@ -164,7 +202,7 @@ impl Key {
     ) -> Result<Self, ConfigError> {
         match scheme(algorithm)? {
             Scheme::Rsa(parameters) => Self::from_rsa(algorithm, parameters, modulus, exponent),
-            Scheme::Curve(_) => Err(unfit(algorithm)),
+            Scheme::Curve(_) => Err(mismatch(algorithm)),
         }
     }
 
@@ -183,7 +221,7 @@ impl Key {
         Ok(Self {
             id: None,
             algorithm,
-            material: Material::Public(key.map_err(|_| unfit(algorithm))?),
+            material: Material::Public(key.map_err(|_| mismatch(algorithm))?),
         })
     }
 
@@ -192,10 +230,13 @@ impl Key {
         curve: &'static dyn VerificationAlgorithm,
         bytes: &[u8],
     ) -> Result<Self, ConfigError> {
-        let key = ParsedPublicKey::new(curve, bytes).map_err(|_| unfit(algorithm))?;
+        let key = ParsedPublicKey::new(curve, bytes).map_err(|_| mismatch(algorithm))?;
         if algorithm == Algorithm::EdDSA {
-            let der: PublicKeyX509Der<'_> = key.as_der().map_err(|_| unfit(algorithm))?;
-            let point = der.as_ref().last_chunk().ok_or_else(|| unfit(algorithm))?;
+            let der: PublicKeyX509Der<'_> = key.as_der().map_err(|_| mismatch(algorithm))?;
+            let point = der
+                .as_ref()
+                .last_chunk()
+                .ok_or_else(|| mismatch(algorithm))?;
             check_ed25519(point)?;
         }
         Ok(Self {
@@ -215,26 +256,6 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The algorithm's name as `alg` spells it, case and all.
-pub(crate) fn name(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::HS256 => "HS256",
-        Algorithm::HS384 => "HS384",
-        Algorithm::HS512 => "HS512",
-        Algorithm::RS256 => "RS256",
-        Algorithm::RS384 => "RS384",
-        Algorithm::RS512 => "RS512",
-        Algorithm::PS256 => "PS256",
-        Algorithm::PS384 => "PS384",
-        Algorithm::PS512 => "PS512",
-        Algorithm::ES256 => "ES256",
-        Algorithm::ES384 => "ES384",
-        Algorithm::EdDSA => "EdDSA",
-        // One that we make no key for, so that no token can ask for it.
-        _ => "",
-    }
-}
-
 enum Scheme {
     Rsa(&'static RsaParameters),
     Curve(&'static dyn VerificationAlgorithm),
@@ -245,29 +266,29 @@ fn scheme(algorithm: Algorithm) -> Result<Scheme, ConfigError> {
         Algorithm::RS256 => Scheme::Rsa(&RSA_PKCS1_2048_8192_SHA256),
         Algorithm::RS384 => Scheme::Rsa(&RSA_PKCS1_2048_8192_SHA384),
         Algorithm::RS512 => Scheme::Rsa(&RSA_PKCS1_2048_8192_SHA512),
-        // The salt is as long as the hash (RFC 7518 §3.5), which is their default.
+        // aws-lc's default salt is as long as the hash, as RFC 7518 §3.5 asks.
         Algorithm::PS256 => Scheme::Rsa(&RSA_PSS_2048_8192_SHA256),
         Algorithm::PS384 => Scheme::Rsa(&RSA_PSS_2048_8192_SHA384),
         Algorithm::PS512 => Scheme::Rsa(&RSA_PSS_2048_8192_SHA512),
         Algorithm::ES256 => Scheme::Curve(&ECDSA_P256_SHA256_FIXED),
         Algorithm::ES384 => Scheme::Curve(&ECDSA_P384_SHA384_FIXED),
         Algorithm::EdDSA => Scheme::Curve(&ED25519),
-        _ => {
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
             return Err(ConfigError::new(format!(
-                "{algorithm:?} has no public key: use `Key::from_secret`"
+                "{algorithm} takes a shared secret and no public key: use `Key::from_secret`"
             )));
         }
     })
 }
 
-fn unfit(algorithm: Algorithm) -> ConfigError {
+fn mismatch(algorithm: Algorithm) -> ConfigError {
     let needed = match algorithm {
         Algorithm::ES256 => "on the curve P-256",
         Algorithm::ES384 => "on the curve P-384",
         Algorithm::EdDSA => "on the curve Ed25519",
-        _ => "of RSA",
+        _ => "of the type RSA",
     };
     ConfigError::new(format!(
-        "not a key for {algorithm:?}, which needs a public key {needed}"
+        "not a key for {algorithm}, which needs a public key {needed}"
     ))
 }

@@ -1,27 +1,28 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::key::name;
 use crate::{ConfigError, Key, jwk};
 
-/// The most keys a set may have.
+/// The largest number of keys in a [`KeySet`].
 pub const MAX_KEYS: usize = 128;
 
-/// The keys of one issuer. It is never empty, and a token finds at most one key in it.
+/// The keys of one issuer: at least one, and at most one for each token.
 ///
-/// # Which key a token is checked with
+/// Cloning is cheap, since clones share the keys.
 ///
-/// | the token's `kid` | the key |
+/// # Selection of a key
+///
+/// The verifier selects one key by the token's `kid` and `alg`, and checks the signature once:
+///
+/// | `kid` of the token | key |
 /// |---|---|
-/// | names a key | that key |
-/// | names none | the key without a name, if there is one for the token's `alg` |
-/// | is absent | the key without a name for the token's `alg`, else the only key for it |
+/// | is the id of a key | that key |
+/// | is not the id of any key | the key without an id for `alg`, if there is one |
+/// | is missing | the key without an id for `alg`, else the only key for `alg` |
 ///
-/// In each row the key's own algorithm has to be the token's `alg`. So a set may mix public keys
-/// of different kinds, but not two keys of one name, nor two nameless ones of one algorithm, nor
-/// secrets with public keys.
-///
-/// A clone shares the keys.
+/// In each row, the algorithm of the key has to match `alg`. A set may therefore contain public
+/// keys of several types, but not two keys with the same id, not two keys without an id for the
+/// same algorithm, and not both secrets and public keys.
 ///
 /// ```
 /// use portcullis_jwt::{Algorithm, Key, KeySet};
@@ -37,80 +38,87 @@ pub const MAX_KEYS: usize = 128;
 pub struct KeySet(Arc<[Key]>);
 
 impl KeySet {
-    /// A set of these keys.
+    /// Creates a set from keys.
     ///
     /// # Errors
     ///
-    /// There is none, there are more than [`MAX_KEYS`], or a token could mean more than one of
-    /// them.
+    /// Returns an error if there are no keys, if there are more than [`MAX_KEYS`], or if a token
+    /// could refer to more than one of them.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Result<Self, ConfigError> {
         let keys: Arc<[Key]> = keys.into_iter().take(MAX_KEYS + 1).collect();
         if keys.is_empty() {
-            return Err(ConfigError::new("no key: a set needs one at least"));
+            return Err(ConfigError::new(
+                "no key: a set needs at least one key for signatures",
+            ));
         }
         if keys.len() > MAX_KEYS {
-            return Err(ConfigError::new(format!("more than {MAX_KEYS} keys")));
+            return Err(ConfigError::new(format!(
+                "the set has more than {MAX_KEYS} keys"
+            )));
         }
         for (index, key) in keys.iter().enumerate() {
             for other in &keys[..index] {
-                tell_apart(key, other)?;
+                check_distinct(key, other)?;
             }
         }
         Ok(Self(keys))
     }
 
-    /// The public keys of a JWK Set (RFC 7517 §5), as an identity provider publishes it.
+    /// Creates a set from the public keys of a JWK Set (RFC 7517 §5), as an identity provider
+    /// publishes it.
     ///
-    /// Keys for encryption and of kinds we do not know are skipped.
+    /// Keys for encryption and keys of unknown types are skipped.
     ///
     /// # Errors
     ///
-    /// It is no such set, no key is left, or a key is weak, malformed, private or a shared secret:
-    /// what is published is no secret. See also [`new`](Self::new).
+    /// Returns an error if the text is not a JWK Set, if no key remains, or if a key is weak,
+    /// malformed, private or a shared secret (a published secret is not secret). The conditions of
+    /// [`new`](Self::new) apply, too.
     pub fn from_jwks(json: &str) -> Result<Self, ConfigError> {
-        let keys = Self::new(jwk::read_set(json)?)?;
+        let keys = Self::new(jwk::parse_set(json)?)?;
         if keys.iter().any(Key::is_secret) {
             return Err(ConfigError::new(
-                "a shared secret in a set of public keys: use `KeySet::from_secret_jwks` if the \
-                 set is yours and was never published",
+                "the set contains a shared secret: if it was never published, use \
+                 `KeySet::from_secret_jwks`",
             ));
         }
         Ok(keys)
     }
 
-    /// The shared secrets (`oct`) of a JWK Set that is yours alone.
+    /// Creates a set from the shared secrets (`oct`) of a private JWK Set.
     ///
     /// # Errors
     ///
-    /// As [`from_jwks`](Self::from_jwks), but here it is a public key that is refused.
+    /// Returns an error in the cases of [`from_jwks`](Self::from_jwks), except that this method
+    /// refuses public keys instead of secrets.
     pub fn from_secret_jwks(json: &str) -> Result<Self, ConfigError> {
-        let keys = Self::new(jwk::read_set(json)?)?;
+        let keys = Self::new(jwk::parse_set(json)?)?;
         if !keys.iter().all(Key::is_secret) {
             return Err(ConfigError::new(
-                "a public key in a set of secrets: use `KeySet::from_jwks`",
+                "the set contains a public key: use `KeySet::from_jwks`",
             ));
         }
         Ok(keys)
     }
 
-    /// The keys, in the order they were given.
+    /// Returns the keys in their original order.
     pub fn iter(&self) -> impl Iterator<Item = &Key> {
         self.0.iter()
     }
 
-    /// The one key for a token with this header, by the table above.
+    /// Returns the key for a token with this header, by the table of [`KeySet`].
     pub(crate) fn find(&self, algorithm: &str, id: Option<&str>) -> Option<&Key> {
+        let fits = |key: &&Key| key.algorithm().as_str() == algorithm;
         if id.is_some()
             && let Some(key) = self.iter().find(|key| key.id() == id)
         {
-            return Some(key).filter(|key| name(key.algorithm()) == algorithm);
+            return Some(key).filter(fits);
         }
-        let fitting = || self.iter().filter(|key| name(key.algorithm()) == algorithm);
-        let nameless = fitting().find(|key| key.id().is_none());
-        if id.is_some() || nameless.is_some() {
-            return nameless;
+        let without_id = self.iter().filter(fits).find(|key| key.id().is_none());
+        if id.is_some() || without_id.is_some() {
+            return without_id;
         }
-        let mut fitting = fitting();
+        let mut fitting = self.iter().filter(fits);
         let only = fitting.next();
         only.filter(|_| fitting.next().is_none())
     }
@@ -122,17 +130,18 @@ impl From<Key> for KeySet {
     }
 }
 
-/// Prints the keys' names and algorithms.
+/// Prints ids and algorithms.
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
 }
 
-fn tell_apart(key: &Key, other: &Key) -> Result<(), ConfigError> {
+fn check_distinct(key: &Key, other: &Key) -> Result<(), ConfigError> {
     if key.is_secret() != other.is_secret() {
         return Err(ConfigError::new(
-            "secrets and public keys in one set: make two verifiers, and join them with `any_of`",
+            "the set contains secrets and public keys: build two verifiers and combine them with \
+             `any_of`",
         ));
     }
     if key.id() == other.id() {
@@ -142,7 +151,7 @@ fn tell_apart(key: &Key, other: &Key) -> Result<(), ConfigError> {
             }
             None if key.algorithm() == other.algorithm() => {
                 return Err(ConfigError::new(format!(
-                    "two keys for {:?} have no id: name them with `Key::with_id`",
+                    "two keys for {} have no id: set one with `Key::with_id`",
                     key.algorithm(),
                 )));
             }

@@ -1,4 +1,7 @@
-//! JSON Web Tokens as a verifier of [portcullis], with keys at hand.
+//! A [portcullis] verifier for JSON Web Tokens, with local keys.
+//!
+//! [`Jwt`] implements [`Verify`](portcullis_core::Verify), so `AuthLayer::new` accepts it. Build it
+//! from the keys of one issuer:
 //!
 //! ```
 //! use portcullis_jwt::{Algorithm, Jwt, Key};
@@ -10,15 +13,14 @@
 //!     .audience("chat")
 //!     .build()?;
 //!
-//! let refused = jwt.check("eyJhbGciOiJub25lIn0.e30.").unwrap_err();
-//! assert_eq!(refused.to_string(), "no key goes by the token's `kid` and `alg`");
+//! let error = jwt.check("eyJhbGciOiJub25lIn0.e30.").unwrap_err();
+//! assert_eq!(error.to_string(), "no key matches `kid` and `alg`");
 //! # Ok::<_, portcullis_jwt::ConfigError>(())
 //! ```
 //!
-//! [`Jwt`] implements [`Verify`](portcullis_core::Verify), so it goes wherever portcullis takes a
-//! verifier. The identity holds the registered claims: subject (`sub`), issuer (`iss`), token id
-//! (`jti`), issue time (`iat`), expiry (`exp`), and scopes (`scope`, else `scp`). Claims of your
-//! own come beside them, in your own type:
+//! The identity contains the registered claims: subject (`sub`), issuer (`iss`), token id (`jti`),
+//! issue time (`iat`), expiry (`exp`), and scopes (`scope`, else `scp`). To read further claims,
+//! register a type for them, and take [`Claims<Member>`](portcullis_core::Claims) in the handler:
 //!
 //! ```
 //! # use portcullis_jwt::{ConfigError, Jwt, KeySet};
@@ -29,96 +31,106 @@
 //! }
 //!
 //! # fn verifier(jwks: &str) -> Result<(), ConfigError> {
-//! let jwt = Jwt::builder(KeySet::from_jwks(jwks)?) // the identity provider's public keys
+//! let jwt = Jwt::builder(KeySet::from_jwks(jwks)?) // the public keys of the identity provider
 //!     .issuer("https://idp.example.com")
 //!     .audience("chat")
-//!     .kind("at+jwt") // only access tokens of RFC 9068
+//!     .kind("at+jwt") // accept only access tokens (RFC 9068)
 //!     .claims::<Member>()
 //!     .build()?;
-//! # let _: Jwt<Member> = jwt;
+//! # let _ = jwt;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Keys rotate without a pause: keep a clone of the verifier and call
+//! To rotate keys without a restart, keep a clone of the verifier and call
 //! [`replace_keys`](Jwt::replace_keys).
 //!
-//! # What is checked
+//! # Validation
 //!
-//! The checklist is RFC 8725, JSON Web Token Best Current Practices:
+//! The checks follow RFC 8725, JSON Web Token Best Current Practices:
 //!
-//! | section | what we do |
+//! | section | check |
 //! |---|---|
-//! | 2.6, 2.7 JSON and encodings | UTF-8 only; a name occurs once in an object, at any depth; base64url has one spelling |
-//! | 3.1 algorithms | a [`Key`] is bound to one algorithm, and the token's `alg` only has to agree, to the letter; `none` is nobody's key |
-//! | 3.2 appropriate algorithms | [those of RFC 7518 and RFC 8037](#algorithms) that still are; RSA encryption and all of JWE are out |
-//! | 3.3 all operations | one signature, and the token is refused when it fails; nested tokens (`cty`) are refused |
-//! | 3.4 cryptographic inputs | points are checked to be on their curve, of Ed25519 not of small order, when the key is made |
-//! | 3.5 entropy of keys | a secret is as long as the hash or longer; RSA has 2048 to 8192 bits, an odd exponent from 3 on, and is not of the ROCA kind |
+//! | 2.6, 2.7 JSON and encodings | UTF-8 only; names are unique in every object, at any depth; base64url is canonical |
+//! | 3.1 algorithms | a [`Key`] is bound to one algorithm, and `alg` has to equal it; `none` matches no key |
+//! | 3.2 appropriate algorithms | [a subset of RFC 7518 and RFC 8037](#algorithms); RSA encryption and JWE are not supported |
+//! | 3.3 all operations | every token has one signature, which has to be valid; nested tokens (`cty`) are refused |
+//! | 3.4 cryptographic inputs | points have to be on their curve and, for Ed25519, not of small order; checked when a key is created |
+//! | 3.5 entropy of keys | a secret is at least as long as the hash; RSA keys have 2048 to 8192 bits and an odd exponent of at least 3, and do not come from the ROCA generator |
 //! | 3.6 compression | `zip` is refused |
-//! | 3.7 UTF-8 | anything else is refused |
-//! | 3.8 issuer and subject | `iss` is required and equal to the issuer; keys belong to one issuer; `sub` is required |
-//! | 3.9 audience | `aud` is required: our name, or an array of strings with our name among them |
-//! | 3.10 received claims | `kid` only picks one of our keys; `jwk`, `jku`, `x5u` and `x5c` are never looked at; names have no control characters |
-//! | 3.11 explicit typing | `typ` is absent or `JWT`; with [`kind`](JwtBuilder::kind), it is required and equal |
-//! | 3.12 exclusive rules | by `typ`, issuer, audience and keys; make one verifier for each kind of token |
+//! | 3.7 UTF-8 | other encodings are refused |
+//! | 3.8 issuer and subject | `iss` is required and has to equal the issuer; keys belong to one issuer; `sub` is required |
+//! | 3.9 audience | `aud` is required: a string or an array of strings that contains the audience |
+//! | 3.10 received claims | `kid` only selects one of the configured keys; `jwk`, `jku`, `x5u` and `x5c` are ignored; names contain no control characters |
+//! | 3.11 explicit typing | `typ` is missing or `JWT`; with [`kind`](JwtBuilder::kind), it is required and has to match |
+//! | 3.12 exclusive rules | by `typ`, issuer, audience and keys; build one verifier for each kind of token |
 //!
-//! Beyond it: `crit` in any form, `b64` and `enc` are refused, since we know no extension
-//! (RFC 7515 §4.1.11); `null` is never the same as absent; a registered claim of the wrong type is
-//! refused whether or not it would have been looked at; a user name that came beside the token has
-//! to be its `sub`.
+//! In addition:
 //!
-//! A media type is compared without case, and may be written with `application/` or without it
-//! (RFC 7515 §4.1.9): `application/jwt` is `JWT`.
+//! * `crit` in any form, `b64` and `enc` are refused, since no extension is supported
+//!   (RFC 7515 §4.1.11).
+//! * `null` never counts as missing.
+//! * A registered claim of the wrong type is refused, even if the verifier does not use it.
+//! * A user name that was sent with the token (Basic authentication) has to equal `sub`.
+//!
+//! Media types (`typ`, `cty`) are compared without case, with or without `application/`
+//! (RFC 7515 §4.1.9): `application/jwt` equals `JWT`.
 //!
 //! # Algorithms
 //!
-//! | name | key | what a [`Key`] is made from |
+//! | algorithm | key | sources |
 //! |---|---|---|
-//! | HS256, HS384, HS512 | a secret of 32, 48, 64 bytes or more | bytes, JWK |
+//! | HS256, HS384, HS512 | a secret of at least 32, 48, 64 bytes | bytes, JWK |
 //! | RS256, RS384, RS512 | RSA of 2048 to 8192 bits | PEM, DER, JWK |
 //! | PS256, PS384, PS512 | the same; the salt is as long as the hash | PEM, DER, JWK |
 //! | ES256, ES384 | a point on P-256, P-384 | PEM, DER, JWK |
 //! | EdDSA | a point on Ed25519 | PEM, DER, JWK |
 //!
-//! An ECDSA signature has a twin that holds as well, and RFC 7518 does not forbid it. So the bytes
-//! of a token are no name for it: revoke by `jti` or by subject.
+//! For every ECDSA signature there is a second valid one, and RFC 7518 does not forbid it. So do not
+//! identify a token by its bytes: revoke it by `jti` or by subject.
 //!
 //! # Limits and defaults
 //!
-//! | what | value | change it with |
+//! | limit | value | change it with |
 //! |---|---|---|
 //! | length of a token | [8 KiB](MAX_TOKEN_LENGTH) | |
 //! | length of `sub` and `jti` | [1 KiB](MAX_NAME_LENGTH) | |
 //! | depth of JSON | 128 | |
 //! | keys in a set | [128](MAX_KEYS) | |
-//! | signature checks for a token | 1 | |
-//! | leeway for `exp`, `nbf`, `iat` | 30 s, [60 s](MAX_LEEWAY) at most | [`leeway`](JwtBuilder::leeway) |
-//! | longest an identity lasts | 365 days from its verification | [`longest_lifetime`](JwtBuilder::longest_lifetime) |
-//! | `typ` | `JWT` or absent | [`kind`](JwtBuilder::kind) |
-//! | clock | the machine's | [`clock`](JwtBuilder::clock) |
-//! | an RSA key in JSON without `alg` | RS256 | `alg` in the JSON |
+//! | signature checks for each token | 1 | |
+//! | leeway for `exp`, `nbf`, `iat` | 30 s, at most [60 s](MAX_LEEWAY) | [`leeway`](JwtBuilder::leeway) |
+//! | lifetime of an identity | 365 days from its verification | [`max_lifetime`](JwtBuilder::max_lifetime) |
+//! | `typ` | `JWT` or missing | [`kind`](JwtBuilder::kind) |
+//! | clock | the system clock | [`clock`](JwtBuilder::clock) |
+//! | algorithm of an RSA JWK without `alg` | RS256 | `alg` in the JWK |
 //!
-//! Dates are numbers from 0 on and below 2^64, whole or not. An `exp` that is further away than the
-//! longest lifetime is good, and cut to it. An identity's expiry is `exp` itself: the leeway is only
-//! for the decision, and a session adds its own.
+//! Times are numbers of seconds, possibly with a fraction, from 0 to less than 2^64. If `exp` is
+//! later than the lifetime allows, the token is accepted and its identity expires earlier. The
+//! leeway applies to the check only: the expiry of an identity is `exp` itself, and a session adds
+//! its own leeway.
 //!
-//! # What a client learns
+//! # Errors
 //!
-//! A token that is right but over is [`Expired`](portcullis_core::VerifyError::Expired), and a
-//! clock before 1970 is [`Unavailable`](portcullis_core::VerifyError::Unavailable). Everything else
-//! is [`Invalid`](portcullis_core::VerifyError::Invalid), a foreign audience too (RFC 9068 §4).
-//! [`Jwt::check`] tells an operator [more](JwtError).
+//! A client learns little about a refused token. It is
+//! [`Expired`](portcullis_core::VerifyError::Expired) if it is valid except for its expiry, and
+//! [`Unavailable`](portcullis_core::VerifyError::Unavailable) if the clock shows a time before 1970.
+//! Everything else is [`Invalid`](portcullis_core::VerifyError::Invalid), including another audience
+//! (RFC 9068 §4).
+//!
+//! Operators find the reason and the compared values in a [DEBUG event](Jwt#logging), and
+//! [`Jwt::check`] returns the [reason](JwtError).
 //!
 //! # Cryptography
 //!
-//! Signatures are checked by aws-lc-rs, with keys that are prepared once. Of [jsonwebtoken] we take
-//! the names of algorithms and the reading of JWKs, and turn on neither of its backends: a build may
-//! have one of them, both or none, and no process-wide provider has to be installed.
+//! aws-lc-rs verifies the signatures, with keys that are prepared once. [jsonwebtoken] only parses
+//! JWKs. This crate enables none of its crypto backends, so a build may contain one of them, both or
+//! none, and the application does not have to install a process-wide provider.
 //!
 //! [jsonwebtoken]: https://docs.rs/jsonwebtoken
 //! [portcullis]: https://docs.rs/portcullis
 
+mod active_keys;
+mod algorithm;
 mod builder;
 mod claims;
 mod error;
@@ -127,15 +139,17 @@ mod json;
 mod jwk;
 mod key;
 mod key_set;
-mod ring;
+mod rejection;
 mod strength;
 mod token;
+mod validation;
 mod verifier;
 
-pub use builder::{JwtBuilder, MAX_LEEWAY, WantsAudience, WantsIssuer};
+pub use algorithm::Algorithm;
+pub use builder::{HasAudience, HasIssuer, JwtBuilder, MAX_LEEWAY};
 pub use error::{ConfigError, JwtError};
-pub use jsonwebtoken::Algorithm;
 pub use key::Key;
 pub use key_set::{KeySet, MAX_KEYS};
 pub use token::MAX_TOKEN_LENGTH;
-pub use verifier::{Jwt, MAX_NAME_LENGTH};
+pub use validation::MAX_NAME_LENGTH;
+pub use verifier::Jwt;

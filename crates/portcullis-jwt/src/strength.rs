@@ -1,38 +1,38 @@
-//! Keys that look right and are worth nothing. They are found when a verifier is built, since
-//! nobody looks at them afterwards.
+//! Checks for weak keys, made once when a key is created.
 
 use crate::ConfigError;
 
-/// RFC 7518 §3.2: a secret is at least as long as the hash.
+/// Requires a secret of at least the length of the hash (RFC 7518 §3.2).
 pub(crate) fn check_secret(secret: &[u8], hash_length: usize) -> Result<(), ConfigError> {
     if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
         return Err(ConfigError::new(
-            "the secret is a PEM block, and a public key is no secret: use `Key::from_pem`",
+            "the secret is a PEM block, and a public key is not a secret: use `Key::from_pem`",
         ));
     }
     if secret.len() < hash_length {
         return Err(ConfigError::new(format!(
             "the secret has {} bytes, and this algorithm needs {hash_length} bytes or more \
-             (RFC 7518 §3.2): draw one with `openssl rand {hash_length}`",
+             (RFC 7518 §3.2): generate one with `openssl rand {hash_length}`",
             secret.len(),
         )));
     }
     Ok(())
 }
 
-/// RFC 7518 §3.3 and §3.5: 2048 bits or more. 8192 at most, which bounds the work for a token.
+/// Requires 2048 bits or more (RFC 7518 §3.3 and §3.5) and at most 8192, which bounds the work for
+/// each token.
 pub(crate) fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), ConfigError> {
     let bits = match modulus {
         [first @ 1..=255, rest @ ..] => rest.len() * 8 + (8 - first.leading_zeros() as usize),
         _ => {
             return Err(ConfigError::new(
-                "an RSA modulus is a number without leading zeros",
+                "the RSA modulus is empty or has leading zeros",
             ));
         }
     };
     if !(2048..=8192).contains(&bits) {
         return Err(ConfigError::new(format!(
-            "the RSA key has {bits} bits: make one of 2048 to 8192 bits"
+            "the RSA key has {bits} bits: generate one of 2048 to 8192 bits"
         )));
     }
     let is_sound = match exponent {
@@ -42,21 +42,22 @@ pub(crate) fn check_rsa(modulus: &[u8], exponent: &[u8]) -> Result<(), ConfigErr
     };
     if !is_sound || modulus.last().is_some_and(|low| low % 2 == 0) {
         return Err(ConfigError::new(
-            "no sound RSA key: an even modulus, or an exponent that is even, 1, or over 32 bits",
+            "the RSA key is unsound: its modulus is even, or its exponent is even, 1, or longer \
+             than 32 bits",
         ));
     }
     if is_roca(modulus) {
         return Err(ConfigError::new(
-            "the RSA key was made by a broken generator (ROCA, CVE-2017-15361): make a new one",
+            "the RSA key comes from a flawed generator (ROCA, CVE-2017-15361): generate a new one",
         ));
     }
     Ok(())
 }
 
-/// A key of small order lets everybody sign (RFC 8725 §3.4 asks to validate such inputs).
+/// Refuses points of small order, for which anyone can forge signatures (RFC 8725 §3.4).
 pub(crate) fn check_ed25519(point: &[u8; 32]) -> Result<(), ConfigError> {
-    /// The y of all eight points, as numbers below the prime; then 0 and 1 with the prime added,
-    /// which are read as the same.
+    /// The y coordinates of all eight points; then 0 and 1 with the prime added, which decode to
+    /// the same points.
     const SMALL: [[u8; 32]; 7] = [
         with_ends(0, 0, 0),
         with_ends(1, 0, 0),
@@ -78,7 +79,7 @@ pub(crate) fn check_ed25519(point: &[u8; 32]) -> Result<(), ConfigError> {
     y[31] &= 0x7f; // the sign of x
     if SMALL.contains(&y) {
         return Err(ConfigError::new(
-            "the Ed25519 key is a point of small order, for which anybody can sign",
+            "the Ed25519 key is a point of small order, for which signatures can be forged",
         ));
     }
     Ok(())
@@ -91,8 +92,8 @@ const fn with_ends(low: u8, middle: u8, high: u8) -> [u8; 32] {
     bytes
 }
 
-/// Whether the modulus has the mark that a flawed generator of smart cards left: its remainder is
-/// a power of 65537 for each of these primes. A good key looks so once in some 2^27 times.
+/// Returns whether the modulus has the fingerprint of the ROCA generator: its remainder modulo each
+/// of these primes is a power of 65537. About one in 2^27 sound keys has it, too.
 fn is_roca(modulus: &[u8]) -> bool {
     const PRIMES: [u32; 38] = [
         3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89,
@@ -113,8 +114,8 @@ mod tests {
 
     const F4: &[u8] = &[1, 0, 1];
 
-    /// 65537 to the power of 128: a number of 2049 bits with the mark in every remainder.
-    fn marked() -> Vec<u8> {
+    /// Returns 65537 to the power of 128: a number of 2049 bits with the fingerprint.
+    fn roca_modulus() -> Vec<u8> {
         let mut number = vec![1_u8]; // the lowest byte first
         for _ in 0..128 {
             let mut product = vec![0; number.len() + 2];
@@ -136,8 +137,8 @@ mod tests {
     }
 
     #[test]
-    fn a_marked_modulus_is_found() {
-        let modulus = marked();
+    fn roca_modulus_is_refused() {
+        let modulus = roca_modulus();
         assert!(
             check_rsa(&modulus, F4)
                 .unwrap_err()
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bits_of_an_rsa_key_are_counted() {
+    fn rsa_key_length_is_counted_in_bits() {
         let of = |bytes: usize, first: u8| {
             let mut modulus = vec![0xff; bytes];
             modulus[0] = first;
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn exponents_are_odd_and_small_and_not_one() {
+    fn even_large_or_trivial_rsa_exponents_are_refused() {
         let modulus = [0xff; 256];
         for sound in [&[3][..], &[17], F4, &[0xff, 0xff, 0xff, 0xff]] {
             assert_eq!(check_rsa(&modulus, sound), Ok(()), "{sound:?}");
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn points_of_small_order_are_refused_with_either_sign() {
+    fn ed25519_points_of_small_order_are_refused_with_either_sign() {
         let mut identity = [0; 32];
         identity[0] = 1;
         assert!(check_ed25519(&identity).is_err());

@@ -2,15 +2,15 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVer
 
 use crate::ConfigError;
 
-/// What a URL says: where to begin, and whether that is a cluster.
+/// The servers of a URL, and whether they belong to a cluster.
 pub(crate) struct Address {
     pub(crate) servers: Vec<ConnectionInfo>,
     pub(crate) is_cluster: bool,
 }
 
 impl Address {
-    /// `redis://[user:password@]host[:port][/database]`, or
-    /// `redis+cluster://[user:password@]host[:port][,host[:port]]…`; both with `rediss` for TLS.
+    /// Parses `redis://[user:password@]host[:port][/database]` or
+    /// `redis+cluster://[user:password@]host[:port][,host[:port]]…`, both with `rediss` for TLS.
     pub(crate) fn parse(url: &str) -> Result<Self, ConfigError> {
         let (scheme, rest) = url.split_once("://").ok_or(ConfigError::Url)?;
         let Some(scheme) = scheme.strip_suffix("+cluster") else {
@@ -19,7 +19,7 @@ impl Address {
                 is_cluster: false,
             });
         };
-        // A password's own `@` is percent-encoded; the last one ends it, all the same.
+        // An `@` in the password should be percent-encoded; the last one ends it in any case.
         let (user, hosts) = match rest.rsplit_once('@') {
             Some((user, hosts)) => (format!("{user}@"), hosts),
             None => (String::new(), rest),
@@ -29,9 +29,9 @@ impl Address {
             .split(',')
             .map(|host| server(&format!("{scheme}://{user}{host}")))
             .collect::<Result<Vec<_>, _>>()?;
-        // A cluster has one database, and a path would be for the last host only.
+        // A cluster has only one database, and a path would apply to the last host only.
         let is_plain = !hosts.contains(['/', '?', '#']);
-        match is_plain && servers.iter().all(|it| host_and_port(it).is_some()) {
+        match is_plain && servers.iter().all(|server| host_and_port(server).is_some()) {
             true => Ok(Self {
                 servers,
                 is_cluster: true,
@@ -40,15 +40,16 @@ impl Address {
         }
     }
 
-    /// The same servers, if the authority of this certificate vouches for them.
+    /// Accepts only server certificates that are signed by this root certificate.
     #[cfg(feature = "tls")]
     pub(crate) fn trusting(self, root: &[u8]) -> Result<Self, ConfigError> {
         use rustls::pki_types::CertificateDer;
         use rustls::pki_types::pem::PemObject as _;
 
-        // A text without a certificate would do, and nobody would be trusted.
+        // The client library accepts a text without certificates, and then trusts no server.
         let mut certificates = CertificateDer::pem_slice_iter(root).peekable();
-        let is_readable = certificates.peek().is_some() && certificates.all(|it| it.is_ok());
+        let is_readable =
+            certificates.peek().is_some() && certificates.all(|certificate| certificate.is_ok());
         if !is_readable {
             return Err(ConfigError::Certificate);
         }
@@ -69,8 +70,8 @@ impl Address {
     }
 }
 
-/// The server at `host` and `port`, which is of one cluster with `sibling`: the same user, the same
-/// kind of connection.
+/// Returns the connection settings of another server of the cluster: those of `sibling` with another
+/// host and port.
 pub(crate) fn sibling(sibling: &ConnectionInfo, host: &str, port: u16) -> ConnectionInfo {
     let mut address = sibling.addr().clone();
     match &mut address {
@@ -83,13 +84,13 @@ pub(crate) fn sibling(sibling: &ConnectionInfo, host: &str, port: u16) -> Connec
             host.clone_into(its_host);
             *its_port = port;
         }
-        // Nothing of a cluster is behind a socket of the file system.
+        // A Unix socket is not a server of a cluster.
         _ => {}
     }
     sibling.clone().set_addr(address)
 }
 
-/// Host and port, if it has them.
+/// Returns host and port, unless the address is a Unix socket.
 pub(crate) fn host_and_port(server: &ConnectionInfo) -> Option<(&str, u16)> {
     match server.addr() {
         ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
@@ -104,8 +105,8 @@ fn server(url: &str) -> Result<ConnectionInfo, ConfigError> {
     if !server.addr().is_supported() {
         return Err(ConfigError::Url);
     }
-    // Only in the third version of the protocol do messages and answers share a connection, and
-    // does a connection say that it was lost.
+    // RESP3 allows messages and responses on one connection, and the client library then reports a
+    // lost connection.
     let settings = server.redis_settings().clone();
     Ok(server.set_redis_settings(settings.set_protocol(ProtocolVersion::RESP3)))
 }
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn urls() {
+    fn urls_are_parsed() {
         let one = |server: &str| Some((vec![server.to_owned()], false));
         for (url, expected) in [
             ("redis://127.0.0.1", one("127.0.0.1:6379")),
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_is_that_of_every_server() {
+    fn every_server_of_a_cluster_has_the_user_of_the_url() {
         let address = Address::parse("redis+cluster://alice:p%40w@a:1,b:2").unwrap();
         for server in address.servers {
             let server = sibling(&server, "c", 3);
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_needs_its_feature() {
+    fn tls_requires_its_feature() {
         let is_supported = Address::parse("rediss://a:1").is_ok();
         assert_eq!(is_supported, cfg!(feature = "tls"));
     }

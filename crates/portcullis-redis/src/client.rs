@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::node::Node;
 use crate::servers::Servers;
 
-/// A Redis server or cluster. A clone is the same one.
+/// A client for a Redis server or cluster. Clones share the connections.
 ///
 /// ```
 /// use portcullis_redis::{Redis, RedisTickets};
@@ -24,22 +24,24 @@ use crate::servers::Servers;
 ///
 /// # URLs
 ///
-/// | URL | is |
+/// | URL | connects to |
 /// |---|---|
 /// | `redis://host:port`, `redis://user:password@host:port/database` | one server |
-/// | `redis+cluster://host:port,host:port`, with `user:password@` before the first | a cluster; any of its servers will do, and more than one is better |
-/// | `rediss://…`, `rediss+cluster://…` | the same with TLS; needs the feature `tls` |
-/// | `unix:///path` | one server on this machine |
+/// | `redis+cluster://host:port,host:port`, with `user:password@` in front of the first host | a cluster; name at least one of its servers, and several for availability |
+/// | `rediss://…`, `rediss+cluster://…` | the same with TLS; requires the feature `tls` |
+/// | `unix:///path` | one server, through a Unix socket |
 ///
-/// `valkey` does for `redis`, and `valkeys` for `rediss`.
+/// `valkey` is an alias of `redis`, and `valkeys` of `rediss`.
 ///
-/// Nothing connects before the first call, so a server that is away at start keeps nobody from
-/// starting; [`check`](Self::check) is for those who want to know. A connection that is lost is
-/// made again by the call that needs it.
+/// # Connections
+///
+/// The first command connects, so a program can start while Redis is unavailable. Call
+/// [`check`](Self::check) to find out at start. If a connection is lost, the next command opens a
+/// new one.
 ///
 /// # Panics
 ///
-/// Every call panics outside of a Tokio runtime.
+/// All asynchronous methods, and those of the stores, panic outside a Tokio runtime.
 #[derive(Clone)]
 pub struct Redis {
     shared: Arc<Shared>,
@@ -53,16 +55,18 @@ struct Shared {
 }
 
 impl Redis {
-    /// The server or the cluster at `url`, with the defaults of [`RedisBuilder`].
+    /// Creates a client for the server or cluster at `url`, with the defaults of [`RedisBuilder`].
+    ///
+    /// It does not connect.
     ///
     /// # Errors
     ///
-    /// If the URL is none.
+    /// Returns [`ConfigError::Url`] if the [URL](Self#urls) is invalid.
     pub fn open(url: &str) -> Result<Self, ConfigError> {
         Self::builder(url).build()
     }
 
-    /// The same, with other than the defaults.
+    /// Starts to build a client with other settings than the defaults.
     pub fn builder(url: &str) -> RedisBuilder {
         RedisBuilder {
             url: url.to_owned(),
@@ -74,16 +78,19 @@ impl Redis {
         }
     }
 
-    /// Whether it answers, for a server that would rather not start without.
+    /// Checks that Redis responds and grants access.
+    ///
+    /// Call it at start if the program should not run without Redis.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] if it does not answer in time, or refuses us.
+    /// Returns [`StoreError::Unavailable`] if Redis does not respond before the deadline, or refuses
+    /// access.
     pub async fn check(&self) -> Result<(), StoreError> {
         let key = self.key("check");
         let mut command = redis::cmd("GET");
         command.arg(&key);
-        self.ask(&key, &[command]).await.map(drop)
+        self.send(&key, &[command]).await.map(drop)
     }
 
     pub(crate) fn key(&self, name: &str) -> String {
@@ -94,32 +101,33 @@ impl Redis {
         self.shared.deadline
     }
 
-    /// Waits until so many replicas have what was written before, for three quarters of the deadline.
+    /// Returns the command that waits until `replicas` have the preceding writes, for three quarters
+    /// of the deadline.
     pub(crate) fn wait_for(&self, replicas: usize) -> Cmd {
         let mut wait = redis::cmd("WAIT");
         let limit = self.deadline() * 3 / 4;
-        // Zero would be for ever.
+        // Zero would wait without a limit.
         wait.arg(replicas).arg(limit.as_millis().max(1) as u64);
         wait
     }
 
-    /// Sends `commands`, all about `key`, and gets as many answers, none of them an error.
-    pub(crate) async fn ask(&self, key: &str, commands: &[Cmd]) -> Result<Vec<Value>, StoreError> {
-        self.ask_within(self.shared.deadline, key, commands).await
+    /// Sends `commands`, which all use `key`. Returns one response for each, none of them an error.
+    pub(crate) async fn send(&self, key: &str, commands: &[Cmd]) -> Result<Vec<Value>, StoreError> {
+        self.send_within(self.shared.deadline, key, commands).await
     }
 
-    pub(crate) async fn ask_within(
+    pub(crate) async fn send_within(
         &self,
         limit: Duration,
         key: &str,
         commands: &[Cmd],
     ) -> Result<Vec<Value>, StoreError> {
-        let (_, answers) = self.ask_owner(limit, key, commands).await?;
-        Ok(answers)
+        let (_, responses) = self.send_to_owner(limit, key, commands).await?;
+        Ok(responses)
     }
 
-    /// The same, and who has the key.
-    pub(crate) async fn ask_owner(
+    /// Sends `commands` like [`send`](Self::send), and also returns the server that owns `key`.
+    pub(crate) async fn send_to_owner(
         &self,
         limit: Duration,
         key: &str,
@@ -130,11 +138,11 @@ impl Redis {
         let Ok(Ok(_permit)) = permit.await else {
             return Err(StoreError::Unavailable);
         };
-        self.shared.servers.ask(key, commands, end).await
+        self.shared.servers.send(key, commands, end).await
     }
 }
 
-/// Prints neither the user nor the password.
+/// Omits the user and the password.
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
@@ -145,7 +153,7 @@ impl fmt::Debug for Redis {
     }
 }
 
-/// How to talk to Redis; see [`Redis::builder`].
+/// Builds a [`Redis`] client; see [`Redis::builder`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -168,29 +176,31 @@ pub struct RedisBuilder {
 }
 
 impl RedisBuilder {
-    /// How long a call may take, connecting and waiting for its turn included; one second by
-    /// default.
+    /// Limits the time for a command: one second by default. It includes connecting and
+    /// [waiting](Self::max_commands) for other commands.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = limit;
         self
     }
 
-    /// What all keys and channels begin with; `portcullis:` by default. Deployments that share a
-    /// Redis need one each. Braces mean something to a cluster and are refused.
+    /// Sets the prefix of all keys and channels: `portcullis:` by default.
+    ///
+    /// Deployments that share a Redis server need different prefixes. A prefix with braces is an
+    /// error, since a cluster distributes keys by the text in braces.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How many commands may be under way at once; 256 by default, and at least one. Those beyond
-    /// wait for their turn.
+    /// Limits the number of concurrent commands: 256 by default, at least one. Further commands
+    /// wait, at most until their [deadline](Self::deadline).
     pub fn max_commands(mut self, max: usize) -> Self {
         self.max_commands = max.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
-    /// Trusts the servers that this authority vouches for, and no others; its certificate in PEM.
-    /// By default those are trusted that this machine trusts.
+    /// Trusts only server certificates that are signed by this root certificate, in PEM. By
+    /// default, the root certificates of the operating system are trusted.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
@@ -198,13 +208,14 @@ impl RedisBuilder {
         self
     }
 
-    /// Done. It does not connect.
+    /// Builds the client. It does not connect.
     ///
     /// # Errors
     ///
-    /// If the URL is none, the prefix has braces, or the certificate is none or has no use.
+    /// Returns an error if the URL is invalid, if the prefix contains braces, or if the root
+    /// certificate is not PEM or the URL does not use TLS.
     pub fn build(self) -> Result<Redis, ConfigError> {
-        install_cryptography();
+        install_crypto_provider();
         if self.prefix.contains(['{', '}']) {
             return Err(ConfigError::Prefix);
         }
@@ -216,7 +227,7 @@ impl RedisBuilder {
         };
         Ok(Redis {
             shared: Arc::new(Shared {
-                // Half of the time, so that another server of a cluster can be tried in the other.
+                // Half of the deadline, so that there is time to try another server of a cluster.
                 servers: Servers::new(address, self.deadline / 2)?,
                 prefix: self.prefix.into(),
                 deadline: self.deadline,
@@ -226,7 +237,7 @@ impl RedisBuilder {
     }
 }
 
-/// Leaves out the URL, which may have a password.
+/// Omits the URL, which may contain a password.
 impl fmt::Debug for RedisBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisBuilder")
@@ -237,20 +248,23 @@ impl fmt::Debug for RedisBuilder {
     }
 }
 
-/// Why there is no [`Redis`]. It does not repeat the URL, which may have a password.
+/// An invalid setting of a client or of a key.
+///
+/// The message does not repeat the value, which may contain a password.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ConfigError {
-    /// The certificate is not PEM, or the URL is not one with TLS.
+    /// The root certificate is not PEM, or the URL does not use TLS.
     Certificate,
 
-    /// The key is not 32 bytes in unpadded base64url.
+    /// The text of a [`VerificationKey`](crate::VerificationKey) is not 32 bytes in unpadded
+    /// base64url.
     Key,
 
-    /// The prefix has braces.
+    /// The prefix contains braces.
     Prefix,
 
-    /// The URL is none that we know; see [`Redis`].
+    /// The URL is invalid; see [`Redis`].
     Url,
 }
 
@@ -258,20 +272,20 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Certificate => {
-                "a root certificate is written in PEM, and is for URLs with rediss"
+                "the root certificate is not PEM, or the URL does not start with rediss"
             }
             Self::Key => {
-                "a key is 32 random bytes in unpadded base64url; make one with \
+                "the verification key is not 32 bytes in unpadded base64url: generate one with \
                  `head -c 32 /dev/urandom | basenc --base64url | tr -d =`"
             }
-            Self::Prefix => "the prefix of the keys has braces",
+            Self::Prefix => "the prefix contains braces: remove them",
             Self::Url if cfg!(feature = "tls") => {
-                "not the URL of a Redis: redis://host:port, redis+cluster://host:port,host:port, \
-                 or with rediss"
+                "not a Redis URL: use redis://host:port or redis+cluster://host:port,host:port, or \
+                 rediss for TLS"
             }
             Self::Url => {
-                "not the URL of a Redis: redis://host:port or redis+cluster://host:port,host:port \
-                 (rediss needs the feature `tls`)"
+                "not a Redis URL: use redis://host:port or redis+cluster://host:port,host:port \
+                 (rediss requires the feature `tls`)"
             }
         })
     }
@@ -279,9 +293,9 @@ impl fmt::Display for ConfigError {
 
 impl Error for ConfigError {}
 
-/// TLS takes its cryptography from the process, and panics if there is none. A choice that the
-/// application has made stays.
-fn install_cryptography() {
+/// Installs a crypto provider for rustls, which panics without one. A provider that the application
+/// has installed stays.
+fn install_crypto_provider() {
     #[cfg(feature = "tls")]
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
@@ -291,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_prints_no_password() {
+    fn debug_omits_the_password() {
         let url = "redis+cluster://alice:s3cret@127.0.0.1:1,127.0.0.1:2";
         let builder = Redis::builder(url);
         assert!(!format!("{builder:?}").contains("s3cret"));
@@ -301,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
+    fn invalid_settings_are_refused() {
         assert_eq!(Redis::open("localhost").unwrap_err(), ConfigError::Url);
         let braces = Redis::builder("redis://localhost").prefix("{a}:").build();
         assert_eq!(braces.unwrap_err(), ConfigError::Prefix);

@@ -1,51 +1,53 @@
-//! What the machines of one [portcullis] deployment share, in Redis: tickets, revocations, and what
-//! verifiers have answered.
+//! Shares the tickets, revocations and verification results of [portcullis] between machines,
+//! through Redis or Valkey.
 //!
 //! ```
 //! use portcullis_redis::{Redis, RedisRevocations, RedisTickets};
 //!
 //! let redis = Redis::open("redis://127.0.0.1:6379")?;
 //! let tickets = RedisTickets::new(&redis); // minted by one machine, redeemed by another
-//! let revocations = RedisRevocations::new(&redis); // made by one, heard by all
+//! let revocations = RedisRevocations::new(&redis); // made by one machine, enforced by all
 //! # Ok::<_, portcullis_redis::ConfigError>(())
 //! ```
 //!
-//! | type | is a | what goes where |
+//! | type | implements | keys in Redis |
 //! |---|---|---|
-//! | [`RedisTickets`] | [`TicketStore`](portcullis_core::TicketStore) | `portcullis:ticket:…`, a key for each |
+//! | [`RedisTickets`] | [`TicketStore`](portcullis_core::TicketStore) | `portcullis:ticket:…`, one for each ticket |
 //! | [`RedisRevocations`] | [`RevocationStore`](portcullis_core::RevocationStore) | `portcullis:{revocations}`, a sorted set and a channel |
-//! | [`RedisVerifications`] | [`Verify`](portcullis_core::Verify) around another one | `portcullis:verification:…`, a key for each |
+//! | [`RedisVerifications`] | [`Verify`](portcullis_core::Verify), around another verifier | `portcullis:verification:…`, one for each result |
 //!
-//! It speaks to Redis 7 or Valkey, to [one server or a cluster](Redis#urls), and to primaries only.
+//! Redis 7 or Valkey is required, as [one server or a cluster](Redis#urls). Commands go to primaries
+//! only.
 //!
-//! # While the store is away
+//! # If Redis is unavailable
 //!
-//! Away is: it does not answer within the [deadline](RedisBuilder::deadline), it starts, it has
-//! become a replica, or it refuses us.
+//! Redis counts as unavailable if it does not respond within the [deadline](RedisBuilder::deadline),
+//! if it is loading its data, if it is a replica, or if it refuses access.
 //!
-//! * **Tickets** are neither minted nor redeemed: 503. One whose redemption got no answer may be
-//!   spent.
-//! * **Verifications** ask their verifier, as they would without this crate.
-//! * **Admissions** by other credentials go on. They are held against the revocations that each
-//!   machine has heard of.
-//! * **Revocations** by this machine fail with
-//!   [`Unavailable`](portcullis_core::StoreError::Unavailable): not known to be kept, so make them
-//!   again. Those of others are not heard.
-//! * **Open sessions** live on for the revocation lag that portcullis is configured with. When it
-//!   has passed and the store is still away, they stay or are closed, as configured.
+//! * **Tickets** can be neither minted nor redeemed; the client receives 503. A ticket may be used up
+//!   if the response to its redemption is lost.
+//! * **Verifications** call their verifier, as they do without this crate.
+//! * **Admission** by other credentials continues. It compares them with the revocations that the
+//!   machine has received so far.
+//! * **Revocations** made on this machine fail with
+//!   [`Unavailable`](portcullis_core::StoreError::Unavailable), since they may not be stored; retry
+//!   them. Revocations made on other machines do not arrive.
+//! * **Open sessions** stay open during the maximum revocation lag that portcullis is configured
+//!   with. If Redis is still unavailable afterwards, they stay open or close, as configured.
 //!
-//! When the store is back, each machine reads all revocations before it trusts its own picture
-//! again, so one that was made meanwhile takes effect then. Nothing that was acknowledged is lost,
-//! provided that Redis keeps what it acknowledges; see [`RedisRevocations`]. A replica that takes over
-//! may not have what its primary acknowledged last, unless the stores
-//! [wait for it](RedisRevocations::wait_for_replicas).
+//! When Redis is available again, each machine reads all revocations, so those that it missed take
+//! effect then. No acknowledged revocation is lost, provided that Redis keeps what it acknowledges;
+//! see [`RedisRevocations`]. A replica that takes over may lack what its primary acknowledged last,
+//! unless the stores [wait for replicas](RedisRevocations::wait_for_replicas).
 //!
-//! # What Redis is trusted with
+//! # Security
 //!
-//! It sees no credential: tickets and verifications go by digests, and a ticket's record is sealed
-//! to the ticket. It does see the subjects of revocations, and the identities of verifications.
-//! Whoever can write to it can revoke, delete what was revoked, and make tickets be refused. Give it
-//! a password, and this program a user of its own:
+//! Redis receives no credentials: the keys of tickets and verification results are digests, and the
+//! record of a ticket is encrypted under the ticket. Redis does store the subjects of revocations
+//! and the identities of verification results.
+//!
+//! An attacker with write access to Redis can revoke credentials, delete revocations, and make
+//! tickets unusable. Set a password, and create a separate user for this program:
 //!
 //! ```text
 //! ACL SETUSER portcullis on >PASSWORD resetkeys ~portcullis:* resetchannels &portcullis:*
@@ -53,8 +55,8 @@
 //!     +publish +subscribe +wait +asking +cluster|slots
 //! ```
 //!
-//! Set `maxmemory-policy noeviction`, which is the default, or a `volatile-…` one: with `allkeys-…`
-//! Redis forgets revocations when it is full.
+//! Set `maxmemory-policy` to `noeviction`, the default, or to a `volatile-…` policy. With an
+//! `allkeys-…` policy, Redis evicts revocations when its memory is full.
 //!
 //! # Features
 //!

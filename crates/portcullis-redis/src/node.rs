@@ -11,30 +11,30 @@ use redis::{
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-/// One server, and the connection to it that everybody shares.
+/// A server, and the connection to it that all callers share.
 ///
-/// Nothing is ever sent twice: a command whose answer is lost may have been carried out.
+/// It never sends a command twice, because a command without a response may have been executed.
 pub(crate) struct Node {
     client: Client,
     connect_limit: Duration,
-    link: Mutex<Option<Link>>,
-    is_away: AtomicBool,
+    connection: Mutex<Option<Shared>>,
+    is_unavailable: AtomicBool,
 }
 
 #[derive(Clone)]
-struct Link {
+struct Shared {
     connection: MultiplexedConnection,
     is_broken: Arc<AtomicBool>,
 }
 
-/// Why there is no answer.
+/// The reason why there is no response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Silence {
-    /// There is no connection, so the command has not left us.
+pub(crate) enum SendError {
+    /// There is no connection, so the command was not sent.
     NotSent,
 
-    /// It has been sent. What became of it, nobody knows.
-    Unanswered,
+    /// The command was sent. It may have been executed.
+    NoResponse,
 }
 
 impl Node {
@@ -42,8 +42,8 @@ impl Node {
         Ok(Self {
             client: Client::open(server)?,
             connect_limit,
-            link: Mutex::new(None),
-            is_away: AtomicBool::new(false),
+            connection: Mutex::new(None),
+            is_unavailable: AtomicBool::new(false),
         })
     }
 
@@ -51,32 +51,29 @@ impl Node {
         self.client.get_connection_info()
     }
 
-    /// Sends `commands` at once and waits for all answers, until `end`. An answer may be an error
-    /// of the server.
+    /// Sends `commands` in one batch and waits for all responses until `end`. A response may be an
+    /// error of the server.
     pub(crate) async fn send(
         &self,
         commands: &[Cmd],
         asking: bool,
         end: Instant,
-    ) -> Result<Vec<Value>, Silence> {
-        let link = self.link(end).await.ok_or(Silence::NotSent)?;
-        let answers = timeout_at(end, send(link.connection.clone(), commands, asking));
-        match answers.await {
-            Ok(Ok(answers)) => Ok(answers),
-            Ok(Err(error)) => {
-                self.give_up(&link, Some(&error));
-                Err(Silence::Unanswered)
-            }
-            Err(_) => {
-                // A connection that says nothing may be half open. Those who wait for an answer
-                // keep it; whoever comes next gets another one.
-                self.give_up(&link, None);
-                Err(Silence::Unanswered)
-            }
-        }
+    ) -> Result<Vec<Value>, SendError> {
+        let shared = self.connection(end).await.ok_or(SendError::NotSent)?;
+        let responses = timeout_at(end, send(shared.connection.clone(), commands, asking));
+        let error = match responses.await {
+            Ok(Ok(responses)) => return Ok(responses),
+            Ok(Err(error)) => Some(error),
+            // The connection may be half open. Callers that wait for a response keep it, and the
+            // next command gets a new one.
+            Err(_) => None,
+        };
+        shared.is_broken.store(true, Ordering::Relaxed);
+        self.log_unavailable(error.as_ref());
+        Err(SendError::NoResponse)
     }
 
-    /// A connection of one's own, which hands what the server says by itself to `listen`.
+    /// Opens a separate connection, and passes the messages that the server pushes to `listen`.
     pub(crate) async fn open(
         &self,
         listen: impl Fn(PushInfo) + Send + Sync + 'static,
@@ -86,7 +83,7 @@ impl Node {
             listen(push);
             Ok::<_, std::convert::Infallible>(())
         };
-        // Both limits are ours.
+        // This module sets both time limits itself.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
@@ -97,29 +94,30 @@ impl Node {
         let end = end.min(Instant::now() + self.connect_limit);
         match timeout_at(end, opened).await {
             Ok(Ok(connection)) => {
-                self.is_back();
+                self.log_available();
                 Some(connection)
             }
             Ok(Err(error)) => {
-                self.is_away(Some(&error));
+                self.log_unavailable(Some(&error));
                 None
             }
             Err(_) => {
-                self.is_away(None);
+                self.log_unavailable(None);
                 None
             }
         }
     }
 
-    /// The connection, or a new one. Who waits for it waits for the one attempt that is under way.
-    async fn link(&self, end: Instant) -> Option<Link> {
-        let mut link = timeout_at(end, self.link.lock()).await.ok()?;
-        if let Some(link) = &*link
-            && !link.is_broken.load(Ordering::Relaxed)
+    /// Returns the shared connection, or opens a new one. Concurrent callers wait for the same
+    /// attempt.
+    async fn connection(&self, end: Instant) -> Option<Shared> {
+        let mut current = timeout_at(end, self.connection.lock()).await.ok()?;
+        if let Some(shared) = &*current
+            && !shared.is_broken.load(Ordering::Relaxed)
         {
-            return Some(link.clone());
+            return Some(shared.clone());
         }
-        *link = None;
+        *current = None;
         let is_broken = Arc::new(AtomicBool::new(false));
         let notice = Arc::clone(&is_broken);
         let listen = move |push: PushInfo| {
@@ -128,30 +126,25 @@ impl Node {
             }
         };
         let connection = self.open(listen, end).await?;
-        *link = Some(Link {
+        *current = Some(Shared {
             connection,
             is_broken,
         });
-        link.clone()
+        current.clone()
     }
 
-    fn give_up(&self, link: &Link, error: Option<&RedisError>) {
-        link.is_broken.store(true, Ordering::Relaxed);
-        self.is_away(error);
-    }
-
-    /// Says once that it is away. The text of an error stays out of the log: a server may put
-    /// arguments into it.
-    fn is_away(&self, error: Option<&RedisError>) {
-        if !self.is_away.swap(true, Ordering::Relaxed) {
-            let reason = error.map_or("no answer in time", RedisError::category);
-            tracing::warn!(server = %self.server().addr(), reason, "Redis is away");
+    /// Logs once that the server is unavailable. The event does not contain the error message,
+    /// because a server may put arguments of the command into it.
+    fn log_unavailable(&self, error: Option<&RedisError>) {
+        if !self.is_unavailable.swap(true, Ordering::Relaxed) {
+            let reason = error.map_or("no response before the deadline", RedisError::category);
+            tracing::warn!(server = %self.server().addr(), reason, "Redis is unavailable");
         }
     }
 
-    fn is_back(&self) {
-        if self.is_away.swap(false, Ordering::Relaxed) {
-            tracing::info!(server = %self.server().addr(), "Redis is back");
+    fn log_available(&self) {
+        if self.is_unavailable.swap(false, Ordering::Relaxed) {
+            tracing::info!(server = %self.server().addr(), "Redis is available again");
         }
     }
 }
@@ -172,7 +165,8 @@ async fn send(
     if let ([command], false) = (commands, asking) {
         return Ok(vec![connection.send_packed_command(command).await?]);
     }
-    // In one piece: `ASKING` is for the next command of the connection, which others use as well.
+    // In one batch: `ASKING` applies to the next command of the connection, which other callers
+    // use, too.
     let mut pipeline = Pipeline::new();
     if asking {
         pipeline.cmd("ASKING");
@@ -181,9 +175,9 @@ async fn send(
         pipeline.add_command(command.clone());
     }
     let expected = commands.len() + usize::from(asking);
-    let mut answers = connection
+    let mut responses = connection
         .send_packed_commands(&pipeline, 0, expected)
         .await?;
-    answers.drain(..usize::from(asking));
-    Ok(answers)
+    responses.drain(..usize::from(asking));
+    Ok(responses)
 }

@@ -10,19 +10,19 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::ConfigError;
 use crate::address::{Address, host_and_port, sibling};
-use crate::node::{Node, Silence};
+use crate::node::{Node, SendError};
 use crate::slot::{SLOTS, slot_of};
 
-/// The one server, or all of a cluster.
+/// One server, or the servers of a cluster.
 ///
-/// The client library has a cluster of its own, which sends a command again when its answer is lost.
-/// We must not: nobody could tell then whether a ticket was redeemed or minted. So this one follows
-/// the redirections of a cluster, which say that a command was *not* carried out, and nothing else.
-/// It only ever talks to primaries.
+/// The cluster client of the redis crate sends a command again if its response is lost. For tickets
+/// that is wrong, since the first command may have minted or redeemed the ticket. This client only
+/// repeats a command that a server has redirected, and therefore not executed. It uses primaries
+/// only.
 #[derive(Debug)]
 pub(crate) struct Servers {
     seeds: Vec<Arc<Node>>,
-    /// The seed to begin with.
+    /// The index of the seed that is tried first.
     seed: AtomicUsize,
     cluster: Option<Cluster>,
     connect_limit: Duration,
@@ -30,14 +30,14 @@ pub(crate) struct Servers {
 
 #[derive(Debug)]
 struct Cluster {
-    map: RwLock<Map>,
-    /// One who reads the map is enough.
+    map: RwLock<SlotMap>,
+    /// Held by the task that reads the map, so that there is only one.
     reading: Mutex<()>,
 }
 
-/// Who has which slot, as far as we were told.
+/// The owners of the slots, as far as they are known.
 #[derive(Debug, Default)]
-struct Map {
+struct SlotMap {
     nodes: HashMap<(String, u16), Arc<Node>>,
     slots: HashMap<u16, Arc<Node>>,
 }
@@ -61,8 +61,8 @@ impl Servers {
         })
     }
 
-    /// Asks the server that has `key`, and tells who that was.
-    pub(crate) async fn ask(
+    /// Sends commands to the server that owns `key`. Returns that server and the responses.
+    pub(crate) async fn send(
         &self,
         key: &str,
         commands: &[Cmd],
@@ -74,87 +74,88 @@ impl Servers {
         let mut seeds_left = self.seeds.len();
         let mut redirections_left = MAX_REDIRECTIONS;
         loop {
-            let answers = match node.send(commands, asking, end).await {
-                Ok(answers) => answers,
-                Err(Silence::Unanswered) => {
+            let responses = match node.send(commands, asking, end).await {
+                Ok(responses) => responses,
+                Err(SendError::NoResponse) => {
                     self.forget(&node);
                     return Err(StoreError::Unavailable);
                 }
-                Err(Silence::NotSent) => {
+                Err(SendError::NotSent) => {
                     self.forget(&node);
-                    node = self.elsewhere(&mut seeds_left)?;
+                    node = self.next_seed(&mut seeds_left)?;
                     asking = false;
                     continue;
                 }
             };
-            let error = answers.iter().find_map(|answer| match answer {
+            let error = responses.iter().find_map(|response| match response {
                 Value::ServerError(error) => Some(error),
                 _ => None,
             });
             let Some(error) = error else {
-                return Ok((node, answers));
+                return Ok((node, responses));
             };
-            match self.redirection(slot, &node, error) {
-                Redirection::To { owner, for_good } if redirections_left > 0 => {
+            match self.next_step(slot, &node, error) {
+                NextStep::Ask { owner, is_moved } if redirections_left > 0 => {
                     redirections_left -= 1;
-                    if for_good {
+                    if is_moved {
                         self.read_map(&node, end).await;
                     }
-                    (node, asking) = (owner, !for_good);
+                    (node, asking) = (owner, !is_moved);
                 }
-                Redirection::Later if Instant::now() < end => {
-                    sleep_until(end.min(Instant::now() + A_MOMENT)).await;
+                NextStep::Retry if Instant::now() < end => {
+                    sleep_until(end.min(Instant::now() + RETRY_DELAY)).await;
                 }
-                Redirection::Elsewhere => {
+                NextStep::AskAnother => {
                     self.forget(&node);
-                    node = self.elsewhere(&mut seeds_left)?;
+                    node = self.next_seed(&mut seeds_left)?;
                     asking = false;
                 }
-                Redirection::To { .. } | Redirection::Later => {
+                NextStep::Ask { .. } | NextStep::Retry => {
                     return Err(StoreError::Unavailable);
                 }
-                Redirection::None(error) => return Err(error),
+                NextStep::Fail(error) => return Err(error),
             }
         }
     }
 
-    fn redirection(&self, slot: u16, node: &Arc<Node>, error: &ServerError) -> Redirection {
-        let unavailable = Redirection::None(StoreError::Unavailable);
+    fn next_step(&self, slot: u16, node: &Arc<Node>, error: &ServerError) -> NextStep {
+        let unavailable = NextStep::Fail(StoreError::Unavailable);
         match (error.kind(), &self.cluster) {
             (Some(kind @ (ServerErrorKind::Moved | ServerErrorKind::Ask)), Some(cluster)) => {
                 let details = error.details().unwrap_or_default();
-                let for_good = kind == ServerErrorKind::Moved;
-                match self.node_of_redirection(cluster, node, details) {
+                let is_moved = kind == ServerErrorKind::Moved;
+                match self.redirection_target(cluster, node, details) {
                     Some(owner) => {
-                        if for_good {
-                            let mut map = cluster.map.write().expect(NOBODY_PANICS);
+                        if is_moved {
+                            let mut map = cluster.map.write().expect(NOT_POISONED);
                             map.slots.insert(slot, Arc::clone(&owner));
                         }
-                        Redirection::To { owner, for_good }
+                        NextStep::Ask { owner, is_moved }
                     }
                     None => unavailable,
                 }
             }
-            // While a slot moves, its keys are in two places for a moment.
-            (Some(ServerErrorKind::TryAgain), Some(_)) => Redirection::Later,
-            (None, _) if error.code() == "OOM" => Redirection::None(StoreError::Full),
+            // While a slot migrates, its keys are on two servers.
+            (Some(ServerErrorKind::TryAgain), Some(_)) => NextStep::Retry,
+            (None, _) if error.code() == "OOM" => NextStep::Fail(StoreError::Full),
             (kind, _) => {
-                tracing::debug!(server = %node.server().addr(), code = error.code(), "Redis refuses");
+                let server = node.server().addr();
+                tracing::debug!(%server, code = error.code(), "Redis refused a command");
                 match kind {
                     Some(
                         ServerErrorKind::BusyLoading
                         | ServerErrorKind::ClusterDown
                         | ServerErrorKind::MasterDown
                         | ServerErrorKind::ReadOnly,
-                    ) => Redirection::Elsewhere,
+                    ) => NextStep::AskAnother,
                     _ => unavailable,
                 }
             }
         }
     }
 
-    /// `3999 127.0.0.1:6381`; without a host it is that of the server who says so.
-    fn node_of_redirection(
+    /// Parses details such as `3999 127.0.0.1:6381`. An empty host stands for the host of `asked`.
+    fn redirection_target(
         &self,
         cluster: &Cluster,
         asked: &Arc<Node>,
@@ -162,11 +163,17 @@ impl Servers {
     ) -> Option<Arc<Node>> {
         let (_, address) = details.split_once(' ')?;
         let (host, port) = address.rsplit_once(':')?;
-        let mut map = cluster.map.write().expect(NOBODY_PANICS);
+        let mut map = cluster.map.write().expect(NOT_POISONED);
         self.node(&mut map, asked, host, port.parse().ok()?)
     }
 
-    fn node(&self, map: &mut Map, asked: &Arc<Node>, host: &str, port: u16) -> Option<Arc<Node>> {
+    fn node(
+        &self,
+        map: &mut SlotMap,
+        asked: &Arc<Node>,
+        host: &str,
+        port: u16,
+    ) -> Option<Arc<Node>> {
         let (asked_host, _) = host_and_port(asked.server())?;
         let host = if host.is_empty() { asked_host } else { host };
         let key = (host.to_owned(), port);
@@ -188,7 +195,7 @@ impl Servers {
     fn owner(&self, slot: u16) -> Arc<Node> {
         let cluster = self.cluster.as_ref();
         let known = cluster.and_then(|cluster| {
-            let map = cluster.map.read().expect(NOBODY_PANICS);
+            let map = cluster.map.read().expect(NOT_POISONED);
             map.slots.get(&slot).cloned()
         });
         known.unwrap_or_else(|| self.current_seed())
@@ -199,8 +206,8 @@ impl Servers {
         Arc::clone(&self.seeds[index])
     }
 
-    /// Another server of the cluster, to ask for the way.
-    fn elsewhere(&self, seeds_left: &mut usize) -> Result<Arc<Node>, StoreError> {
+    /// Returns another seed of the cluster, which can redirect the command.
+    fn next_seed(&self, seeds_left: &mut usize) -> Result<Arc<Node>, StoreError> {
         if self.cluster.is_none() || *seeds_left == 0 {
             return Err(StoreError::Unavailable);
         }
@@ -209,15 +216,15 @@ impl Servers {
         Ok(self.current_seed())
     }
 
-    /// Whatever `node` had may be somewhere else now.
+    /// Removes `node` as the owner of slots, since they may have another owner now.
     fn forget(&self, node: &Arc<Node>) {
         if let Some(cluster) = &self.cluster {
-            let mut map = cluster.map.write().expect(NOBODY_PANICS);
+            let mut map = cluster.map.write().expect(NOT_POISONED);
             map.slots.retain(|_, owner| !Arc::ptr_eq(owner, node));
         }
     }
 
-    /// Reads from `node` who has which slot, so that not every slot needs a redirection of its own.
+    /// Reads the owners of all slots from `node`, which saves a redirection for every slot.
     async fn read_map(&self, node: &Arc<Node>, end: Instant) {
         let Some(cluster) = &self.cluster else { return };
         let Ok(_reading) = cluster.reading.try_lock() else {
@@ -225,18 +232,18 @@ impl Servers {
         };
         let mut command = redis::cmd("CLUSTER");
         command.arg("SLOTS");
-        let Ok(answers) = node.send(&[command], false, end).await else {
+        let Ok(responses) = node.send(&[command], false, end).await else {
             return;
         };
-        let [Value::Array(ranges)] = &*answers else {
+        let [Value::Array(ranges)] = &*responses else {
             return;
         };
-        let mut map = cluster.map.write().expect(NOBODY_PANICS);
+        let mut map = cluster.map.write().expect(NOT_POISONED);
         map.slots.clear();
-        let mut named = HashSet::new();
-        for (first, last, host, port) in ranges.iter().filter_map(range) {
+        let mut owners = HashSet::new();
+        for (first, last, host, port) in ranges.iter().filter_map(parse_range) {
             if let Some(owner) = self.node(&mut map, node, host, port) {
-                named.extend(
+                owners.extend(
                     host_and_port(owner.server()).map(|(host, port)| (host.to_owned(), port)),
                 );
                 let slots = first..=last.min(SLOTS - 1);
@@ -244,27 +251,29 @@ impl Servers {
                     .extend(slots.map(|slot| (slot, Arc::clone(&owner))));
             }
         }
-        map.nodes.retain(|address, _| named.contains(address));
+        map.nodes.retain(|address, _| owners.contains(address));
     }
 }
 
-enum Redirection {
-    /// To who has the key: for good, or for this once.
-    To { owner: Arc<Node>, for_good: bool },
+/// What to do after an error of a server.
+enum NextStep {
+    /// Send the command to the owner of the key, with `ASKING` unless the slot has moved there.
+    Ask { owner: Arc<Node>, is_moved: bool },
 
-    /// To the same one, in a moment.
-    Later,
+    /// Send the command to the same server again, after a delay.
+    Retry,
 
-    /// To any other: this one starts, is cut off from the rest, or has become a replica.
-    Elsewhere,
+    /// Send the command to another server, because this one is loading its data, has lost the
+    /// majority of the cluster, or is a replica.
+    AskAnother,
 
-    /// It is the answer.
-    None(StoreError),
+    /// Return the error.
+    Fail(StoreError),
 }
 
-/// A line of `CLUSTER SLOTS`: first slot, last slot, and the primary before its replicas.
-fn range(line: &Value) -> Option<(u16, u16, &str, u16)> {
-    let Value::Array(line) = line else {
+/// Parses an element of `CLUSTER SLOTS`: first slot, last slot, primary, replicas.
+fn parse_range(range: &Value) -> Option<(u16, u16, &str, u16)> {
+    let Value::Array(range) = range else {
         return None;
     };
     let [
@@ -272,7 +281,7 @@ fn range(line: &Value) -> Option<(u16, u16, &str, u16)> {
         Value::Int(last),
         Value::Array(primary),
         ..,
-    ] = &**line
+    ] = &**range
     else {
         return None;
     };
@@ -290,5 +299,5 @@ fn range(line: &Value) -> Option<(u16, u16, &str, u16)> {
 }
 
 const MAX_REDIRECTIONS: usize = 8;
-const A_MOMENT: Duration = Duration::from_millis(10);
-const NOBODY_PANICS: &str = "nobody panics with the lock";
+const RETRY_DELAY: Duration = Duration::from_millis(10);
+const NOT_POISONED: &str = "no code panics while it holds the lock";

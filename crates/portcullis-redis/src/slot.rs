@@ -1,13 +1,13 @@
-/// How many slots a cluster has.
+/// The number of slots in a cluster.
 pub(crate) const SLOTS: u16 = 16_384;
 
-/// The slot of a key: CRC-16 of what stands in its first braces, else of all of it. (Redis cluster
-/// specification, "Key distribution model" and "Hash tags".)
+/// Returns the slot of a key: the CRC-16 of its hash tag, which is the text in its first braces, or
+/// of the whole key (Redis cluster specification, "Key distribution model" and "Hash tags").
 pub(crate) fn slot_of(key: &str) -> u16 {
-    crc16(tag(key).as_bytes()) % SLOTS
+    crc16(hash_tag(key).as_bytes()) % SLOTS
 }
 
-fn tag(key: &str) -> &str {
+fn hash_tag(key: &str) -> &str {
     let inside = key
         .split_once('{')
         .and_then(|(_, rest)| rest.split_once('}'));
@@ -17,7 +17,7 @@ fn tag(key: &str) -> &str {
     }
 }
 
-/// CRC-16/XMODEM.
+/// Computes CRC-16/XMODEM.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| match crc & 0x8000 {
@@ -32,9 +32,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_the_specification_has_it() {
+    fn slots_follow_the_specification() {
         assert_eq!(crc16(b"123456789"), 0x31C3);
-        for (key, tag_of_it) in [
+        for (key, expected) in [
             ("plain", "plain"),
             ("{user1000}.following", "user1000"),
             ("foo{}{bar}", "foo{}{bar}"),
@@ -43,7 +43,7 @@ mod tests {
             ("foo{bar", "foo{bar"),
             ("", ""),
         ] {
-            assert_eq!(tag(key), tag_of_it, "{key}");
+            assert_eq!(hash_tag(key), expected, "{key}");
         }
     }
 }

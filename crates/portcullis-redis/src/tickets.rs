@@ -6,22 +6,31 @@ use redis::Value;
 
 use crate::Redis;
 
-/// Tickets that one machine mints and another one redeems.
+/// A ticket store in Redis: one machine mints a ticket, another one redeems it.
 ///
-/// A ticket is a key that ends by itself: `SET … NX PX` mints it and `GETDEL` redeems it, both at
-/// the primary. What is kept is what portcullis hands over: a digest, and a record sealed to it.
+/// A ticket is a key with an expiry. `SET … NX PX` mints it and `GETDEL` redeems it, both on the
+/// primary. The key is a digest of the ticket, and the value is a record that is encrypted under the
+/// ticket.
 ///
 /// | Redis | minting | redeeming |
 /// |---|---|---|
-/// | is away, slow, read-only or refuses us | [`Unavailable`](StoreError::Unavailable), at the deadline | the same; the ticket may be gone |
-/// | is out of memory | [`Full`](StoreError::Full) | goes on |
-/// | lost its data | | the ticket is unknown |
-/// | has made a replica the primary | | a ticket of the last moment may be unknown, or good once more; see [`wait_for_replicas`](Self::wait_for_replicas) |
+/// | is unavailable, slow or read-only, or refuses access | [`Unavailable`](StoreError::Unavailable), at the latest at the deadline | the same; the ticket may be used up |
+/// | is out of memory | [`Full`](StoreError::Full) | works |
+/// | lost its data | works | the ticket is unknown |
+/// | has promoted a replica | works | a recent ticket may be unknown, or valid once more; see [`wait_for_replicas`](Self::wait_for_replicas) |
 ///
-/// How many there may be is what Redis's `maxmemory` has room for: set it.
+/// The number of tickets is limited by the memory of Redis only, so set `maxmemory`.
 ///
-/// No command is sent twice. So an answer that is lost may cost a ticket, and never gives one away
-/// twice.
+/// No command is sent twice. A lost response can therefore make a ticket unusable, but a ticket is
+/// never redeemed twice.
+///
+/// ```
+/// use portcullis_redis::{Redis, RedisTickets};
+///
+/// let redis = Redis::open("redis://127.0.0.1:6379")?;
+/// let tickets = RedisTickets::new(&redis);
+/// # Ok::<_, portcullis_redis::ConfigError>(())
+/// ```
 #[derive(Clone)]
 pub struct RedisTickets {
     redis: Redis,
@@ -29,7 +38,7 @@ pub struct RedisTickets {
 }
 
 impl RedisTickets {
-    /// Keeps tickets in `redis`.
+    /// Creates a store in `redis`.
     pub fn new(redis: &Redis) -> Self {
         Self {
             redis: redis.clone(),
@@ -37,14 +46,15 @@ impl RedisTickets {
         }
     }
 
-    /// Lets a ticket be redeemed only when this many replicas know that it is; 0 by default.
+    /// Redeems a ticket only after `count` replicas have deleted it, too. The default is 0.
     ///
-    /// It is for deployments where a replica takes over from a primary that has crashed. What Redis
-    /// has acknowledged it sends to its replicas a moment later: a ticket that was redeemed in
-    /// between is good once more at the replica, for who has seen it and until it ends. When the
-    /// replicas do not answer, redeeming it is [`Unavailable`](StoreError::Unavailable), and it is
-    /// gone. As with [revocations](crate::RedisRevocations::wait_for_replicas), everything else that
-    /// this [`Redis`] asks of the same server waits for so long.
+    /// Use it if a replica takes over when the primary crashes. Replication is asynchronous: a
+    /// ticket that was redeemed just before the crash is valid once more on the new primary, until
+    /// it expires. With this setting, redemption returns [`Unavailable`](StoreError::Unavailable)
+    /// if the replicas do not respond, and the ticket is used up.
+    ///
+    /// As with [revocations](crate::RedisRevocations::wait_for_replicas), the other commands of this
+    /// [`Redis`] to the same server wait during that time.
     #[must_use]
     pub fn wait_for_replicas(mut self, count: usize) -> Self {
         self.replicas = count;
@@ -68,7 +78,7 @@ impl TicketStore for RedisTickets {
         let mut command = redis::cmd("SET");
         command.arg(&key).arg(record);
         command.arg("NX").arg("PX").arg(milliseconds(lifetime));
-        match &*self.redis.ask(&key, &[command]).await? {
+        match &*self.redis.send(&key, &[command]).await? {
             [Value::Okay] => Ok(()),
             [Value::Nil] => Err(StoreError::Occupied),
             _ => Err(StoreError::Unavailable),
@@ -83,15 +93,15 @@ impl TicketStore for RedisTickets {
         if self.replicas > 0 {
             commands.push(self.redis.wait_for(self.replicas));
         }
-        let mut answers = self.redis.ask(&key, &commands).await?.into_iter();
-        let (taken, waited) = (answers.next(), answers.next());
-        let is_known = match waited {
+        let mut responses = self.redis.send(&key, &commands).await?.into_iter();
+        let (taken, waited) = (responses.next(), responses.next());
+        let is_replicated = match waited {
             None => self.replicas == 0,
             Some(Value::Int(replicas)) => replicas >= self.replicas as i64,
             Some(_) => false,
         };
         match taken {
-            Some(Value::BulkString(record)) if is_known => Ok(Some(record)),
+            Some(Value::BulkString(record)) if is_replicated => Ok(Some(record)),
             Some(Value::Nil) => Ok(None),
             _ => Err(StoreError::Unavailable),
         }
@@ -107,9 +117,9 @@ impl fmt::Debug for RedisTickets {
     }
 }
 
-/// Redis knows no lifetime of zero and none beyond its calendar.
+/// Converts a lifetime to the range that Redis accepts, which has no zero and an upper limit.
 fn milliseconds(lifetime: Duration) -> u64 {
-    const A_YEAR: Duration = Duration::from_secs(366 * 86_400);
-    let millis = lifetime.min(A_YEAR).as_millis();
+    const YEAR: Duration = Duration::from_secs(366 * 86_400);
+    let millis = lifetime.min(YEAR).as_millis();
     u64::try_from(millis).map_or(u64::MAX, |millis| millis.max(1))
 }

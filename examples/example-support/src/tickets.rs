@@ -1,7 +1,7 @@
 use std::time::Duration;
 
+use portcullis::store::{StoreError, TicketKey, TicketStore};
 use portcullis::ticket::MemoryTickets;
-use portcullis::{StoreError, TicketKey, TicketStore};
 use portcullis_redis::{Redis, RedisTickets};
 
 /// The number of unredeemed tickets that this process keeps in memory.

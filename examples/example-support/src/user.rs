@@ -1,8 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use portcullis::StaticToken;
-use portcullis::verify::StaticTokenError;
+use portcullis::verify::{StaticToken, StaticTokenError};
 
 /// A user from the command line: `name=token` or `name=token:scope,scope`.
 ///

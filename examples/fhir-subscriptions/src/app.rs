@@ -1,4 +1,4 @@
-//! The whole of the server, as a router.
+//! The state of the server and its router.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -6,33 +6,33 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::routing::any;
 use http::{HeaderValue, header};
-use portcullis::{Sessions, redacting_span};
+use portcullis::Sessions;
+use portcullis::trace::redacting_span;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 
-use crate::auth::{self, Doors};
 use crate::binding::BindingTokens;
 use crate::fhircast::{self, Hub};
 use crate::options::Options;
 use crate::store::Store;
-use crate::{page, rest, socket};
+use crate::{auth, page, rest, socket};
 
-/// The largest resource that a client may send.
+/// The maximum size of a request body, in bytes.
 const MAX_BODY: usize = 64 * 1024;
 
-/// How many sockets somebody may have.
+/// The maximum number of open sockets of one user.
 const MAX_SOCKETS: usize = 100;
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) store: Arc<Store>,
     pub(crate) tokens: BindingTokens,
-    /// The sockets that are open, each for as long as its tokens.
     pub(crate) sessions: Sessions,
     pub(crate) hub: Arc<Hub>,
-    /// Host and port.
+    /// The host and the port of the server.
     pub(crate) authority: String,
 }
 
@@ -50,41 +50,44 @@ impl App {
         })
     }
 
-    /// What the addresses of resources begin with.
+    /// Returns the base URL of all resources.
     pub(crate) fn base(&self) -> String {
         format!("http://{}/fhir", self.authority)
     }
 
-    /// Where sockets are opened.
+    /// Returns the URL of the WebSocket.
     pub(crate) fn websocket_url(&self) -> String {
         format!("ws://{}/fhir/ws", self.authority)
     }
 }
 
-/// Everything, guarded.
-pub(crate) fn service(app: &Arc<App>, options: &Options) -> Result<Router, Box<dyn Error>> {
-    let doors = Doors {
-        open: Router::new()
-            .nest("/fhir", rest::open())
-            .merge(fhircast::open()),
-        users: Router::new()
-            .nest("/fhir", rest::routes())
-            .merge(fhircast::routes()),
-        bound: Router::new().route("/fhir/ws", axum::routing::any(socket::open)),
-    };
-    let traced = auth::guard(doors, app, &options.users)?
+/// Returns the routes of the server.
+pub(crate) fn router(app: &Arc<App>, options: &Options) -> Result<Router, Box<dyn Error>> {
+    let public = Router::new()
+        .nest("/fhir", rest::public_routes())
+        .merge(fhircast::public_routes());
+    let api = Router::new()
+        .nest("/fhir", rest::user_routes())
+        .merge(fhircast::user_routes())
+        .route_layer(auth::user_layer(&options.users)?);
+    let socket = Router::new()
+        .route("/fhir/ws", any(socket::open))
+        .route_layer(auth::socket_layer(app)?);
+    let traced = public
+        .merge(api)
+        .merge(socket)
         .merge(page::routes())
-        .fallback(rest::nothing_here)
-        .method_not_allowed_fallback(rest::not_so)
+        .fallback(rest::not_found)
+        .method_not_allowed_fallback(rest::method_not_allowed)
         .layer(TraceLayer::new_for_http().make_span_with(redacting_span));
-    // The address of a FHIRcast socket is its secret, so it is in no span.
-    let app = traced
-        .merge(fhircast::sockets())
+    // The path of a FHIRcast socket is a secret, so these routes are not traced.
+    let router = traced
+        .merge(fhircast::socket_routes())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(SetResponseHeaderLayer::if_not_present(
             header::CACHE_CONTROL,
             HeaderValue::from_static("no-store"),
         ))
         .with_state(Arc::clone(app));
-    Ok(app)
+    Ok(router)
 }

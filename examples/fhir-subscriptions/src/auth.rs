@@ -1,71 +1,57 @@
-//! Who may come in. Everything about authentication is in here; `binding` makes some of the tokens.
+//! The auth layers of the server.
 
 use std::error::Error;
-use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse;
 use example_support::User;
 use http::Response;
 use http::request::Parts;
-use portcullis::carrier::Authorization;
+use portcullis::carrier::AuthorizationCarrier;
 use portcullis::dialect::Fhir;
-use portcullis::{AuthLayer, Profile, Refusal, StaticToken, StaticTokens};
+use portcullis::refusal::{Refusal, Respond};
+use portcullis::{AuthLayer, Profile, StaticTokens};
 
 use crate::app::App;
-use crate::outcome::Outcome;
+use crate::binding::BindingTokens;
+use crate::outcome::OperationOutcome;
 
-/// What is open to whom.
-pub(crate) struct Doors {
-    /// Everybody.
-    pub(crate) open: Router<Arc<App>>,
-    /// Whoever has a user's token.
-    pub(crate) users: Router<Arc<App>>,
-    /// Whoever binds with a binding token.
-    pub(crate) bound: Router<Arc<App>>,
-}
-
-/// Puts the guard in front of the doors.
-pub(crate) fn guard(
-    doors: Doors,
-    app: &App,
-    users: &[User],
-) -> Result<Router<Arc<App>>, Box<dyn Error>> {
-    let tokens = users.iter().map(|user| {
-        Ok(StaticToken::new(user.name.as_str(), user.token.as_str())?
-            .scopes(user.scopes.iter().map(String::as_str)))
-    });
-    let tokens: Vec<_> = tokens.collect::<Result<_, Box<dyn Error>>>()?;
-    let bearer = Profile::new("fhir").carrier(Authorization::bearer());
-    let users = AuthLayer::new(StaticTokens::new(tokens)?)
-        .profile(bearer)
-        .hosts(HOSTS)
-        .respond(refuse);
-    // A binding token comes in a message and nowhere else, so the handshake has no carrier.
-    let bound = AuthLayer::new(app.tokens.clone())
-        .profile(Profile::new("fhir-websocket"))
-        .hosts(HOSTS)
-        .sessions(&app.sessions)
-        .dialect(Fhir::new())
-        .respond(refuse);
-    Ok(doors
-        .users
-        .route_layer(users)
-        .merge(doors.bound.route_layer(bound))
-        .merge(doors.open))
-}
-
-/// A page of another name that resolves to us is not ours.
+/// The server accepts requests to these hosts only, which protects it against DNS rebinding.
 const HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
-/// Says no in the words of FHIR.
-fn refuse(refusal: &Refusal, _: &Parts) -> Response<Body> {
+/// Returns the layer of the REST API, which accepts the bearer tokens of the users.
+pub(crate) fn user_layer(
+    users: &[User],
+) -> Result<AuthLayer<StaticTokens, impl Respond<Body> + use<>>, Box<dyn Error>> {
+    let layer = AuthLayer::new(StaticTokens::new(users)?)
+        .profile(Profile::new("fhir").carrier(AuthorizationCarrier::bearer()))
+        .hosts(HOSTS)?
+        .respond(respond);
+    Ok(layer)
+}
+
+/// Returns the layer of the WebSocket, which accepts binding tokens.
+///
+/// A client sends its binding token in a message, so the profile has no carriers.
+pub(crate) fn socket_layer(
+    app: &App,
+) -> Result<AuthLayer<BindingTokens, impl Respond<Body> + use<>>, Box<dyn Error>> {
+    let layer = AuthLayer::new(app.tokens.clone())
+        .profile(Profile::new("fhir-websocket"))
+        .hosts(HOSTS)?
+        .sessions(&app.sessions)
+        .dialect(Fhir::new())
+        .respond(respond);
+    Ok(layer)
+}
+
+/// Answers a refused request with an `OperationOutcome`.
+fn respond(refusal: &Refusal, _: &Parts) -> Response<Body> {
     let code = match refusal.status().as_u16() {
         401 => "login",
         403 => "forbidden",
         503 => "transient",
         _ => "security",
     };
-    Outcome::new(refusal.status(), code, refusal.explain()).into_response()
+    OperationOutcome::new(refusal.status(), code, refusal.detail()).into_response()
 }

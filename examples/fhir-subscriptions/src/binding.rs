@@ -1,4 +1,4 @@
-//! Binding tokens: what `$get-ws-binding-token` hands out and `bind-with-token` brings back.
+//! Binding tokens: `$get-ws-binding-token` issues them, and `bind-with-token` presents them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,23 +9,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis::{Credential, Identity, Verify, VerifyError};
 
-/// How many tokens are good at a time.
-const MAX: usize = 50_000;
+/// The maximum number of valid tokens.
+const MAX_TOKENS: usize = 50_000;
 
-/// The tokens that are good. A copy has the same.
+/// The valid binding tokens.
 ///
-/// The table knows a token by its digest and by its name. The token itself is known to its client
-/// alone.
+/// The server stores the digest of a token, and an id that is not secret. Clones share their
+/// tokens.
 #[derive(Clone)]
 pub(crate) struct BindingTokens {
     tables: Arc<Mutex<Tables>>,
     lifetime: Duration,
 }
 
-/// What a token allows.
+/// The permissions of a binding token.
 #[derive(Debug)]
-pub(crate) struct Grant {
-    /// The token's name. It is no secret.
+pub(crate) struct Binding {
+    /// The id of the token, which is not secret.
     pub(crate) token_id: String,
     pub(crate) subject: String,
     pub(crate) subscriptions: Vec<String>,
@@ -34,16 +34,16 @@ pub(crate) struct Grant {
 
 #[derive(Default)]
 struct Tables {
-    by_digest: HashMap<blake3::Hash, Arc<Grant>>,
-    by_id: HashMap<String, Arc<Grant>>,
+    by_digest: HashMap<blake3::Hash, Arc<Binding>>,
+    by_id: HashMap<String, Arc<Binding>>,
 }
 
-/// No token can be made.
+/// No token can be issued: there are too many, or the system has no randomness.
 #[derive(Debug)]
-pub(crate) struct NoToken;
+pub(crate) struct IssueError;
 
 impl BindingTokens {
-    /// Each of them is good for so long.
+    /// Creates an empty set of tokens, each of which expires after `lifetime`.
     pub(crate) fn new(lifetime: Duration) -> Self {
         Self {
             tables: Arc::default(),
@@ -51,81 +51,76 @@ impl BindingTokens {
         }
     }
 
-    /// A new token for some of somebody's subscriptions.
-    pub(crate) fn mint(
+    /// Issues a token for subscriptions of `subject`.
+    pub(crate) fn issue(
         &self,
         subject: &str,
         subscriptions: Vec<String>,
-    ) -> Result<(String, Arc<Grant>), NoToken> {
-        let token = random().ok_or(NoToken)?;
+    ) -> Result<(String, Arc<Binding>), IssueError> {
+        let token = random_token().ok_or(IssueError)?;
         let now = SystemTime::now();
-        let grant = Arc::new(Grant {
+        let binding = Arc::new(Binding {
             token_id: uuid::Uuid::new_v4().to_string(),
             subject: subject.to_owned(),
             subscriptions,
             expires_at: now + self.lifetime,
         });
         let mut tables = self.lock();
-        if tables.by_id.len() >= MAX {
-            tables.forget_expired(now);
+        if tables.by_id.len() >= MAX_TOKENS {
+            tables.remove_expired(now);
         }
-        if tables.by_id.len() >= MAX {
-            return Err(NoToken);
+        if tables.by_id.len() >= MAX_TOKENS {
+            return Err(IssueError);
         }
         let digest = blake3::hash(token.as_bytes());
-        tables.by_digest.insert(digest, Arc::clone(&grant));
-        let id = grant.token_id.clone();
-        tables.by_id.insert(id, Arc::clone(&grant));
-        Ok((token, grant))
+        tables.by_digest.insert(digest, Arc::clone(&binding));
+        let id = binding.token_id.clone();
+        tables.by_id.insert(id, Arc::clone(&binding));
+        Ok((token, binding))
     }
 
-    /// What the token of this name allows.
-    pub(crate) fn grant(&self, token_id: &str) -> Option<Arc<Grant>> {
+    /// Returns the permissions of the token with this id.
+    pub(crate) fn find(&self, token_id: &str) -> Option<Arc<Binding>> {
         self.lock().by_id.get(token_id).cloned()
     }
 
-    fn look_up(&self, token: &str) -> Result<Identity, VerifyError> {
-        let found = self
-            .lock()
-            .by_digest
-            .get(&blake3::hash(token.as_bytes()))
-            .cloned();
-        let grant = found.ok_or(VerifyError::Invalid)?;
-        if grant.expires_at <= SystemTime::now() {
+    fn identify(&self, token: &str) -> Result<Identity, VerifyError> {
+        let digest = blake3::hash(token.as_bytes());
+        let binding = self.lock().by_digest.get(&digest).cloned();
+        let binding = binding.ok_or(VerifyError::Invalid)?;
+        if binding.expires_at <= SystemTime::now() {
             return Err(VerifyError::Expired);
         }
-        Ok(Identity::builder(&*grant.subject)
-            .token_id(&*grant.token_id)
-            .expires_at(grant.expires_at)
+        Ok(Identity::builder(&*binding.subject)
+            .token_id(&*binding.token_id)
+            .expires_at(binding.expires_at)
             .build())
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables> {
-        // Nothing panics while it is held.
+        // No code panics while it holds the lock.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Tables {
-    fn forget_expired(&mut self, now: SystemTime) {
-        self.by_digest.retain(|_, grant| grant.expires_at > now);
-        self.by_id.retain(|_, grant| grant.expires_at > now);
+    fn remove_expired(&mut self, now: SystemTime) {
+        self.by_digest.retain(|_, binding| binding.expires_at > now);
+        self.by_id.retain(|_, binding| binding.expires_at > now);
     }
 }
 
 impl Verify for BindingTokens {
-    type Claims = ();
-
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
-        self.look_up(credential.expose_secret())
+        self.identify(credential.expose_secret())
     }
 
     fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
-        Some(self.look_up(credential.expose_secret()))
+        Some(self.identify(credential.expose_secret()))
     }
 }
 
-/// Without the digests.
+/// Leaves out the digests.
 impl fmt::Debug for BindingTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BindingTokens")
@@ -134,8 +129,8 @@ impl fmt::Debug for BindingTokens {
     }
 }
 
-/// 256 random bits, fit for an address; `None` if the machine has none.
-pub(crate) fn random() -> Option<String> {
+/// Returns 256 random bits in the URL-safe alphabet, or `None` if the system has no randomness.
+pub(crate) fn random_token() -> Option<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).ok()?;
     Some(URL_SAFE_NO_PAD.encode(bytes))
@@ -150,24 +145,30 @@ mod tests {
     }
 
     #[test]
-    fn a_token_names_its_subject_and_its_grant() {
+    fn a_token_identifies_its_subject_and_its_subscriptions() {
         let tokens = BindingTokens::new(Duration::from_secs(60));
-        let (token, grant) = tokens.mint("alice", vec!["1".into()]).unwrap();
+        let (token, binding) = tokens.issue("alice", vec!["1".into()]).unwrap();
         let identity = verify(&tokens, &token).unwrap();
         assert_eq!(identity.subject(), "alice");
-        assert_eq!(identity.expires_at(), Some(grant.expires_at));
+        assert_eq!(identity.expires_at(), Some(binding.expires_at));
         let id = identity.token_id().unwrap();
-        assert_eq!(tokens.grant(id).unwrap().subscriptions, ["1"]);
-        // Its name does not open anything, and it has no name like itself.
-        assert!(matches!(verify(&tokens, id), Err(VerifyError::Invalid)));
-        assert!(tokens.grant(&token).is_none());
-        assert!(!format!("{tokens:?} {grant:?}").contains(&token));
+        assert_eq!(tokens.find(id).unwrap().subscriptions, ["1"]);
     }
 
     #[test]
-    fn a_token_ends() {
+    fn the_id_of_a_token_is_not_a_credential() {
+        let tokens = BindingTokens::new(Duration::from_secs(60));
+        let (token, binding) = tokens.issue("alice", Vec::new()).unwrap();
+        let verified = verify(&tokens, &binding.token_id);
+        assert!(matches!(verified, Err(VerifyError::Invalid)));
+        assert!(tokens.find(&token).is_none());
+        assert!(!format!("{tokens:?} {binding:?}").contains(&token));
+    }
+
+    #[test]
+    fn an_expired_token_is_refused() {
         let tokens = BindingTokens::new(Duration::ZERO);
-        let (token, _) = tokens.mint("alice", Vec::new()).unwrap();
+        let (token, _) = tokens.issue("alice", Vec::new()).unwrap();
         assert!(matches!(verify(&tokens, &token), Err(VerifyError::Expired)));
     }
 }

@@ -1,42 +1,45 @@
-//! What FHIR looks like on the wire: its media type, its times, its bundles.
+//! The wire format of FHIR: media type, timestamps and bundles.
+
+use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use fhir_subscriptions_resources::{make, write};
+use fhir_subscriptions_resources::{from_value, serialize};
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
 
-use crate::store::{Content, Event, Kind, Notice, Version};
+use crate::store::{Content, EncounterVersion, Event, Notification, NotificationKind};
 
 /// The media type of resources.
 pub(crate) const FHIR_JSON: &str = "application/fhir+json";
 
-/// A resource as the answer to a request.
+/// A response that contains a resource.
 #[derive(Debug)]
-pub(crate) struct Fhir(pub(crate) Value);
+pub(crate) struct FhirJson(pub(crate) Value);
 
-impl IntoResponse for Fhir {
+impl IntoResponse for FhirJson {
     fn into_response(self) -> Response {
-        let kind = HeaderValue::from_static("application/fhir+json; charset=utf-8");
-        ([(header::CONTENT_TYPE, kind)], text(&self.0)).into_response()
+        let content_type = HeaderValue::from_static("application/fhir+json; charset=utf-8");
+        ([(header::CONTENT_TYPE, content_type)], to_json(&self.0)).into_response()
     }
 }
 
-/// A resource as text. It has been read as one of R5 before.
-pub(crate) fn text(resource: &Value) -> String {
-    write(&make(resource))
+/// Serializes a resource, after checking that it is valid R5.
+pub(crate) fn to_json(resource: &Value) -> String {
+    serialize(&from_value(resource))
 }
 
-/// A point in time, as exactly as all clients can read it.
-pub(crate) fn instant(at: OffsetDateTime) -> String {
-    // It fails for years of five digits.
-    at.truncate_to_millisecond()
+/// Formats a time as a FHIR `instant`, with milliseconds.
+pub(crate) fn instant(time: OffsetDateTime) -> String {
+    // Formatting fails only for years after 9999.
+    time.truncate_to_millisecond()
         .format(&Rfc3339)
         .unwrap_or_default()
 }
 
-/// A search's result.
+/// Returns the `Bundle` of a search result.
 pub(crate) fn searchset(base: &str, link: &str, resources: Vec<Value>) -> Value {
     let entries: Vec<_> = resources
         .into_iter()
@@ -56,22 +59,22 @@ pub(crate) fn searchset(base: &str, link: &str, resources: Vec<Value>) -> Value 
         "total": entries.len(),
         "link": [{ "relation": "self", "url": format!("{base}/{link}") }],
     });
-    // FHIR knows no empty list.
+    // FHIR does not allow empty arrays.
     if !entries.is_empty() {
         bundle["entry"] = json!(entries);
     }
     bundle
 }
 
-impl Notice {
-    /// The `Bundle` that tells it.
+impl Notification {
+    /// Returns the `Bundle` with the content that the subscription asks for.
     pub(crate) fn bundle(&self, base: &str) -> Value {
         self.bundle_with(base, self.subscription.content)
     }
 
-    /// The same, with as much in it as the client asks for.
+    /// Returns the `Bundle` with the given content.
     pub(crate) fn bundle_with(&self, base: &str, content: Content) -> Value {
-        let id = uuid::Uuid::new_v4();
+        let id = Uuid::new_v4();
         let mut entries = vec![json!({
             "fullUrl": format!("urn:uuid:{id}"),
             "resource": self.status(base, &id.to_string(), content),
@@ -80,54 +83,54 @@ impl Notice {
             let Some(entry) = entry(base, event, content) else {
                 continue;
             };
-            // Two entries with one address would have to be two versions of a resource.
-            let is_there = |other: &Value| {
+            // Entries with the same URL must contain different versions of the resource.
+            let is_duplicate = |other: &Value| {
                 other["fullUrl"] == entry["fullUrl"] && content != Content::FullResource
             };
-            if !entries.iter().any(is_there) {
+            if !entries.iter().any(is_duplicate) {
                 entries.push(entry);
             }
         }
         json!({
             "resourceType": "Bundle",
-            "id": uuid::Uuid::new_v4(),
+            "id": Uuid::new_v4(),
             "type": "subscription-notification",
             "timestamp": instant(OffsetDateTime::now_utc()),
             "entry": entries,
         })
     }
 
-    /// The `SubscriptionStatus` alone.
+    /// Returns the `SubscriptionStatus`.
     pub(crate) fn status(&self, base: &str, id: &str, content: Content) -> Value {
         let kind = match self.kind {
-            Kind::Handshake => "handshake",
-            Kind::Heartbeat => "heartbeat",
-            Kind::Event(_) => "event-notification",
-            Kind::Events(_) => "query-event",
-            Kind::Status => "query-status",
+            NotificationKind::Handshake => "handshake",
+            NotificationKind::Heartbeat => "heartbeat",
+            NotificationKind::Event(_) => "event-notification",
+            NotificationKind::Events(_) => "query-event",
+            NotificationKind::Status => "query-status",
         };
-        let terms = &self.subscription;
+        let subscription = &self.subscription;
         let mut status = json!({
             "resourceType": "SubscriptionStatus",
             "id": id,
             "status": if self.is_off { "off" } else { "active" },
             "type": kind,
             "eventsSinceSubscriptionStart": self.count.to_string(),
-            "subscription": { "reference": format!("{base}/Subscription/{}", terms.id) },
-            "topic": terms.topic.url,
+            "subscription": { "reference": format!("{base}/Subscription/{}", subscription.id) },
+            "topic": subscription.topic.url,
         });
         let events: Vec<_> = self
             .events()
             .iter()
             .map(|event| {
-                let mut told = json!({
+                let mut item = json!({
                     "eventNumber": event.number.to_string(),
-                    "timestamp": instant(event.focus.at),
+                    "timestamp": instant(event.focus.updated_at),
                 });
                 if content != Content::Empty {
-                    told["focus"] = json!({ "reference": address(base, &event.focus) });
+                    item["focus"] = json!({ "reference": url(base, &event.focus) });
                 }
-                told
+                item
             })
             .collect();
         if !events.is_empty() {
@@ -136,24 +139,26 @@ impl Notice {
         status
     }
 
-    fn events(&self) -> &[std::sync::Arc<Event>] {
+    fn events(&self) -> &[Arc<Event>] {
         match &self.kind {
-            Kind::Event(event) => std::slice::from_ref(event),
-            Kind::Events(events) => events,
-            Kind::Handshake | Kind::Heartbeat | Kind::Status => &[],
+            NotificationKind::Event(event) => std::slice::from_ref(event),
+            NotificationKind::Events(events) => events,
+            NotificationKind::Handshake
+            | NotificationKind::Heartbeat
+            | NotificationKind::Status => &[],
         }
     }
 }
 
-/// What a notification says of the resource an event is about.
+/// Returns the bundle entry for the encounter of an event.
 fn entry(base: &str, event: &Event, content: Content) -> Option<Value> {
-    let (url, status) = match event.method {
+    let (request_url, status) = match event.method {
         "POST" => ("Encounter".to_owned(), "201"),
         _ => (event.focus.reference(), "200"),
     };
     let mut entry = json!({
-        "fullUrl": address(base, &event.focus),
-        "request": { "method": event.method, "url": url },
+        "fullUrl": url(base, &event.focus),
+        "request": { "method": event.method, "url": request_url },
         "response": { "status": status },
     });
     match content {
@@ -164,6 +169,6 @@ fn entry(base: &str, event: &Event, content: Content) -> Option<Value> {
     Some(entry)
 }
 
-fn address(base: &str, focus: &Version) -> String {
+fn url(base: &str, focus: &EncounterVersion) -> String {
     format!("{base}/{}", focus.reference())
 }

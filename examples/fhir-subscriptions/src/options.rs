@@ -4,14 +4,14 @@ use std::time::Duration;
 use clap::Parser;
 use example_support::User;
 
-/// FHIR R5 subscriptions over WebSocket, and FHIRcast.
+/// A server for FHIR R5 subscriptions over WebSocket, and for FHIRcast.
 #[derive(Debug, Parser)]
 pub(crate) struct Options {
-    /// The port to listen on, on 127.0.0.1; 0 for any that is free.
+    /// The port to listen on, on 127.0.0.1; 0 selects a free port.
     #[arg(long, default_value_t = 9100)]
     pub(crate) port: u16,
 
-    /// Somebody who may come in: `name=token`, or `name=token:scope,scope`. Repeatable.
+    /// A user and their token, optionally with scopes. Repeatable.
     #[arg(
         long = "user",
         value_name = "NAME=TOKEN[:SCOPE,SCOPE]",
@@ -19,11 +19,11 @@ pub(crate) struct Options {
     )]
     pub(crate) users: Vec<User>,
 
-    /// How long a binding token is good for, and the longest lease of FHIRcast.
+    /// The lifetime of a binding token, and the maximum lease of a FHIRcast subscription.
     #[arg(long, value_name = "SECONDS", default_value = "60")]
     pub(crate) token_lifetime: NonZeroU32,
 
-    /// How many notifications may wait for a client that reads slowly, before its socket is closed.
+    /// The number of notifications that are queued for a client before its socket is closed.
     #[arg(long, value_name = "COUNT", default_value = "256")]
     pub(crate) queue: NonZeroU32,
 }

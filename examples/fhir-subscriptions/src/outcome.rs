@@ -1,21 +1,21 @@
-//! What went wrong, as FHIR says it.
+//! Errors as FHIR represents them.
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::fhir::Fhir;
+use crate::fhir::FhirJson;
 
-/// A refusal with its `OperationOutcome`.
+/// An error response that contains an `OperationOutcome`.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct OperationOutcome {
     status: StatusCode,
     /// One of FHIR's issue types.
     code: &'static str,
     text: String,
 }
 
-impl Outcome {
+impl OperationOutcome {
     pub(crate) fn new(status: StatusCode, code: &'static str, text: impl Into<String>) -> Self {
         Self {
             status,
@@ -24,32 +24,29 @@ impl Outcome {
         }
     }
 
+    /// Creates the error for a request that is not valid.
     pub(crate) fn invalid(text: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid", text)
     }
 
-    /// It is FHIR, and more than we do.
+    /// Creates the error for valid FHIR that this server does not support.
     pub(crate) fn unsupported(text: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "not-supported", text)
     }
 
-    pub(crate) fn not_found(what: &str) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not-found",
-            format!("There is no such {what}."),
-        )
+    /// Creates the error for a resource that does not exist.
+    pub(crate) fn not_found(kind: &str) -> Self {
+        let text = format!("The {kind} does not exist.");
+        Self::new(StatusCode::NOT_FOUND, "not-found", text)
     }
 
-    pub(crate) fn full(what: &str) -> Self {
-        Self::new(
-            StatusCode::INSUFFICIENT_STORAGE,
-            "no-store",
-            format!("There is no room for one more {what}."),
-        )
+    /// Creates the error for a limit on the number of resources.
+    pub(crate) fn limit_reached(kind: &str) -> Self {
+        let text = format!("The server cannot store another {kind}.");
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "no-store", text)
     }
 
-    /// The `OperationOutcome` alone.
+    /// Returns the `OperationOutcome` as JSON.
     pub(crate) fn resource(&self) -> Value {
         json!({
             "resourceType": "OperationOutcome",
@@ -58,8 +55,8 @@ impl Outcome {
     }
 }
 
-impl IntoResponse for Outcome {
+impl IntoResponse for OperationOutcome {
     fn into_response(self) -> Response {
-        (self.status, Fhir(self.resource())).into_response()
+        (self.status, FhirJson(self.resource())).into_response()
     }
 }

@@ -1,9 +1,9 @@
-//! What one can subscribe to.
+//! The topics to which clients can subscribe.
 
 use fhir_subscriptions_resources::codes::EncounterStatus;
 use serde_json::{Value, json};
 
-/// A state of encounters whose beginning is worth a notification.
+/// A topic about encounters that enter a certain status.
 #[derive(Debug)]
 pub(crate) struct Topic {
     pub(crate) id: &'static str,
@@ -30,7 +30,7 @@ pub(crate) static TOPICS: [Topic; 2] = [
     },
 ];
 
-/// The one thing that a subscription may filter by.
+/// The only search parameter by which a subscription can filter events.
 pub(crate) const FILTER: &str = "patient";
 
 impl Topic {
@@ -38,8 +38,8 @@ impl Topic {
         TOPICS.iter().find(|topic| topic.url == url)
     }
 
-    /// Whether the change of an encounter is an event of this topic.
-    pub(crate) fn is_met(
+    /// Returns whether a change of an encounter is an event of this topic.
+    pub(crate) fn matches(
         &self,
         previous: Option<EncounterStatus>,
         current: EncounterStatus,
@@ -47,7 +47,7 @@ impl Topic {
         current == self.status && previous != Some(current)
     }
 
-    /// The `SubscriptionTopic`.
+    /// Returns the `SubscriptionTopic`.
     pub(crate) fn resource(&self) -> Value {
         json!({
             "resourceType": "SubscriptionTopic",
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_beginning_of_a_state_is_an_event() {
+    fn an_encounter_that_enters_the_status_is_an_event() {
         let [start, end] = &TOPICS;
         let rows = [
             (None, InProgress, true, false),
@@ -91,8 +91,8 @@ mod tests {
         ];
         for (previous, current, starts, ends) in rows {
             let row = format!("{previous:?} {current:?}");
-            assert_eq!(start.is_met(previous, current), starts, "{row}");
-            assert_eq!(end.is_met(previous, current), ends, "{row}");
+            assert_eq!(start.matches(previous, current), starts, "{row}");
+            assert_eq!(end.matches(previous, current), ends, "{row}");
         }
     }
 }

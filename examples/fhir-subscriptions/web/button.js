@@ -1,10 +1,10 @@
-/** Runs what a button is for, and says what went wrong. */
-export async function run(button, action, say) {
+/** Runs the action of a button, and shows its error. The button is disabled in the meantime. */
+export async function run(button, action, showSummary) {
   button.disabled = true;
   try {
     await action();
   } catch (error) {
-    say(error.message, "problem");
+    showSummary(error.message, "problem");
   } finally {
     button.disabled = false;
   }

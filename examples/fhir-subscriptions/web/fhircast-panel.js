@@ -1,7 +1,7 @@
-// Shows FHIRcast: subscribes, counts the lease down, opens patients, and says how it ends.
+// The FHIRcast section of the page: subscribes, shows the lease and the events, and publishes events.
 //
-// For tests: `document.documentElement.dataset.cast` is "idle", "live", "closed" or "denied", and
-// `window.portcullisCast` has the counts. The address is in neither.
+// For end-to-end tests: `document.documentElement.dataset.cast` is "idle", "live", "closed" or "denied", and
+// `window.portcullisCast` has the counts. Neither contains the URL of the subscriber.
 
 import { run } from "./button.js";
 import { Subscriber } from "./fhircast.js";
@@ -13,20 +13,20 @@ let counts = null;
 let lease = { seconds: 1, end: 0 };
 let patients = 0;
 
-press("cast-subscribe", subscribe);
-press("cast-trigger", () => subscriber.openPatient(`${(patients += 1)}`));
-press("cast-prolong", () => subscriber.prolong(seconds()));
-press("cast-disconnect", () => subscriber.disconnect());
-press("cast-reconnect", () => subscriber.connect());
-press("cast-unsubscribe", () => subscriber.unsubscribe());
-setInterval(countDown, 250);
+onClick("cast-subscribe", subscribe);
+onClick("cast-trigger", () => subscriber.openPatient(`${(patients += 1)}`));
+onClick("cast-prolong", () => subscriber.extendLease(requestedLease()));
+onClick("cast-disconnect", () => subscriber.disconnect());
+onClick("cast-reconnect", () => subscriber.connect());
+onClick("cast-unsubscribe", () => subscriber.unsubscribe());
+setInterval(showRemaining, 250);
 report("idle");
 
-function press(id, action) {
-  byId(id).addEventListener("click", () => run(byId(id), action, say));
+function onClick(id, action) {
+  byId(id).addEventListener("click", () => run(byId(id), action, showSummary));
 }
 
-function seconds() {
+function requestedLease() {
   return Number(byId("cast-lease").value);
 }
 
@@ -35,14 +35,14 @@ async function subscribe() {
   counts = { sockets: 0, leases: 0, events: 0, reason: null };
   const own = new Subscriber(byId("token").value, {
     opened: () => own === subscriber && (counts.sockets += 1),
-    confirmed(left) {
+    confirmed(seconds) {
       if (own !== subscriber) return;
       counts.leases += 1;
-      lease = { seconds: left, end: Date.now() + left * 1000 };
-      say(counts.leases > 1 ? `The lease lasts ${left} s from now.` : `Subscribed. The lease lasts ${left} s.`, "live");
+      lease = { seconds, end: Date.now() + seconds * 1000 };
+      showSummary(counts.leases > 1 ? `The lease is extended to ${seconds} s.` : `Subscribed, with a lease of ${seconds} s.`, "live");
       report("live");
     },
-    happened(message) {
+    received(message) {
       if (own !== subscriber) return;
       counts.events += 1;
       show(message);
@@ -51,20 +51,20 @@ async function subscribe() {
     denied(reason) {
       if (own !== subscriber) return;
       counts.reason = reason;
-      say(`Denied: ${reason}`, "closed");
+      showSummary(`The hub ended the subscription: ${reason}`, "closed");
       report("denied");
     },
     closed(code, reason) {
       if (own !== subscriber || document.documentElement.dataset.cast === "denied") return;
-      say(`The socket is closed: ${code}${reason ? `, ${reason}` : ""}. The address is good until its lease ends.`, "closed");
+      showSummary(`The socket is closed: ${code}${reason ? `, ${reason}` : ""}. The URL is valid until the lease ends.`, "closed");
       report("closed");
     },
   });
-  await own.subscribe(seconds());
+  await own.subscribe(requestedLease());
   subscriber?.unsubscribe().catch(() => {});
   subscriber = own;
   byId("cast-log").replaceChildren();
-  byId("cast-endpoint").textContent = own.place;
+  byId("cast-endpoint").textContent = own.redactedUrl;
   byId("cast-topic").textContent = own.topic;
   byId("cast-live").hidden = false;
 }
@@ -82,14 +82,15 @@ function show(message) {
   byId("cast-log").prepend(item);
 }
 
-function countDown() {
-  const isOver = ["idle", "denied"].includes(document.documentElement.dataset.cast);
-  const left = isOver ? 0 : Math.max(0, lease.end - Date.now());
-  byId("cast-left").textContent = isOver ? "–" : `${Math.ceil(left / 1000)} s`;
-  byId("cast-life").style.setProperty("--left", String(Math.min(1, left / (lease.seconds * 1000))));
+/** Shows the remaining time of the lease. */
+function showRemaining() {
+  const isActive = ["live", "closed"].includes(document.documentElement.dataset.cast);
+  const remaining = isActive ? Math.max(0, lease.end - Date.now()) : 0;
+  byId("cast-left").textContent = isActive ? `${Math.ceil(remaining / 1000)} s` : "–";
+  byId("cast-life").style.setProperty("--left", String(Math.min(1, remaining / (lease.seconds * 1000))));
 }
 
-function say(text, state) {
+function showSummary(text, state) {
   byId("cast-summary").dataset.state = state;
   byId("cast-summary").textContent = text;
 }
@@ -101,6 +102,6 @@ function report(state) {
   for (const id of ["cast-trigger", "cast-prolong", "cast-disconnect"]) byId(id).hidden = state !== "live";
   byId("cast-unsubscribe").hidden = !["live", "closed"].includes(state);
   byId("cast-reconnect").hidden = state !== "closed";
-  countDown();
+  showRemaining();
   window.portcullisCast = { ...counts };
 }

@@ -1,51 +1,53 @@
-// One subscriber of FHIRcast's hub: an address that is a secret, a lease on it, and what comes until it ends.
+// A subscriber of the FHIRcast hub. Its URL is secret, and valid until the lease ends.
 
 const EVENTS = "Patient-open,Patient-close,SyncError";
 
 /**
- * Tells what happens: `confirmed(seconds)`, `happened(message)`, `denied(reason)`, `opened()`, `closed(code, reason)`.
+ * Subscribes to a topic and connects to the hub.
+ *
+ * `listener` has these callbacks: `opened()`, `confirmed(seconds)`, `received(message)`, `denied(reason)` and `closed(code, reason)`.
  */
 export class Subscriber {
   #token;
-  #tell;
+  #listener;
   #endpoint = "";
   #socket = null;
 
-  /** What is followed. A topic is one user's, and nobody else's. */
+  /** The name of the topic. Topics of different users are separate. */
   topic = crypto.randomUUID();
 
-  constructor(token, tell) {
+  constructor(token, listener) {
     this.#token = token;
-    this.#tell = tell;
+    this.#listener = listener;
   }
 
-  /** Asks for an address and connects there. */
+  /** Requests a URL and connects to it. */
   async subscribe(seconds) {
-    const answer = await this.#form("subscribe", { "hub.events": EVENTS, "hub.lease_seconds": seconds });
+    const answer = await this.#postForm("subscribe", { "hub.events": EVENTS, "hub.lease_seconds": seconds });
     this.#endpoint = answer["hub.channel.endpoint"];
     this.connect();
   }
 
-  /** Asks for a new lease. The confirmation comes on the open socket. */
-  prolong(seconds) {
-    return this.#form("subscribe", { "hub.events": EVENTS, "hub.lease_seconds": seconds, "hub.channel.endpoint": this.#endpoint });
+  /** Extends the lease. The hub sends the confirmation to the open socket. */
+  extendLease(seconds) {
+    return this.#postForm("subscribe", { "hub.events": EVENTS, "hub.lease_seconds": seconds, "hub.channel.endpoint": this.#endpoint });
   }
 
-  /** Gives the address back. The hub says so on the open socket. */
+  /** Ends the subscription. The hub sends a denial to the open socket. */
   unsubscribe() {
-    return this.#form("unsubscribe", { "hub.channel.endpoint": this.#endpoint });
+    return this.#postForm("unsubscribe", { "hub.channel.endpoint": this.#endpoint });
   }
 
-  /** Connects to the address, which is good for that until its lease ends. */
+  /** Connects to the URL, which is valid until the lease ends. */
   connect() {
     const socket = new WebSocket(this.#endpoint);
     this.#socket = socket;
-    socket.onopen = () => this.#tell.opened();
-    socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
+    socket.onopen = () => this.#listener.opened();
+    socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
     socket.onclose = ({ code, reason }) => {
       if (this.#socket !== socket) return;
       this.#socket = null;
-      this.#tell.closed(code, reason);
+      this.#listener.closed(code, reason);
     };
   }
 
@@ -53,7 +55,7 @@ export class Subscriber {
     this.#socket?.close(1000);
   }
 
-  /** Tells the topic that a patient was opened. Whoever follows it hears so, we too. */
+  /** Publishes the event Patient-open. All subscribers of the topic receive it, including this one. */
   openPatient(id) {
     const message = {
       timestamp: new Date().toISOString(),
@@ -67,27 +69,27 @@ export class Subscriber {
     return this.#post("application/json", JSON.stringify(message));
   }
 
-  /** Where it connects, without what opens it. */
-  get place() {
+  /** The URL without its secret part. */
+  get redactedUrl() {
     return this.#endpoint.replace(/[^/]+$/, "•••");
   }
 
-  #hear(message) {
-    if (message["hub.mode"] === "subscribe") return this.#tell.confirmed(message["hub.lease_seconds"]);
-    if (message["hub.mode"] === "denied") return this.#tell.denied(message["hub.reason"]);
-    // Whoever does not acknowledge is told of to all the others.
+  #receive(message) {
+    if (message["hub.mode"] === "subscribe") return this.#listener.confirmed(message["hub.lease_seconds"]);
+    if (message["hub.mode"] === "denied") return this.#listener.denied(message["hub.reason"]);
+    // Without an acknowledgement, the hub publishes a SyncError.
     this.#socket.send(JSON.stringify({ id: message.id, status: "200" }));
-    this.#tell.happened(message);
+    this.#listener.received(message);
   }
 
-  #form(mode, fields) {
+  #postForm(mode, fields) {
     return this.#post("", new URLSearchParams({ "hub.channel.type": "websocket", "hub.mode": mode, "hub.topic": this.topic, ...fields }));
   }
 
-  async #post(kind, body) {
+  async #post(contentType, body) {
     const response = await fetch("/fhircast", {
       method: "POST",
-      headers: { Authorization: `Bearer ${this.#token}`, ...(kind && { "Content-Type": kind }) },
+      headers: { Authorization: `Bearer ${this.#token}`, ...(contentType && { "Content-Type": contentType }) },
       body,
       cache: "no-store",
     });

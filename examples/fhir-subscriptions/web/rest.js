@@ -1,4 +1,4 @@
-// The REST side: every request bears the user's token, every error is an OperationOutcome.
+// A client of the REST API. Each request contains the user's token, and each error is an OperationOutcome.
 
 const JSON_TYPE = "application/fhir+json";
 
@@ -19,33 +19,33 @@ export class Rest {
       content,
     };
     if (patient) subscription.filterBy = [{ resourceType: "Encounter", filterParameter: "patient", value: patient }];
-    return this.#ask("POST", "Subscription", subscription);
+    return this.#request("POST", "Subscription", subscription);
   }
 
   unsubscribe(id) {
-    return this.#ask("DELETE", `Subscription/${id}`);
+    return this.#request("DELETE", `Subscription/${id}`);
   }
 
-  /** `{ token, expires, url }`: a token for one subscription, when it ends, and where to bind it. */
+  /** Requests a binding token. Resolves to the `token`, the time at which it `expires`, and the `url` of the socket. */
   async bindingToken(id) {
-    const { parameter } = await this.#ask("POST", `Subscription/${id}/$get-ws-binding-token`);
-    const found = Object.fromEntries(parameter.map(({ name, ...value }) => [name, Object.values(value)[0]]));
-    return { token: found.token, expires: Date.parse(found.expiration), url: found["websocket-url"] };
+    const { parameter } = await this.#request("POST", `Subscription/${id}/$get-ws-binding-token`);
+    const values = Object.fromEntries(parameter.map(({ name, ...value }) => [name, Object.values(value)[0]]));
+    return { token: values.token, expires: Date.parse(values.expiration), url: values["websocket-url"] };
   }
 
   events(id, since, until) {
-    return this.#ask("GET", `Subscription/${id}/$events?eventsSinceNumber=${since}&eventsUntilNumber=${until}`);
+    return this.#request("GET", `Subscription/${id}/$events?eventsSinceNumber=${since}&eventsUntilNumber=${until}`);
   }
 
   admit(patient) {
-    return this.#ask("POST", "Encounter", { resourceType: "Encounter", status: "in-progress", subject: { reference: patient } });
+    return this.#request("POST", "Encounter", { resourceType: "Encounter", status: "in-progress", subject: { reference: patient } });
   }
 
   discharge({ id, subject }) {
-    return this.#ask("PUT", `Encounter/${id}`, { resourceType: "Encounter", id, status: "completed", subject });
+    return this.#request("PUT", `Encounter/${id}`, { resourceType: "Encounter", id, status: "completed", subject });
   }
 
-  async #ask(method, path, resource) {
+  async #request(method, path, resource) {
     const response = await fetch(`/fhir/${path}`, {
       method,
       headers: { Authorization: `Bearer ${this.#token}`, Accept: JSON_TYPE, ...(resource && { "Content-Type": JSON_TYPE }) },

@@ -2,24 +2,34 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use example_support::TicketBackend as Shelf;
+use example_support::TicketBackend;
 use http::{HeaderValue, Method, header};
-use portcullis::carrier::{Authorization, Cookie};
-use portcullis::session::SessionsBuilder;
+use portcullis::carrier::{AuthorizationCarrier, CookieCarrier};
+use portcullis::verify::BoxVerifier;
 use portcullis::{
-    AuthLayer, Identity, InvalidOrigin, Profile, Sessions, StaticToken, StaticTokens, Tickets,
-    Verify, VerifyExt, any_of,
+    AuthLayer, Identity, Profile, Sessions, StaticTokens, Tickets, Verify, VerifyExt, any_of,
 };
 use portcullis_redis::{Redis, RedisRevocations};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::options::Options;
 
-/// Who may come in, and what becomes of them: the verifiers of all routes, and their one set of
-/// sessions.
+/// The routes that accept tickets.
+const TICKET_PATHS: [&str; 2] = ["/ws/ticket", "/ws/first-message"];
+
+/// How long the server waits at startup for the revocations in Redis.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Sessions with a shorter lifetime get no warning before they expire.
+const MIN_LIFETIME_FOR_WARNING: Duration = Duration::from_secs(60);
+
+/// An auth layer that can have any verifier.
+type Layer = AuthLayer<BoxVerifier>;
+
+/// The verifiers and the sessions that all routes share.
 pub(crate) struct Auth {
     tokens: Arc<StaticTokens>,
-    tickets: Arc<Tickets<(), Shelf>>,
+    tickets: Arc<Tickets<TicketBackend>>,
     sessions: Sessions,
     token_lifetime: Option<Duration>,
     allowed_origins: Vec<String>,
@@ -27,16 +37,10 @@ pub(crate) struct Auth {
 
 impl Auth {
     pub(crate) fn new(options: &Options) -> Result<Self, Box<dyn Error>> {
-        let tokens = options.users.iter().map(|user| {
-            Ok(StaticToken::new(user.name.as_str(), user.token.as_str())?
-                .scopes(user.scopes.iter().map(String::as_str)))
-        });
-        let tokens: Vec<_> = tokens.collect::<Result<_, Box<dyn Error>>>()?;
-        let token_lifetime = options.token_lifetime.map(Duration::from_secs);
         let redis = options.redis.as_deref().map(Redis::open).transpose();
         let redis = redis.map_err(|error| format!("--redis: {error}"))?;
+        let token_lifetime = options.token_lifetime.map(Duration::from_secs);
 
-        let shelf = Shelf::new(redis.as_ref());
         let mut sessions = Sessions::builder();
         if let Some(redis) = &redis {
             let (lag, policy) = options.revocation_lag();
@@ -47,48 +51,44 @@ impl Auth {
         if let Some(seconds) = options.ping_every {
             sessions = sessions.ping_every(Duration::from_secs(seconds));
         }
+        if let Some(lifetime) = token_lifetime.filter(|it| *it >= MIN_LIFETIME_FOR_WARNING) {
+            sessions = sessions.warn_before(lifetime / 10);
+        }
+
+        let ticket_store = TicketBackend::new(redis.as_ref());
         Ok(Self {
-            tokens: Arc::new(StaticTokens::new(tokens)?),
-            tickets: Arc::new(Tickets::new(shelf, TICKET_PATHS)),
-            sessions: warning(sessions, token_lifetime).build(),
+            tokens: Arc::new(StaticTokens::new(&options.users)?),
+            tickets: Arc::new(Tickets::new(ticket_store, TICKET_PATHS)),
+            sessions: sessions.build(),
             token_lifetime,
             allowed_origins: options.allowed_origins.clone(),
         })
     }
 
-    /// Waits until it is known what was revoked before this server started.
-    pub(crate) async fn ready(&self) -> Result<(), Box<dyn Error>> {
-        tokio::time::timeout(PATIENCE, self.sessions.synchronized())
+    /// Waits until the revocations that were made before this server started are loaded.
+    pub(crate) async fn synchronized(&self) -> Result<(), Box<dyn Error>> {
+        tokio::time::timeout(SYNC_TIMEOUT, self.sessions.synchronized())
             .await
-            .map_err(|_| "Redis does not answer".into())
+            .map_err(|_| "--redis: timed out while loading revocations".into())
     }
 
-    /// Admits by a token.
-    pub(crate) fn by_token(
-        &self,
-        profile: Profile,
-    ) -> Result<AuthLayer<impl Verify<Claims = ()> + use<>>, InvalidOrigin> {
-        self.by(Arc::clone(&self.tokens), profile)
+    /// Returns a layer that accepts tokens.
+    pub(crate) fn token_layer(&self, profile: Profile) -> Result<Layer, Box<dyn Error>> {
+        self.layer(Arc::clone(&self.tokens), profile)
     }
 
-    /// Admits by a ticket.
-    pub(crate) fn by_ticket(
-        &self,
-        profile: Profile,
-    ) -> Result<AuthLayer<impl Verify<Claims = ()> + use<>>, InvalidOrigin> {
-        self.by(Arc::clone(&self.tickets), profile)
+    /// Returns a layer that accepts tickets.
+    pub(crate) fn ticket_layer(&self, profile: Profile) -> Result<Layer, Box<dyn Error>> {
+        self.layer(Arc::clone(&self.tickets), profile)
     }
 
-    /// Admits by a token or by a ticket.
-    pub(crate) fn by_token_or_ticket(
-        &self,
-        profile: Profile,
-    ) -> Result<AuthLayer<impl Verify<Claims = ()> + use<>>, InvalidOrigin> {
-        let either = any_of((Arc::clone(&self.tokens), Arc::clone(&self.tickets)));
-        self.by(either, profile)
+    /// Returns a layer that accepts tokens and tickets.
+    pub(crate) fn token_or_ticket_layer(&self, profile: Profile) -> Result<Layer, Box<dyn Error>> {
+        let verifier = any_of((Arc::clone(&self.tokens), Arc::clone(&self.tickets)));
+        self.layer(verifier, profile)
     }
 
-    pub(crate) fn tickets(&self) -> &Arc<Tickets<(), Shelf>> {
+    pub(crate) fn tickets(&self) -> &Arc<Tickets<TicketBackend>> {
         &self.tickets
     }
 
@@ -96,9 +96,10 @@ impl Auth {
         &self.sessions
     }
 
-    /// Lets pages of the allowed origins call the API. It belongs outside of admission: a preflight
-    /// bears no credential.
-    pub(crate) fn cors(&self) -> Result<CorsLayer, Box<dyn Error>> {
+    /// Returns a layer that lets pages of the allowed origins call the API.
+    ///
+    /// Add it outside the auth layer: a preflight request contains no credential.
+    pub(crate) fn cors_layer(&self) -> Result<CorsLayer, Box<dyn Error>> {
         let origins = self.allowed_origins.iter().map(|origin| origin.parse());
         let origins: Vec<HeaderValue> = origins.collect::<Result<_, _>>()?;
         Ok(CorsLayer::new()
@@ -108,70 +109,55 @@ impl Auth {
             .allow_credentials(true))
     }
 
-    /// A server on a loopback address answers for its own names alone.
-    fn by<V: Verify<Claims = ()>>(
-        &self,
-        verifier: V,
-        profile: Profile,
-    ) -> Result<AuthLayer<impl Verify<Claims = ()> + use<V>>, InvalidOrigin> {
-        AuthLayer::new(verifier.map(ending_after(self.token_lifetime)))
+    /// The list of hosts protects a server on a loopback address against DNS rebinding.
+    fn layer(&self, verifier: impl Verify, profile: Profile) -> Result<Layer, Box<dyn Error>> {
+        let verifier = verifier.map(expire_after(self.token_lifetime)).boxed();
+        let layer = AuthLayer::new(verifier)
             .profile(profile)
-            .hosts(["localhost", "127.0.0.1", "[::1]"])
             .sessions(&self.sessions)
-            .origins(self.allowed_origins.iter().map(String::as_str))
+            .hosts(["localhost", "127.0.0.1", "[::1]"])?
+            .allow_origins(self.allowed_origins.iter().map(String::as_str))?;
+        Ok(layer)
     }
 }
 
-/// What an API reads: the header, and the cookie of a page that may. Not the address, which logs
-/// keep.
-pub(crate) fn api_way() -> Profile {
+/// Returns the profile of the HTTP API, which accepts the header and the cookie.
+///
+/// It does not accept a token in the URL, because servers and proxies log URLs.
+pub(crate) fn api_profile() -> Profile {
     Profile::new("api")
-        .carrier(Authorization::jupyter().and_basic())
-        .carrier(Cookie::named("token"))
+        .carrier(AuthorizationCarrier::jupyter().and_basic())
+        .carrier(CookieCarrier::named("token"))
 }
 
-/// Gives whoever is admitted so much time from now on, as if every token had just been issued.
-fn ending_after(
+/// Sets the expiry of an identity to `lifetime` after its verification, as if each token had just
+/// been issued.
+fn expire_after(
     lifetime: Option<Duration>,
 ) -> impl Fn(Identity) -> Identity + Copy + Send + Sync + 'static {
     move |identity| match lifetime.and_then(|lifetime| SystemTime::now().checked_add(lifetime)) {
-        Some(end) => identity.to_builder().expires_at(end).build(),
+        Some(expiry) => identity.to_builder().expires_at(expiry).build(),
         None => identity,
     }
 }
-
-/// A tenth of a lifetime is time enough to renew, unless it is so short that nobody could use it.
-fn warning(sessions: SessionsBuilder, lifetime: Option<Duration>) -> SessionsBuilder {
-    match lifetime {
-        Some(lifetime) if lifetime >= Duration::from_secs(60) => {
-            sessions.warn_before(lifetime / 10)
-        }
-        _ => sessions,
-    }
-}
-
-const TICKET_PATHS: [&str; 2] = ["/ws/ticket", "/ws/first-message"];
-
-/// How long to wait for the store at start.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_lifetime_begins_with_the_admission() {
+    fn lifetime_starts_at_verification() {
         let lifetime = Duration::from_secs(60);
         let before = SystemTime::now();
-        let end = ending_after(Some(lifetime))(Identity::new("alice")).expires_at();
-        assert!((before + lifetime..=SystemTime::now() + lifetime).contains(&end.unwrap()));
+        let expiry = expire_after(Some(lifetime))(Identity::new("alice")).expires_at();
+        assert!((before + lifetime..=SystemTime::now() + lifetime).contains(&expiry.unwrap()));
+    }
 
-        let forever = [None, Some(Duration::MAX)];
-        for lifetime in forever {
-            assert_eq!(
-                ending_after(lifetime)(Identity::new("alice")).expires_at(),
-                None
-            );
+    #[test]
+    fn identity_without_a_finite_lifetime_does_not_expire() {
+        for lifetime in [None, Some(Duration::MAX)] {
+            let identity = expire_after(lifetime)(Identity::new("alice"));
+            assert_eq!(identity.expires_at(), None);
         }
     }
 }

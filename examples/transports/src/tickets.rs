@@ -2,15 +2,15 @@ use std::error::Error;
 
 use axum::Router;
 use axum::routing::post;
-use portcullis::{mint_handler, renewal_handler};
+use portcullis::ws::{mint_handler, renewal_handler};
 
-use crate::auth::{Auth, api_way};
+use crate::auth::{Auth, api_profile};
 
-/// What a request can do for a socket: mint a ticket that opens one, or renew one that is open.
+/// Endpoints that mint a ticket for a new socket, and renew the session of an open one.
 pub(crate) fn routes(auth: &Auth) -> Result<Router, Box<dyn Error>> {
     Ok(Router::new()
         .route("/ticket", post(mint_handler(auth.tickets())))
         .route("/renew", post(renewal_handler(auth.sessions())))
-        .route_layer(auth.by_token(api_way())?)
-        .layer(auth.cors()?))
+        .route_layer(auth.token_layer(api_profile())?)
+        .layer(auth.cors_layer()?))
 }

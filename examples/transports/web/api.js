@@ -1,6 +1,6 @@
-// The HTTP side of the server, called with the token in a header.
+// Calls the HTTP API of the server, with the token in the `Authorization` header.
 
-/** Whose token it is and what it may do; no scopes if it is nobody's. */
+/** Returns the subject and the scopes of a token, or an empty list of scopes if the token is invalid. */
 export async function me(token) {
   const { status, body } = await call("GET", "/api/me", token);
   return status === 200 ? body : { scopes: [] };
@@ -10,7 +10,8 @@ export const mintTicket = (token) => call("POST", "/ticket", token);
 
 export const renew = (token, session) => call("POST", "/renew", token, { session });
 
-export const revoke = (token, what) => call("POST", "/revoke", token, what);
+/** Revokes `{ subject }`, `{ session }` or `{ all: true }`. */
+export const revoke = (token, target) => call("POST", "/revoke", token, target);
 
 export const sessions = (token) => call("GET", "/sessions", token);
 

@@ -1,39 +1,40 @@
-// Tries every way to every target, one after the other, and shows what became of it.
+// Runs every test case against every target, one after the other, and shows the results.
 //
-// For tests: `document.documentElement.dataset.result` is "idle", "running", "pass" or "fail", and
-// `window.portcullisResults` holds one object for each row that was tried, without token and ticket. `?ways=query,cookie` tries these
-// alone.
+// For end-to-end tests: `document.documentElement.dataset.result` is "idle", "running", "pass" or "fail", and
+// `window.portcullisResults` holds one object for each case that has run, without tokens and tickets. The query parameter
+// `?ways=query,cookie` selects cases by their key.
 
 import { me } from "./api.js";
 import { attempt } from "./attempt.js";
+import { CASES } from "./cases.js";
+import { echo } from "./conversations.js";
 import { withCookieFrame } from "./cookie-frame.js";
 import { base64, base64url, percentEncoded } from "./encodings.js";
 import { configuration, targets } from "./origins.js";
-import { echoing } from "./talks.js";
-import { WAYS } from "./ways.js";
 
 const TOKEN = "portcullis.token";
 const USER = "portcullis.user";
 const byId = (id) => document.getElementById(id);
 
-/** Whoever has no good token. */
-const NOBODY = { scopes: [] };
+/** The scopes of a user without a valid token. */
+const ANONYMOUS = { scopes: [] };
 
 let config;
-/** Every row there is; those that apply to the server and to whose token it is are tried. */
-let everyRow = [];
+let allRows = [];
+/** The rows that apply to the user and the server. */
 let rows = [];
 
-begin().catch((error) => summarize("fail", `This page could not be set up: ${error.message}`));
+start().catch((error) => showSummary("fail", `This page could not start: ${error.message}`));
 
-async function begin() {
+async function start() {
   byId("here").textContent = location.origin;
   config = await configuration();
   byId("user").replaceChildren(...config.users.map((name) => new Option(name, name)));
   byId("user").value = sessionStorage.getItem(USER) ?? config.users[0];
   byId("token").value = sessionStorage.getItem(TOKEN) ?? "";
-  everyRow = targets(config).flatMap((target) => layOut({ ...target, allowed: config.allowed_origins?.includes(location.origin) ?? false }));
-  choose(NOBODY);
+  const allowed = config.allowed_origins?.includes(location.origin) ?? false;
+  allRows = targets(config).flatMap((target) => addSection({ ...target, allowed }));
+  selectRows(ANONYMOUS);
   report("idle");
 
   byId("form").addEventListener("submit", (event) => {
@@ -42,121 +43,121 @@ async function begin() {
     sessionStorage.setItem(USER, user);
     sessionStorage.setItem(TOKEN, token);
     byId("run").disabled = true;
-    tryAll(user, token).finally(() => (byId("run").disabled = false));
+    runAll(user, token).finally(() => (byId("run").disabled = false));
   });
 }
 
-function layOut(target) {
+/** Adds the section of a target, and returns its rows. */
+function addSection(target) {
   const section = byId("target-template").content.firstElementChild.cloneNode(true);
   section.id = `target-${target.key}`;
   section.querySelector("h2").textContent = `${target.title}: ${target.origin}`;
   section.querySelector("p").textContent = target.text;
   byId("targets").append(section);
-  const wanted = new URLSearchParams(location.search).get("ways")?.split(",");
-  const ways = WAYS.filter(({ key, only }) => (!only || only === target.key) && (wanted?.includes(key) ?? true));
-  return ways.map((way) => {
+  const selected = new URLSearchParams(location.search).get("ways")?.split(",");
+  const cases = CASES.filter(({ key, only }) => (!only || only === target.key) && (selected?.includes(key) ?? true));
+  return cases.map((testCase) => {
     const element = byId("row-template").content.firstElementChild.cloneNode(true);
-    element.id = `row-${way.key}-${target.key}`;
-    element.querySelector("h3").textContent = way.title;
-    element.querySelector(".code").textContent = way.shown("user", target);
-    element.querySelector(".why").textContent = way.why({ ...target, config });
+    element.id = `row-${testCase.key}-${target.key}`;
+    element.querySelector("h3").textContent = testCase.title;
+    element.querySelector(".code").textContent = testCase.example("user", target);
+    element.querySelector(".explanation").textContent = testCase.explanation({ ...target, config });
     section.querySelector("ol").append(element);
-    return { way, target, element, result: null };
+    return { testCase, target, element, result: null };
   });
 }
 
-function choose(me) {
-  rows = everyRow.filter(({ way }) => way.applies?.({ me, config }) ?? true);
-  for (const row of everyRow) row.element.hidden = !rows.includes(row);
+function selectRows(me) {
+  rows = allRows.filter(({ testCase }) => testCase.applies?.({ me, config }) ?? true);
+  for (const row of allRows) row.element.hidden = !rows.includes(row);
 }
 
-async function tryAll(user, token) {
-  choose(await me(token).catch(() => NOBODY));
-  for (const row of rows) forget(row, user);
+async function runAll(user, token) {
+  selectRows(await me(token).catch(() => ANONYMOUS));
+  for (const row of rows) reset(row, user);
   report("running");
-  const plain = rows.filter(({ way }) => !way.cookie);
-  for (const row of plain) await tryOne(row, user, token);
+  for (const row of rows) if (!row.testCase.cookie) await run(row, user, token);
 
   for (const target of new Set(rows.map((row) => row.target))) {
     await withCookieFrame(target.origin, async (frame) => {
       const stored = await frame.set(token);
-      for (const row of rows) if (row.way.cookie && row.target === target) await tryOne(row, user, token, stored);
+      for (const row of rows) if (row.testCase.cookie && row.target === target) await run(row, user, token, stored);
     });
   }
   report(rows.every(({ result }) => result.ok) ? "pass" : "fail");
 }
 
-async function tryOne(row, user, token, stored) {
-  const { way, target } = row;
+async function run(row, user, token, stored) {
+  const { testCase, target } = row;
   let ticket;
   let result;
   try {
-    ticket = await way.prepare?.(token);
-    const { path, userInfo = "", protocols = [] } = way.request(user, token, ticket);
+    ticket = await testCase.prepare?.(token);
+    const { path, userInfo = "", protocols = [] } = testCase.request(user, token, ticket);
     const url = `${target.origin.replace(/^http/, "ws").replace("://", `://${userInfo}`)}${path}`;
-    const talk = way.talk?.(token, ticket) ?? echoing();
-    result = await attempt(url, protocols, talk, way.patience?.(config));
+    const conversation = testCase.conversation?.(token, ticket) ?? echo();
+    result = await attempt(url, protocols, conversation, testCase.timeout?.(config));
   } catch (error) {
     result = { outcome: "threw", error: error.message };
   }
-  const complaints = judge(way, target, user, [token, ticket], result);
+  const problems = check(testCase, target, user, [token, ticket], result);
   row.result = {
-    way: way.key,
+    way: testCase.key,
     target: target.key,
     origin: target.origin,
-    expected: way.opens(target) ? "opened" : "refused",
+    expected: testCase.opens(target) ? "opened" : "refused",
     ...result,
     subject: result.seen?.subject ?? null,
     carrier: result.seen?.carrier ?? null,
     scheme: result.seen?.scheme ?? null,
     stored: stored ?? null,
-    complaints,
-    ok: complaints.length === 0,
+    problems,
+    ok: problems.length === 0,
   };
   show(row);
   report("running");
 }
 
-// What is not as it should be, in words; nothing if all is.
-function judge(way, target, user, credentials, result) {
-  if (!way.opens(target)) return result.outcome === "refused" ? [] : ["It should have been refused."];
-  if (result.outcome !== "opened") return ["It should have opened."];
-  const { seen, protocol, spoke } = result;
+/** Returns the differences between the expected and the actual result. */
+function check(testCase, target, user, credentials, result) {
+  if (!testCase.opens(target)) return result.outcome === "refused" ? [] : ["expected a refusal"];
+  if (result.outcome !== "opened") return ["expected an open socket"];
+  const { seen, protocol, error } = result;
   const secrets = credentials.filter(Boolean).flatMap((secret) => [secret, percentEncoded(secret), base64(secret), base64url(secret)]);
   const leaks = (text) => secrets.some((secret) => text.includes(secret));
   return [
-    seen.subject !== user && `The subject should be ${user}.`,
-    protocol !== way.protocol && `The subprotocol should be “${way.protocol}”.`,
-    // A marker is answered for the handler, which then knows of no subprotocol.
-    seen.protocol && seen.protocol !== protocol && "Handler and browser should see the same subprotocol.",
-    !(seen.session && seen.expires_in >= 0) && "The handler should know the session and when it ends.",
-    leaks(JSON.stringify({ ...seen, subject: "" })) && "The handler can see the token.",
-    leaks(protocol) && "The token came back.",
-    spoke,
+    seen.subject !== user && `the subject is not ${user}`,
+    protocol !== testCase.protocol && `the subprotocol is not “${testCase.protocol}”`,
+    // If the server selects a marker, the handler sees no subprotocol.
+    seen.protocol && seen.protocol !== protocol && "the handler and the browser see different subprotocols",
+    !(seen.session && seen.expires_in >= 0) && "the handler does not see the session and its expiry",
+    leaks(JSON.stringify({ ...seen, subject: "" })) && "the handler sees the credential",
+    leaks(protocol) && "the server echoed the credential",
+    error,
   ].filter(Boolean);
 }
 
-function forget(row, user) {
+function reset(row, user) {
   row.result = null;
   row.element.dataset.outcome = "waiting";
   delete row.element.dataset.ok;
-  row.element.querySelector(".code").textContent = row.way.shown(user, row.target);
-  row.element.querySelector(".outcome-text").textContent = "Trying";
+  row.element.querySelector(".code").textContent = row.testCase.example(user, row.target);
+  row.element.querySelector(".outcome-text").textContent = "Waiting";
   row.element.querySelector(".facts").replaceChildren();
   row.element.querySelector("details").hidden = true;
 }
 
-function show({ element, result, way }) {
+function show({ element, result, testCase }) {
   element.dataset.outcome = result.outcome;
   element.dataset.ok = String(result.ok);
-  const verb = { opened: "Opened", refused: "Refused", threw: "Not even sent" }[result.outcome];
-  element.querySelector(".outcome-text").textContent = `${verb}, ${result.ok ? "as it should be" : result.complaints.join(" ")}`;
+  const outcome = { opened: "Opened", refused: "Refused", threw: "Not sent" }[result.outcome];
+  element.querySelector(".outcome-text").textContent = result.ok ? `${outcome}, as expected` : `${outcome}: ${result.problems.join("; ")}`;
 
   const facts =
     result.outcome === "opened"
       ? { Subject: result.subject, Carrier: [result.carrier, result.scheme].filter(Boolean).join(", "), Subprotocol: result.protocol || "none", ...result.facts }
       : { Code: result.code ?? result.error, Reason: result.reason || "none" };
-  if (way.cookie && result.stored !== null) facts.Cookie = result.stored ? "kept by the frame" : "not kept by the frame";
+  if (testCase.cookie && result.stored !== null) facts.Cookie = result.stored ? "stored in the frame" : "not stored in the frame";
   element.querySelector(".facts").replaceChildren(...Object.entries(facts).map(([name, value]) => fact(name, value)));
 
   if (!result.seen) return;
@@ -174,19 +175,19 @@ function fact(name, value) {
 
 function report(state) {
   const results = rows.map(({ result }) => result).filter(Boolean);
-  const right = results.filter(({ ok }) => ok).length;
+  const passed = results.filter(({ ok }) => ok).length;
   const opened = results.filter(({ outcome }) => outcome === "opened").length;
   window.portcullisResults = results;
   const texts = {
-    idle: `${rows.length} attempts are waiting for a token.`,
-    running: `${results.length} of ${rows.length} tried …`,
-    pass: `All ${rows.length} attempts ended as they should: ${opened} opened, ${results.length - opened} were refused.`,
-    fail: `${rows.length - right} of ${rows.length} attempts ended otherwise than they should.`,
+    idle: `${rows.length} tests are ready. Enter a token to run them.`,
+    running: `${results.length} of ${rows.length} tests have run …`,
+    pass: `All ${rows.length} tests passed: ${opened} sockets opened, ${results.length - opened} were refused.`,
+    fail: `${rows.length - passed} of ${rows.length} tests failed.`,
   };
-  summarize(state, texts[state]);
+  showSummary(state, texts[state]);
 }
 
-function summarize(state, text) {
+function showSummary(state, text) {
   document.documentElement.dataset.result = state;
   byId("summary").dataset.result = state;
   byId("summary").textContent = text;

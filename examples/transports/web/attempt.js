@@ -1,12 +1,17 @@
-// One attempt to open a socket, as any page would make it.
+// Opens one socket and runs a conversation on it.
 
-const PATIENCE = 6_000;
+const TIMEOUT = 6_000;
 
 /**
- * Ends in every case: `{ outcome: "opened", protocol, seen, spoke, facts }`, where `spoke` is null or what went wrong in the talk;
- * `{ outcome: "refused", code, reason, clean }` or `{ outcome: "threw", error }`.
+ * Opens a socket and runs `conversation` on it; see `conversations.js`.
+ *
+ * The promise is never rejected. It resolves to one of these:
+ *
+ * - `{ outcome: "opened", protocol, seen, error, facts }`. `error` is null, or the message of what failed after the socket was open.
+ * - `{ outcome: "refused", code, reason, clean }`.
+ * - `{ outcome: "threw", error }`: the browser did not accept the arguments.
  */
-export function attempt(url, protocols, talk, patience = PATIENCE) {
+export function attempt(url, protocols, conversation, timeout = TIMEOUT) {
   return new Promise((resolve) => {
     let socket;
     try {
@@ -16,35 +21,35 @@ export function attempt(url, protocols, talk, patience = PATIENCE) {
     }
 
     let seen = null;
-    // One after the other, also where a message makes the page wait.
-    let work = Promise.resolve();
-    const say = (message) => socket.send(typeof message === "string" ? message : JSON.stringify(message));
+    // Callbacks may be asynchronous. They run one after the other.
+    let queue = Promise.resolve();
+    const send = (message) => socket.send(typeof message === "string" ? message : JSON.stringify(message));
     const finish = (result) => {
       clearTimeout(timer);
       socket.onclose = socket.onmessage = null;
       socket.close();
       resolve(result);
     };
-    const opened = (spoke, facts = {}) => finish({ outcome: "opened", protocol: socket.protocol, seen, spoke, facts });
+    const opened = (error, facts = {}) => finish({ outcome: "opened", protocol: socket.protocol, seen, error, facts });
     const refused = (code, reason, clean) => finish({ outcome: "refused", code, reason, clean });
-    const step = (react) => {
-      work = work.then(react).then(
-        (told = {}) => {
-          seen = told.seen ?? seen;
-          if (told.done) opened(null, told.facts);
+    const enqueue = (callback) => {
+      queue = queue.then(callback).then(
+        (progress = {}) => {
+          seen = progress.seen ?? seen;
+          if (progress.done) opened(null, progress.facts);
         },
         (error) => (seen ? opened(error.message) : refused(0, error.message, false)),
       );
     };
-    const timer = setTimeout(() => (seen ? opened("There was no answer in time.") : refused(0, "no answer in time", false)), patience);
+    const timer = setTimeout(() => (seen ? opened("The conversation timed out.") : refused(0, "timed out", false)), timeout);
 
-    socket.onopen = () => step(() => talk.open(say));
-    socket.onmessage = ({ data }) => step(() => talk.hear(data, say));
+    socket.onopen = () => enqueue(() => conversation.onOpen(send));
+    socket.onmessage = ({ data }) => enqueue(() => conversation.onMessage(data, send));
     socket.onclose = (event) =>
-      step(() => {
+      enqueue(() => {
         if (!seen) return refused(event.code, event.reason, event.wasClean);
-        if (talk.close) return talk.close(event);
-        throw new Error(`It was closed with ${event.code}.`);
+        if (conversation.onClose) return conversation.onClose(event);
+        throw new Error(`The server closed the socket with ${event.code}.`);
       });
   });
 }

@@ -1,8 +1,8 @@
-// The page's side of the iframe that sets a cookie for the WebSocket's origin; see cookie.js.
+// Embeds an iframe that sets a cookie for another origin; see cookie.js.
 
-const PATIENCE = 4_000;
+const TIMEOUT = 4_000;
 
-/** Opens the frame of an origin, hands it to `work`, and takes the cookie and the frame away again. */
+/** Embeds the frame of `origin`, calls `work` with it, and then deletes the cookie and removes the frame. */
 export async function withCookieFrame(origin, work) {
   const frame = document.createElement("iframe");
   frame.hidden = true;
@@ -10,21 +10,21 @@ export async function withCookieFrame(origin, work) {
   frame.src = `${origin}/cookie.html`;
   const loaded = new Promise((resolve) => frame.addEventListener("load", resolve, { once: true }));
   document.body.append(frame);
-  await Promise.race([loaded, wait(PATIENCE)]);
+  await Promise.race([loaded, wait(TIMEOUT)]);
   try {
-    return await work({ set: (token) => tell(frame, origin, token) });
+    return await work({ set: (token) => setCookie(frame, origin, token) });
   } finally {
-    await tell(frame, origin, "");
+    await setCookie(frame, origin, "");
     frame.remove();
   }
 }
 
-// Resolves to whether the frame now has the cookie.
-function tell(frame, origin, token) {
+// Resolves to whether the browser stored the cookie.
+function setCookie(frame, origin, token) {
   const { port1, port2 } = new MessageChannel();
-  const answer = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data.stored)));
+  const reply = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data.stored)));
   frame.contentWindow.postMessage({ token }, origin, [port2]);
-  return Promise.race([answer, wait(PATIENCE).then(() => false)]);
+  return Promise.race([reply, wait(TIMEOUT).then(() => false)]);
 }
 
 function wait(milliseconds) {

@@ -1,16 +1,16 @@
-// Runs in an iframe of the WebSocket's origin. A page of another origin cannot set this origin's cookies, so it hands the
-// token over with `postMessage` and this script sets the cookie. It listens to this example's own origins only: who can
-// set a cookie can log somebody in as somebody else.
+// Runs in an iframe of the WebSocket's origin. A page of another origin cannot set cookies for this origin, so it sends the
+// token with `postMessage`, and this script sets the cookie. It accepts messages from the origins of this example only:
+// otherwise any page could log the user in as another user.
 
-import { configuration, everyOrigin } from "./origins.js";
+import { allOrigins, configuration } from "./origins.js";
 
-const allowed = configuration().then(everyOrigin);
+const allowed = configuration().then(allOrigins);
 
-addEventListener("message", async ({ origin, data, ports: [answer] }) => {
-  if (!answer || !(await allowed).includes(origin)) return;
+addEventListener("message", async ({ origin, data, ports: [port] }) => {
+  if (!port || !(await allowed).includes(origin)) return;
   const { token } = data;
-  // HttpOnly would be better, and no script can set it. SameSite=Strict is the best a script can do.
+  // A script cannot set HttpOnly. SameSite=Strict is the strictest attribute that it can set.
   document.cookie = token ? `token=${token}; Path=/; SameSite=Strict; Max-Age=60` : "token=; Path=/; SameSite=Strict; Max-Age=0";
   const stored = document.cookie.split("; ").includes(`token=${token}`);
-  answer.postMessage({ stored });
+  port.postMessage({ stored });
 });

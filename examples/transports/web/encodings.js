@@ -1,16 +1,16 @@
-// How a token is written where not every letter may stand.
+// Encodes tokens for URLs and subprotocols.
 
-/** `encodeURIComponent` leaves `(` and `)` as they are, and a subprotocol must not contain them. */
+/** Percent-encodes a token. Unlike `encodeURIComponent`, it encodes `(` and `)`, which a subprotocol must not contain. */
 export function percentEncoded(token) {
   return encodeURIComponent(token).replace(/[()]/g, (letter) => `%${letter.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
-/** Base64 of the token's UTF-8, without padding. */
+/** Encodes the UTF-8 bytes of a token in Base64 without padding. */
 export function base64(token) {
   return btoa(String.fromCharCode(...new TextEncoder().encode(token))).replaceAll("=", "");
 }
 
-/** The same in the alphabet for addresses. */
+/** Encodes the UTF-8 bytes of a token in the URL-safe alphabet of Base64, without padding. */
 export function base64url(token) {
   return base64(token).replaceAll("+", "-").replaceAll("/", "_");
 }

@@ -1,29 +1,29 @@
-// The addresses under which this example can be reached: two ports, and two names for the same machine.
+// The origins of this example: two ports, and two host names of the same machine.
 
-/** What the server tells about itself; nothing in it is secret. */
+/** Fetches the configuration of the server, which contains no secret. */
 export async function configuration() {
   const response = await fetch("/config.json", { cache: "no-store" });
   if (!response.ok) throw new Error(`/config.json answered ${response.status}`);
   return response.json();
 }
 
-/** Every origin this example has. */
-export function everyOrigin(config) {
+/** Returns every combination of host name and port. */
+export function allOrigins(config) {
   const known = [config.cross_origin, config.localhost_origin, location.origin].map((origin) => new URL(origin));
   const hosts = [...new Set(known.map((url) => url.hostname))];
   const ports = [...new Set(known.map((url) => url.port))];
   return hosts.flatMap((host) => ports.map((port) => `${location.protocol}//${host}${port && `:${port}`}`));
 }
 
-/** The three that the page tries, as seen from where the page itself is. */
+/** Returns the three origins to which the page opens sockets: its own, one with another port, and one with another host name. */
 export function targets(config) {
-  const [own, ...others] = [location.origin, ...everyOrigin(config).filter((origin) => origin !== location.origin)];
-  const here = new URL(own);
-  const port = others.find((origin) => new URL(origin).hostname === here.hostname);
-  const name = others.find((origin) => new URL(origin).hostname !== here.hostname && new URL(origin).port === here.port);
+  const page = new URL(location.origin);
+  const others = allOrigins(config).filter((origin) => origin !== page.origin);
+  const otherPort = others.find((origin) => new URL(origin).hostname === page.hostname);
+  const otherName = others.find((origin) => new URL(origin).hostname !== page.hostname && new URL(origin).port === page.port);
   return [
-    { key: "self", origin: own, title: "This origin", text: "Page and socket share scheme, name and port." },
-    { key: "port", origin: port, title: "Another port", text: "Another origin, but the same site: cookies do not look at ports." },
-    { key: "name", origin: name, title: "Another name", text: "Another site to the browser, though it is the same machine." },
+    { key: "self", origin: page.origin, title: "This origin", text: "The socket has the same scheme, host and port as the page." },
+    { key: "port", origin: otherPort, title: "Another port", text: "A different origin but the same site, since cookies ignore ports." },
+    { key: "name", origin: otherName, title: "Another host name", text: "A different site to the browser, although it is the same machine." },
   ].filter(({ origin }) => origin);
 }

@@ -1,23 +1,23 @@
-//! tower-http's `CorsLayer` around `AuthLayer`. It decides who may read an answer, and says nothing
-//! about sockets.
+//! tower-http's `CorsLayer` around `AuthLayer`. CORS decides which pages can read a response, and does
+//! not apply to sockets.
 
 use axum::http::{HeaderValue, Method, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{any, get};
 use axum::{Router, http::StatusCode};
-use portcullis::carrier::Cookie;
+use portcullis::carrier::CookieCarrier;
 use portcullis::testing::{Accepting, Counting, TestClient, TestRequest};
 use portcullis::{AuthLayer, GuardedUpgrade, Identity, Profile};
 use tower_http::cors::CorsLayer;
 
-use super::{Probe, clients, note};
+use super::{Probe, clients, record};
 
 const APP: &str = "https://app.example.com";
 const FOREIGN: &str = "https://evil.example";
 
 #[tokio::test]
-async fn a_preflight_passes_without_a_credential_and_reaches_nobody() {
+async fn a_preflight_needs_no_credential_and_reaches_no_handler() {
     let Site {
         routes,
         auth,
@@ -46,7 +46,7 @@ async fn a_preflight_passes_without_a_credential_and_reaches_nobody() {
 }
 
 #[tokio::test]
-async fn a_page_of_the_allowed_origin_uses_the_cookie() {
+async fn a_page_of_the_allowed_origin_can_use_the_cookie() {
     let Site { routes, auth, .. } = site();
     for client in clients(routes.route_layer(auth).layer(cors())) {
         for method in [Method::GET, Method::POST] {
@@ -65,9 +65,9 @@ async fn a_page_of_the_allowed_origin_uses_the_cookie() {
     }
 }
 
-/// Without them the page would see a CORS error where there is a 401.
+/// Without these headers the page would see a CORS error instead of the 401.
 #[tokio::test]
-async fn a_refusal_has_the_headers_of_cors_too() {
+async fn a_refusal_has_cors_headers() {
     let Site { routes, auth, .. } = site();
     for client in clients(routes.route_layer(auth).layer(cors())) {
         let response = client.get("/api/me").origin(APP).send().await;
@@ -77,7 +77,7 @@ async fn a_refusal_has_the_headers_of_cors_too() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_foreign_origin_gets_no_socket_with_the_cookie() {
+async fn a_page_of_another_origin_cannot_open_a_socket_with_the_cookie() {
     let Site {
         routes,
         auth,
@@ -95,20 +95,21 @@ async fn a_page_of_a_foreign_origin_gets_no_socket_with_the_cookie() {
     assert_eq!((probe.requests(), verifier.calls()), (0, 0));
 }
 
-/// What the test above relies on `AuthLayer` for: by itself `CorsLayer` lets that socket open.
+/// The control of the test above: without `AuthLayer` the socket opens.
 #[tokio::test]
-async fn cors_alone_refuses_no_socket() {
-    let open = any(async |upgrade: axum::extract::WebSocketUpgrade| upgrade.on_upgrade(hang_up));
+async fn cors_alone_does_not_refuse_a_socket() {
+    let open =
+        any(async |upgrade: axum::extract::WebSocketUpgrade| upgrade.on_upgrade(drop_socket));
     for client in clients(Router::new().route("/ws", open).layer(cors())) {
         let handshake = with_cookie(client.websocket("/ws").origin(FOREIGN));
         handshake.connect().await.unwrap().close().await;
     }
 }
 
-/// The documented mistake: the wrong way round, a preflight is refused, and the browser tells its
-/// page of a CORS error.
+/// The documented mistake: with the layers in the wrong order a preflight is refused, and the browser
+/// reports a CORS error.
 #[tokio::test]
-async fn inside_of_admission_cors_never_sees_a_preflight() {
+async fn a_preflight_is_refused_if_cors_is_inside_admission() {
     let Site {
         routes,
         auth,
@@ -126,7 +127,7 @@ async fn inside_of_admission_cors_never_sees_a_preflight() {
 struct Site {
     routes: Router,
     auth: AuthLayer<Verifier>,
-    /// Right in front of the handlers.
+    /// The probe in front of the handlers.
     probe: Probe,
     verifier: Verifier,
 }
@@ -137,13 +138,13 @@ fn site() -> Site {
     let probe = Probe::default();
     let verifier = Counting::new(Accepting::token("t0k", Identity::new("alice")));
     let auth = AuthLayer::new(verifier.clone())
-        .profile(Profile::default().carrier(Cookie::named("session")))
-        .origins([APP])
+        .profile(Profile::default().carrier(CookieCarrier::named("session")))
+        .allow_origins([APP])
         .unwrap();
     let routes = Router::new()
         .route("/api/me", get(me).post(me))
         .route("/ws", any(ws))
-        .route_layer(from_fn_with_state(probe.clone(), note));
+        .route_layer(from_fn_with_state(probe.clone(), record));
     Site {
         routes,
         auth,
@@ -171,7 +172,7 @@ async fn ws(upgrade: GuardedUpgrade) -> Response {
     })
 }
 
-async fn hang_up(socket: axum::extract::ws::WebSocket) {
+async fn drop_socket(socket: axum::extract::ws::WebSocket) {
     drop(socket);
 }
 

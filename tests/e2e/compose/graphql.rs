@@ -1,5 +1,5 @@
-//! async-graphql's subscriptions behind `AuthLayer`: the token rides beside `graphql-transport-ws`,
-//! and that is what is selected.
+//! async-graphql's subscriptions behind `AuthLayer`: the client offers the token together with
+//! `graphql-transport-ws`, and the server selects the latter.
 
 use async_graphql::{Context, Data, EmptyMutation, Object, Schema, Subscription};
 use async_graphql_axum::{GraphQLProtocol, GraphQLSubscription, GraphQLWebSocket};
@@ -15,15 +15,16 @@ use portcullis::{AuthLayer, GuardedUpgrade, Identity};
 use portcullis_e2e::{leaks, new_secret};
 use serde_json::{Value, json};
 
-use super::{Probe, clients, entry, note};
+use super::{Probe, clients, entry, record};
 
 const PROTOCOL: &str = "graphql-transport-ws";
 
-/// A service of async-graphql's own, and a handler that hands the identity to the resolvers.
-const ROUTES: [(&str, &str); 2] = [("/service", "nobody"), ("/handler", "alice")];
+/// The service of async-graphql, and a handler that passes the identity to the resolvers. Each has the
+/// subject that the resolvers see.
+const ROUTES: [(&str, &str); 2] = [("/service", "anonymous"), ("/handler", "alice")];
 
 #[tokio::test]
-async fn a_subscription_delivers() {
+async fn a_subscription_delivers_events() {
     let token = new_secret();
     let (app, probe) = site(&token);
     for client in clients(app) {
@@ -37,14 +38,14 @@ async fn a_subscription_delivers() {
         }
     }
     assert_eq!(probe.requests(), 2 * 2 * 2);
-    let seen = probe.text();
+    let recorded = probe.text();
     let line = format!("\nsec-websocket-protocol: {PROTOCOL}");
-    assert_eq!(seen.matches(&line).count(), probe.requests());
-    assert_eq!(leaks(&seen, &[token]), [""; 0]);
+    assert_eq!(recorded.matches(&line).count(), probe.requests());
+    assert_eq!(leaks(&recorded, &[token]), [""; 0]);
 }
 
 #[tokio::test]
-async fn without_a_good_token_nothing_is_called() {
+async fn a_handshake_without_a_valid_token_reaches_no_handler() {
     let (app, probe) = site(&new_secret());
     for client in clients(app) {
         for (path, _) in ROUTES {
@@ -58,7 +59,7 @@ async fn without_a_good_token_nothing_is_called() {
     assert_eq!(probe.requests(), 0);
 }
 
-/// The whole of a subscription, as the `graphql-ws` client opens it.
+/// Runs a subscription as the `graphql-ws` client does, and asserts that its events arrive.
 async fn assert_delivers(socket: &mut TestSocket, subject: &str) {
     send(socket, &json!({ "type": "connection_init" })).await;
     assert_eq!(receive(socket).await["type"], "connection_ack");
@@ -106,7 +107,7 @@ struct Greetings;
 impl Greetings {
     async fn greetings(&self, context: &Context<'_>) -> impl Stream<Item = String> + use<> {
         let identity = context.data_opt::<Identity>();
-        let subject = identity.map_or("nobody", Identity::subject);
+        let subject = identity.map_or("anonymous", Identity::subject);
         let greetings = ["Hello", "Goodbye"].map(|word| format!("{word}, {subject}"));
         stream::iter(greetings)
     }
@@ -120,7 +121,7 @@ fn site(token: &str) -> (Router, Probe) {
         .route_service("/service", GraphQLSubscription::new(schema.clone()))
         .route("/handler", any(subscribe))
         .with_state(schema)
-        .route_layer(from_fn_with_state(probe.clone(), note))
+        .route_layer(from_fn_with_state(probe.clone(), record))
         .route_layer(auth);
     (app, probe)
 }

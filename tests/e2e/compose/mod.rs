@@ -1,5 +1,5 @@
-//! Our layers among other people's, in this process: tower-http's, and WebSocket servers that are
-//! not axum's.
+//! The layers of portcullis together with those of tower-http, and in front of WebSocket servers that
+//! are not axum's. Everything runs in this process.
 
 mod cors;
 mod graphql;
@@ -16,18 +16,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use portcullis::testing::TestClient;
 
-/// One client for each version of HTTP.
+/// Returns a client for each version of HTTP.
 fn clients(app: axum::Router) -> [TestClient; 2] {
     let client = TestClient::new(app);
     [client.clone(), client.http2()]
 }
 
-/// The subprotocol that bears `token`, as the default profile reads it.
+/// Returns the subprotocol that contains `token` in the default profile.
 fn entry(token: &str) -> String {
     format!("v1.bearer.{}", URL_SAFE_NO_PAD.encode(token))
 }
 
-/// Writes down every request that gets as far as it, with all that could be read there.
+/// Records every request that reaches it, with everything that a handler could read.
 #[derive(Clone, Debug, Default)]
 struct Probe(Arc<Mutex<Vec<String>>>);
 
@@ -42,7 +42,7 @@ impl Probe {
 }
 
 /// The middleware of a [`Probe`], for axum's `from_fn_with_state`.
-async fn note(State(probe): State<Probe>, request: Request, next: Next) -> Response {
+async fn record(State(probe): State<Probe>, request: Request, next: Next) -> Response {
     let original = request.extensions().get::<OriginalUri>();
     let mut text = format!("{} {original:?} {request:?}", request.uri());
     for (name, value) in request.headers() {

@@ -1,4 +1,4 @@
-//! The order of layers that the book recommends, with everything in it at once.
+//! The complete stack of layers in the order that the book recommends.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -9,13 +9,15 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{any, get};
-use portcullis::carrier::Query;
-use portcullis::persist::PersistToken;
+use portcullis::carrier::QueryCarrier;
+use portcullis::links::PersistToken;
 use portcullis::seal::{CookieKey, CookieKeys, SealedCookie};
 use portcullis::testing::{TestClient, TestRequest, TestResponse};
+use portcullis::trace::redacting_span;
+use portcullis::verify::StaticToken;
 use portcullis::{
     AuthLayer, GuardedUpgrade, Identity, PersistTokenLayer, Profile, RequireScopeLayer,
-    StaticToken, StaticTokens, redacting_span,
+    StaticTokens,
 };
 use portcullis_e2e::{leaks, new_secret};
 use tower::{Layer, ServiceBuilder};
@@ -24,7 +26,7 @@ use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use tower_http::trace::{DefaultMakeSpan, TraceLayer};
 use tracing::subscriber::DefaultGuard;
 
-use super::{Probe, entry, note};
+use super::{Probe, entry, record};
 
 const APP: &str = "https://app.example.com";
 
@@ -40,7 +42,7 @@ async fn a_link_logs_in_and_its_cookie_opens_a_socket() {
         let page = site.page("/?tab=2").header(header::COOKIE, cookie.clone());
         let response = page.send().await;
         assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(response.text(), "alice at /?tab=2, at first /?tab=2");
+        assert_eq!(response.text(), "alice at /?tab=2, original /?tab=2");
 
         let handshake = site.client.websocket("/ws").origin("http://localhost");
         let handshake = handshake.header(header::COOKIE, cookie);
@@ -49,14 +51,14 @@ async fn a_link_logs_in_and_its_cookie_opens_a_socket() {
     }
 }
 
-/// A script has no use for a redirection: its token stays where it is until admission takes it.
+/// The request of a script is not redirected: its token stays in the URI until admission removes it.
 #[tokio::test]
-async fn the_handler_sees_no_token_in_either_address() {
+async fn the_handler_sees_no_token_in_the_uri_or_the_original_uri() {
     for site in sites() {
         let call = site.client.get(&format!("/?token={}&tab=2", site.alice));
         let response = call.send().await;
         assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(response.text(), "alice at /?tab=2, at first /?tab=2");
+        assert_eq!(response.text(), "alice at /?tab=2, original /?tab=2");
 
         let handshake = site
             .client
@@ -68,7 +70,7 @@ async fn the_handler_sees_no_token_in_either_address() {
 }
 
 #[tokio::test]
-async fn a_preflight_passes() {
+async fn a_preflight_needs_no_credential() {
     for site in sites() {
         let preflight = site
             .client
@@ -83,20 +85,20 @@ async fn a_preflight_passes() {
 }
 
 #[tokio::test]
-async fn the_scope_is_asked_of_whom_admission_let_in() {
+async fn the_scope_is_checked_after_admission() {
     for site in sites() {
         let handshake = |token: &str| site.client.websocket("/ws").bearer(token);
         let refused = handshake(&site.bob).connect().await.unwrap_err();
         assert_eq!(refused.status(), StatusCode::FORBIDDEN);
         assert!(refused.text().contains("insufficient"), "{refused}");
-        assert_eq!(site.probe.requests(), 1, "it came as far as the route");
+        assert_eq!(site.probe.requests(), 1, "the request reached the route");
         handshake(&site.alice).connect().await.unwrap();
     }
 }
 
-/// `RequireScopeLayer` outside of `AuthLayer` finds no identity, whoever comes.
+/// `RequireScopeLayer` outside `AuthLayer` finds no identity, whatever the credential.
 #[tokio::test]
-async fn a_scope_asked_too_early_refuses_everybody() {
+async fn a_scope_layer_outside_admission_refuses_every_request() {
     let tokens = StaticTokens::new([StaticToken::new("alice", "t0k").unwrap().scopes(["chat"])]);
     let early = Router::new()
         .route("/ws", any(ws))
@@ -110,7 +112,7 @@ async fn a_scope_asked_too_early_refuses_everybody() {
 }
 
 #[tokio::test]
-async fn an_unknown_address_stays_unknown() {
+async fn an_unknown_path_is_not_found_with_or_without_a_credential() {
     for site in sites() {
         for request in [
             site.client.get("/nowhere"),
@@ -125,7 +127,7 @@ async fn an_unknown_address_stays_unknown() {
 }
 
 #[tokio::test]
-async fn nothing_secret_is_logged() {
+async fn no_secret_is_logged() {
     let log = Log::default();
     let _guard = log.capture();
     let mut secrets = Vec::new();
@@ -133,22 +135,22 @@ async fn nothing_secret_is_logged() {
         secrets.extend(site.send_all().await);
     }
     let text = log.text();
-    // The layers were heard.
-    for said in [
+    // Each layer has logged something.
+    for event in [
         "?[",
         "/nowhere",
         "a link logs a browser in",
         "insufficient-scope",
         "alice at",
     ] {
-        assert!(text.contains(said), "{said} should be in the log");
+        assert!(text.contains(event), "{event} is not in the log");
     }
     assert_eq!(leaks(&text, &secrets), [""; 0]);
 }
 
-/// The same requests with the default span of `TraceLayer`: the search finds what there is.
+/// The control of the test above: with the default span of `TraceLayer` the search finds secrets.
 #[tokio::test]
-async fn another_span_would_have_logged_the_link() {
+async fn the_default_span_of_trace_layer_logs_the_link() {
     let log = Log::default();
     let _guard = log.capture();
     let trace = TraceLayer::new_for_http()
@@ -160,13 +162,13 @@ async fn another_span_would_have_logged_the_link() {
 
 struct Site {
     client: TestClient,
-    /// In front of the handlers, and of the scope.
+    /// The probe in front of the handlers and the scope layer.
     probe: Probe,
     alice: String,
     bob: String,
 }
 
-/// The site, to be reached by each version of HTTP.
+/// Returns the application with a client for each version of HTTP.
 fn sites() -> [Site; 2] {
     let site = || {
         Site::new(|routes| {
@@ -193,7 +195,7 @@ fn sites() -> [Site; 2] {
 }
 
 impl Site {
-    /// The layers of the book, with `around` for those in the middle.
+    /// Builds the layers of the book. `around` adds those between admission and the links.
     fn new(around: impl FnOnce(Router) -> Router) -> Self {
         let [alice, bob] = [new_secret(), new_secret()];
         let tokens = StaticTokens::new([
@@ -203,15 +205,15 @@ impl Site {
         let cookie = SealedCookie::new("session", CookieKeys::new(&CookieKey::generate()));
         let auth = AuthLayer::new(tokens.unwrap()).profile(
             Profile::default()
-                .carrier(Query::named("token"))
+                .carrier(QueryCarrier::named("token"))
                 .carrier(cookie.clone()),
         );
-        let links = PersistTokenLayer::beside(&auth, cookie);
+        let links = PersistTokenLayer::for_auth(&auth, cookie);
         let probe = Probe::default();
         let routes = Router::new()
             .route("/", get(page))
             .route("/ws", any(ws).layer(RequireScopeLayer::all(["chat"])))
-            .route_layer(from_fn_with_state(probe.clone(), note))
+            .route_layer(from_fn_with_state(probe.clone(), record))
             .route_layer(auth);
         let app: PersistToken<Router, _> = links.layer(around(routes));
         Self {
@@ -222,7 +224,7 @@ impl Site {
         }
     }
 
-    /// What a browser sends when its user opens a page.
+    /// Returns the request of a browser for a page.
     fn page(&self, path: &str) -> TestRequest {
         self.client
             .get(path)
@@ -232,8 +234,8 @@ impl Site {
             .header("sec-fetch-site", "none")
     }
 
-    /// Sends its tokens, and one that nobody knows, in every way to every address. Gives back all
-    /// that should be in no log, the cookies included.
+    /// Sends the tokens, and an unknown one, by every carrier to every path. Returns all secrets,
+    /// cookies included, that must not be in a log.
     async fn send_all(self) -> Vec<String> {
         let mut secrets = vec![self.alice.clone(), self.bob.clone(), new_secret()];
         for token in secrets.clone() {
@@ -256,22 +258,22 @@ impl Site {
                         .websocket(path)
                         .protocols(["v1.bearer", &entry(&token)]),
                 ] {
-                    // Whatever comes of it: an open socket is dropped.
+                    // Every outcome is accepted, and an open socket is dropped.
                     let _ = request.connect().await;
                 }
             }
         }
-        assert!(secrets.len() > 3, "links logged in");
+        assert!(secrets.len() > 3, "the links set cookies");
         secrets
     }
 }
 
 async fn page(identity: Identity, OriginalUri(original): OriginalUri, request: Request) -> String {
     tracing::info!(?request, "handler");
-    // Over HTTP/2 there is a host in front of it.
+    // Over HTTP/2 the URI has a host.
     let path = |uri: &Uri| uri.path_and_query().unwrap().to_string();
     let text = format!(
-        "{} at {}, at first {}",
+        "{} at {}, original {}",
         identity.subject(),
         path(request.uri()),
         path(&original)
@@ -288,19 +290,19 @@ async fn ws(upgrade: GuardedUpgrade) -> Response {
     })
 }
 
-/// The first pair of `Set-Cookie`, as a browser sends it.
+/// Returns the pair of the first `Set-Cookie`, as a browser sends it.
 fn cookie_of(response: &TestResponse) -> HeaderValue {
     let line = response.header("set-cookie").unwrap();
     let (pair, attributes) = line.split_once(';').unwrap();
     assert!(pair.starts_with("__Host-session="), "{pair}");
     assert!(attributes.contains("HttpOnly"), "{attributes}");
     let mut pair = HeaderValue::from_str(pair).unwrap();
-    // The client is in this process, and logs too.
+    // The client is in this process, and logs its requests.
     pair.set_sensitive(true);
     pair
 }
 
-/// Everything that this thread logs.
+/// The log of this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -1,5 +1,5 @@
-//! socketioxide, a tower layer that answers `/socket.io` by itself, behind `AuthLayer`. Its handlers
-//! get the identity as an extension of the request.
+//! socketioxide behind `AuthLayer`. It is a tower layer that responds to `/socket.io` itself, and its
+//! handlers find the identity in the extensions of the request.
 
 use axum::Router;
 use axum::http::{HeaderValue, Request, StatusCode, header};
@@ -15,10 +15,10 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::{Probe, entry, note};
+use super::{Probe, entry, record};
 
 #[tokio::test]
-async fn the_handler_knows_who_it_is() {
+async fn the_handler_gets_the_identity() {
     let token = new_secret();
     let server = Server::start(&token).await;
     let mut request = server.handshake();
@@ -30,9 +30,9 @@ async fn the_handler_knows_who_it_is() {
     assert!(!server.probe.text().contains(&token));
 }
 
-/// socketioxide knows no subprotocols, so the marker comes back, and the browser is content.
+/// socketioxide selects no subprotocol, so `AuthLayer` selects the marker, as a browser requires.
 #[tokio::test]
-async fn a_page_brings_the_token_in_the_subprotocol() {
+async fn a_page_can_send_the_token_as_a_subprotocol() {
     let token = new_secret();
     let server = Server::start(&token).await;
     let mut request = server.handshake();
@@ -49,7 +49,7 @@ async fn a_page_brings_the_token_in_the_subprotocol() {
 }
 
 #[tokio::test]
-async fn without_a_token_the_engine_sees_nothing() {
+async fn a_request_without_a_token_does_not_reach_socketioxide() {
     let server = Server::start(&new_secret()).await;
     match connect_async(server.handshake()).await {
         Err(tungstenite::Error::Http(response)) => {
@@ -65,7 +65,7 @@ async fn without_a_token_the_engine_sees_nothing() {
     assert_eq!(server.probe.requests(), 0);
 }
 
-/// The whole of a connection: Engine.IO opens, Socket.IO connects, the handler greets.
+/// Asserts that Engine.IO opens, that Socket.IO connects, and that the handler sends its greeting.
 async fn assert_is_greeted(mut socket: Socket) {
     let opened = text(&mut socket).await;
     assert!(opened.starts_with("0{\"sid\":"), "{opened}");
@@ -75,7 +75,7 @@ async fn assert_is_greeted(mut socket: Socket) {
     assert_eq!(text(&mut socket).await, "42[\"hello\",\"alice\"]");
 }
 
-/// The next packet that is no ping of Engine.IO, which may come at any time.
+/// Returns the next packet that is not a ping of Engine.IO, and answers the pings.
 async fn text(socket: &mut Socket) -> String {
     loop {
         let message = socket.next().await.expect("a message").unwrap();
@@ -93,9 +93,9 @@ async fn greet(socket: SocketRef, HttpExtension(identity): HttpExtension<Identit
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 struct Server {
-    /// What is behind `ws` or `http` in the address, as far as the name of the transport.
+    /// The URL without `ws` or `http`, up to the name of the transport.
     address: String,
-    /// Between admission and socketioxide.
+    /// The probe between admission and socketioxide.
     probe: Probe,
 }
 
@@ -105,14 +105,14 @@ impl Server {
         io.ns("/", greet);
         let probe = Probe::default();
         let auth = AuthLayer::new(Accepting::token(token, Identity::new("alice")));
-        // socketioxide answers for no route, so these are `layer`, not `route_layer`.
+        // socketioxide responds outside routes, so this uses `layer` instead of `route_layer`.
         let app: Router = Router::new()
             .layer(layer)
-            .layer(from_fn_with_state(probe.clone(), note))
+            .layer(from_fn_with_state(probe.clone(), record))
             .layer(auth);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        // It ends with the runtime of the test.
+        // The task ends with the runtime of the test.
         tokio::spawn(axum::serve(listener, app).into_future());
         Self {
             address: format!("://{address}/socket.io/?EIO=4&transport="),

@@ -31,9 +31,9 @@ async fn ddp_clients_log_in() {
 }
 
 #[tokio::test]
-async fn ddp_clients_are_told_that_a_token_is_wrong() {
+async fn ddp_clients_get_an_error_for_a_wrong_token() {
     let guarded = Guarded::start(&[]);
-    let wrong = json!(["login", { "resume": guarded.server.foreign_secret() }]);
+    let wrong = json!(["login", { "resume": guarded.server.unknown_secret() }]);
     let right = json!(["login", { "resume": guarded.alice() }]);
     for client in CLIENTS {
         let calls = json!({ "calls": [wrong, right, ["whoami"]] });
@@ -48,7 +48,7 @@ async fn ddp_clients_are_told_that_a_token_is_wrong() {
     }
 }
 
-/// And simpleddp, which keeps the token of the result, comes again by itself.
+/// simpleddp stores the token of the result, and connects again automatically.
 #[tokio::test]
 async fn ddp_clients_are_closed_at_expiry() {
     let guarded = Guarded::start(&["--token-lifetime", "4"]);
@@ -56,7 +56,7 @@ async fn ddp_clients_are_closed_at_expiry() {
     for client in CLIENTS {
         let mut scenario = json!({ "calls": [login, ["whoami"]], "closes": true });
         if client == "simpleddp" {
-            scenario["again"] = json!(["whoami"]);
+            scenario["after_reconnect"] = json!(["whoami"]);
         }
         let outcome = ddp(client, Some(&guarded), scenario).await;
         assert_eq!(
@@ -68,14 +68,14 @@ async fn ddp_clients_are_closed_at_expiry() {
             "{client}: {outcome}"
         );
         if client == "simpleddp" {
-            assert_eq!(outcome["again"], "alice", "{client}: {outcome}");
+            assert_eq!(outcome["after_reconnect"], "alice", "{client}: {outcome}");
         }
     }
 }
 
-/// What no well-behaved client does.
+/// Messages that a correct client does not send.
 #[tokio::test]
-async fn ddp_by_the_message() {
+async fn ddp_protocol_errors_get_the_responses_of_meteor() {
     let guarded = Guarded::start(&[]);
     let connect = json!({ "msg": "connect", "version": "1", "support": ["1"] });
     let whoami = json!({ "msg": "method", "method": "whoami", "id": "1", "params": [] });
@@ -85,8 +85,8 @@ async fn ddp_by_the_message() {
         ("hello".to_owned(), "Parse error"),
     ] {
         let mut socket = guarded.pending("ws/ddp").await;
-        socket.say(&first).await;
-        let error = socket.hear_json().await;
+        socket.send_text(&first).await;
+        let error = socket.receive_json().await;
         assert_eq!(
             (&error["msg"], &error["reason"]),
             (&json!("error"), &json!(reason))
@@ -94,40 +94,40 @@ async fn ddp_by_the_message() {
     }
 
     let mut socket = guarded.pending("ws/ddp").await;
-    socket.say_json(&connect).await;
-    let connected = socket.hear_json().await;
+    socket.send_json(&connect).await;
+    let connected = socket.receive_json().await;
     assert_eq!(connected["msg"], "connected", "{connected}");
     assert!(connected["session"].is_string(), "{connected}");
-    socket.say_json(&connect).await;
-    assert_eq!(socket.hear_json().await["reason"], "Already connected");
+    socket.send_json(&connect).await;
+    assert_eq!(socket.receive_json().await["reason"], "Already connected");
 
     let mut socket = guarded.pending("ws/ddp").await;
     socket
-        .say_json(&json!({ "msg": "connect", "version": "0", "support": ["0"] }))
+        .send_json(&json!({ "msg": "connect", "version": "0", "support": ["0"] }))
         .await;
     assert_eq!(
-        socket.hear_json().await,
+        socket.receive_json().await,
         json!({ "msg": "failed", "version": "1" })
     );
-    assert_eq!(socket.close_code().await, 1000, "as Meteor ends it");
+    assert_eq!(socket.close_code().await, 1000, "as Meteor does");
 
-    // Whoever only connects is still nobody.
+    // A client that connects without a login is not authenticated.
     let mut socket = guarded.pending("ws/ddp").await;
-    socket.say_json(&connect).await;
-    socket.hear_json().await;
+    socket.send_json(&connect).await;
+    socket.receive_json().await;
     assert_eq!(socket.close_code().await, TIMEOUT);
 }
 
-/// So that a driver which fails against our server fails because of our server.
+/// The control of the tests above: a driver that fails does so because of the server.
 #[tokio::test]
-async fn the_ddp_driver_works_with_a_server_as_meteor_is() {
+async fn the_ddp_driver_works_with_a_server_that_behaves_as_meteor() {
     let control = json!({ "users": { "good": "alice" }, "lifetime": 1000 });
     let login = |token: &str| json!(["login", { "resume": token }]);
     for client in CLIENTS {
         let calls = json!([login("bad"), login("good"), ["whoami"]]);
         let mut scenario = json!({ "control": control, "calls": calls, "closes": true });
         if client == "simpleddp" {
-            scenario["again"] = json!(["whoami"]);
+            scenario["after_reconnect"] = json!(["whoami"]);
         }
         let outcome = ddp(client, None, scenario).await;
         assert_eq!(

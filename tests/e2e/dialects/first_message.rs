@@ -9,11 +9,11 @@ use super::{TIMEOUT, UNAUTHORIZED};
 use crate::guarded::{Guarded, frame};
 
 #[tokio::test]
-async fn a_first_message_is_the_token() {
+async fn the_first_message_authenticates() {
     let guarded = Guarded::start(&["--token-lifetime", "3600"]);
     let mut socket = guarded.pending("ws/first-message").await;
-    socket.say(guarded.alice()).await;
-    let hello = socket.hear_json().await;
+    socket.send_text(guarded.alice()).await;
+    let hello = socket.receive_json().await;
     assert_eq!(hello["subject"], "alice");
     assert!(hello["session"].is_string(), "{hello}");
     assert!(
@@ -26,16 +26,16 @@ async fn a_first_message_is_the_token() {
 }
 
 #[tokio::test]
-async fn any_other_first_message_closes_the_socket() {
+async fn an_invalid_first_message_closes_the_socket() {
     let guarded = Guarded::start(&[]);
     let long = "x".repeat(17 * 1024);
     let rows = [
         (
             "a wrong token",
-            Message::text(guarded.server.foreign_secret()),
+            Message::text(guarded.server.unknown_secret()),
         ),
-        ("nothing", Message::text("")),
-        ("something else", Message::text("hello")),
+        ("empty", Message::text("")),
+        ("not a token", Message::text("hello")),
         (
             "binary",
             Message::binary(guarded.alice().as_bytes().to_vec()),
@@ -45,15 +45,15 @@ async fn any_other_first_message_closes_the_socket() {
     for (name, message) in rows {
         let mut socket = guarded.pending("ws/first-message").await;
         socket.send(message).await;
-        // None but the one of the specification for what is too big or of the wrong kind.
+        // RFC 6455 defines 1003 for a wrong type and 1009 for a message that is too long.
         let code = socket.close_code().await;
         assert!([UNAUTHORIZED, 1003, 1009].contains(&code), "{name}: {code}");
     }
 }
 
-/// Pings are answered, and gain no time.
+/// The server answers pings, and they do not extend the time limit.
 #[tokio::test]
-async fn who_never_says_a_word_is_closed() {
+async fn a_client_that_sends_no_credential_is_closed() {
     let guarded = Guarded::start(&[]);
     let mut silent = guarded.pending("ws/first-message").await;
     let mut pinging = guarded.pending("ws/first-message").await;
@@ -80,42 +80,45 @@ async fn who_never_says_a_word_is_closed() {
     assert!(pongs > 0);
 }
 
-/// The token and messages of the application in one segment, which may even be that of the
-/// handshake: the application gets them after it knows who it is, each once.
+/// The client sends the token and more messages in one segment, which can also contain the handshake.
+/// The handler gets each of these messages once, after the authentication.
 #[tokio::test]
-async fn what_follows_the_first_message_at_once_is_delivered_once() {
+async fn messages_right_after_the_first_message_are_delivered_once() {
     let guarded = Guarded::start(&[]);
-    let mut words = frame(guarded.alice());
+    let mut messages = frame(guarded.alice());
     let mut echoes = Vec::new();
     for number in 0..10 {
         let number = number.to_string();
-        words.extend(frame(&number));
+        messages.extend(frame(&number));
         echoes.extend([0x81, 1, number.as_bytes()[0]]);
     }
     for early in [false, true] {
         let mut connection = RawConnection::open(guarded.server.authority()).await;
         let mut handshake = guarded.handshake("ws/first-message", None);
         if early {
-            handshake.extend(&words);
+            handshake.extend(&messages);
         }
         connection.send(&handshake).await;
         connection.until(b"\r\n\r\n").await;
         if !early {
-            connection.send(&words).await;
+            connection.send(&messages).await;
         }
-        let told = connection.until(&echoes).await;
-        let told = String::from_utf8_lossy(&told);
-        assert!(told.contains(r#""subject":"alice""#), "{early}: {told}");
+        let received = connection.until(&echoes).await;
+        let received = String::from_utf8_lossy(&received);
+        assert!(
+            received.contains(r#""subject":"alice""#),
+            "{early}: {received}"
+        );
         connection.send(&frame("end")).await;
         let rest = connection.until(b"end").await;
-        assert_eq!(rest, b"\x81\x03end", "{early}: nothing comes twice");
+        assert_eq!(rest, b"\x81\x03end", "{early}: no message is repeated");
     }
 }
 
 #[tokio::test]
-async fn python_websockets_says_it_in_every_way() {
+async fn python_websockets_authenticates_with_every_carrier() {
     let guarded = Guarded::start(&["--token-lifetime", "3600"]);
-    let (alice, wrong) = (guarded.alice(), guarded.server.foreign_secret());
+    let (alice, wrong) = (guarded.alice(), guarded.server.unknown_secret());
     let bearer = format!("Bearer {alice}");
     let renewal = json!({ "type": "auth", "token": alice }).to_string();
     let marker = "v1.token.websocket.jupyter.org";
@@ -123,62 +126,62 @@ async fn python_websockets_says_it_in_every_way() {
     let rows = [
         (
             "first message",
-            json!({ "path": "ws/first-message", "say": [alice, "a", "b"] }),
+            json!({ "path": "ws/first-message", "send": [alice, "a", "b"] }),
         ),
         (
             "Basic in the address",
             json!({
-                "path": "ws/basic", "user": "alice", "password": alice, "say": [null, "a", "b"]
+                "path": "ws/basic", "user": "alice", "password": alice, "send": [null, "a", "b"]
             }),
         ),
         (
             "header",
             json!({
-                "path": "ws/header", "headers": [["Authorization", bearer]], "say": [null, "a", "b"]
+                "path": "ws/header", "headers": [["Authorization", bearer]], "send": [null, "a", "b"]
             }),
         ),
         (
             "token subprotocol",
             json!({
-                "path": "ws/jupyter", "subprotocols": offer, "say": [null, "a", "b"]
+                "path": "ws/jupyter", "subprotocols": offer, "send": [null, "a", "b"]
             }),
         ),
         (
             "renewal",
             json!({
                 "path": "ws/renewable", "headers": [["Authorization", bearer]],
-                "say": [null, "a", renewal, "b"]
+                "send": [null, "a", renewal, "b"]
             }),
         ),
         (
             "a wrong first message",
-            json!({ "path": "ws/first-message", "say": [wrong] }),
+            json!({ "path": "ws/first-message", "send": [wrong] }),
         ),
         (
             "a wrong password",
             json!({ "path": "ws/basic", "user": "alice", "password": wrong }),
         ),
         (
-            "somebody else's",
+            "the password of another user",
             json!({ "path": "ws/basic", "user": "bob", "password": alice }),
         ),
-        ("nothing", json!({ "path": "ws/header" })),
+        ("no credential", json!({ "path": "ws/header" })),
     ];
-    let conversations = Value::from_iter(rows.iter().map(|(_, conversation)| conversation.clone()));
+    let exchanges = Value::from_iter(rows.iter().map(|(_, exchange)| exchange.clone()));
     let base = guarded.server.websocket_base();
-    let results = python("talk.py", &[&base], &conversations).await;
+    let results = python("exchange.py", &[&base], &exchanges).await;
     let results = results.unwrap_or_else(|error| panic!("{error}"));
     for ((name, _), result) in rows[..5].iter().zip(results.as_array().expect("a list")) {
         assert_eq!(result["status"], 101, "{name}: {result}");
-        let mut heard: Vec<_> = texts(&result["heard"]);
-        let hello: Value = serde_json::from_str(&heard.remove(0)).expect("JSON");
+        let mut received: Vec<_> = texts(&result["received"]);
+        let hello: Value = serde_json::from_str(&received.remove(0)).expect("JSON");
         assert_eq!(hello["subject"], "alice", "{name}");
         if *name == "renewal" {
-            let answer: Value = serde_json::from_str(&heard.remove(1)).expect("JSON");
+            let answer: Value = serde_json::from_str(&received.remove(1)).expect("JSON");
             assert_eq!(answer["type"], "auth", "{answer}");
             assert!(answer["expires_in"].is_u64(), "{answer}");
         }
-        assert_eq!(heard, ["a", "b"], "{name}");
+        assert_eq!(received, ["a", "b"], "{name}");
     }
     assert_eq!(results[3]["protocol"], marker);
     assert_eq!(results[5]["closed"]["code"], UNAUTHORIZED, "{results}");

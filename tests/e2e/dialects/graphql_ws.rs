@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::guarded::{Guarded, Socket};
 
 #[tokio::test]
-async fn graphql_ws_asks_and_subscribes() {
+async fn graphql_ws_runs_queries_and_subscriptions() {
     let guarded = Guarded::start(&["--token-lifetime", "3600"]);
     let alice = guarded.alice();
     let bearer = format!("Bearer {alice}");
@@ -25,13 +25,13 @@ async fn graphql_ws_asks_and_subscribes() {
     }
 }
 
-/// The client takes 4401 for final: it does not come again with what was refused.
+/// The client treats 4401 as final: it does not connect again.
 #[tokio::test]
-async fn graphql_ws_gives_up_with_a_wrong_token() {
+async fn graphql_ws_does_not_reconnect_after_a_wrong_token() {
     let guarded = Guarded::start(&[]);
     for payload in [
-        json!({ "token": guarded.server.foreign_secret() }),
-        json!({ "Authorization": format!("Bearer {}", guarded.server.foreign_secret()) }),
+        json!({ "token": guarded.server.unknown_secret() }),
+        json!({ "Authorization": format!("Bearer {}", guarded.server.unknown_secret()) }),
         json!({}),
     ] {
         let outcome = graphql(
@@ -45,10 +45,10 @@ async fn graphql_ws_gives_up_with_a_wrong_token() {
     }
 }
 
-/// It takes 4403 for a reason to come again, and asks for new parameters: the recipe for tokens
-/// that expire. Its subscription goes on.
+/// After 4403 the client connects again with new parameters, and its subscription continues. This is
+/// the recipe for tokens that expire.
 #[tokio::test]
-async fn graphql_ws_comes_again_after_expiry() {
+async fn graphql_ws_reconnects_after_expiry() {
     let guarded = Guarded::start(&["--token-lifetime", "4"]);
     let payloads = json!([{ "token": guarded.alice() }, { "token": guarded.bob }]);
     let scenario = json!({ "payloads": payloads, "ticks": 2, "connections": 2 });
@@ -60,7 +60,7 @@ async fn graphql_ws_comes_again_after_expiry() {
 }
 
 #[tokio::test]
-async fn graphql_ws_gives_up_when_it_is_revoked() {
+async fn graphql_ws_does_not_reconnect_after_a_revocation() {
     let guarded = Guarded::start(&["--token-lifetime", "3600"]);
     let then = json!({
         "url": guarded.url("revoke"), "token": guarded.root, "body": { "subject": "alice" }
@@ -74,46 +74,46 @@ async fn graphql_ws_gives_up_when_it_is_revoked() {
     assert_eq!(outcome["attempts"], 1, "{outcome}");
 }
 
-/// What no well-behaved client does.
+/// Messages that a correct client does not send.
 #[tokio::test]
-async fn graphql_ws_by_the_message() {
+async fn graphql_ws_protocol_errors_have_their_close_codes() {
     let guarded = Guarded::start(&[]);
     let init = json!({ "type": "connection_init", "payload": { "token": guarded.alice() } });
     let wrong = json!({
-        "type": "connection_init", "payload": { "token": guarded.server.foreign_secret() }
+        "type": "connection_init", "payload": { "token": guarded.server.unknown_secret() }
     });
     let query = json!({ "id": "1", "type": "subscribe", "payload": { "query": "{ whoami }" } });
     let ack = json!({ "type": "connection_ack" });
 
     let mut socket = graphql_socket(&guarded).await;
     assert_eq!(socket.protocol.as_deref(), Some("graphql-transport-ws"));
-    socket.say_json(&init).await;
-    assert_eq!(socket.hear_json().await["type"], ack["type"]);
-    socket.say_json(&query).await;
-    let next = socket.hear_json().await;
+    socket.send_json(&init).await;
+    assert_eq!(socket.receive_json().await["type"], ack["type"]);
+    socket.send_json(&query).await;
+    let next = socket.receive_json().await;
     assert_eq!(next["payload"]["data"]["whoami"], "alice", "{next}");
-    assert_eq!(socket.hear_json().await["type"], "complete");
-    socket.say_json(&init).await;
+    assert_eq!(socket.receive_json().await["type"], "complete");
+    socket.send_json(&init).await;
     assert_eq!(socket.close_code().await, 4429, "a second init");
 
     for (name, message, code) in [
-        ("subscribes first", query.to_string(), 4401),
+        ("subscribe before init", query.to_string(), 4401),
         ("a wrong token", wrong.to_string(), 4401),
-        ("no JSON", "hello".to_owned(), 4400),
-        ("no such type", r#"{"type":"hello"}"#.to_owned(), 4400),
+        ("invalid JSON", "hello".to_owned(), 4400),
+        ("unknown type", r#"{"type":"hello"}"#.to_owned(), 4400),
     ] {
         let mut socket = graphql_socket(&guarded).await;
-        socket.say(&message).await;
+        socket.send_text(&message).await;
         assert_eq!(socket.close_code().await, code, "{name}");
     }
 
     let mut socket = graphql_socket(&guarded).await;
-    assert_eq!(socket.close_code().await, 4408, "says nothing");
+    assert_eq!(socket.close_code().await, 4408, "no message");
 }
 
-/// So that a driver which fails against our server fails because of our server.
+/// The control of the tests above: a driver that fails does so because of the server.
 #[tokio::test]
-async fn the_graphql_driver_works_with_its_own_server() {
+async fn the_graphql_driver_works_with_the_server_of_graphql_ws() {
     let users = json!({ "good": "alice", "better": "alice" });
     let (good, bad) = (json!({ "token": "good" }), json!({ "token": "bad" }));
 

@@ -1,12 +1,12 @@
-//! Sockets that say who they are in a message: by clients that others wrote, and by the message.
+//! Sockets that authenticate with a message: clients of other projects, and single messages.
 
 mod ddp;
 mod fhir;
 mod first_message;
 mod graphql_ws;
 
-/// The close code for a credential that is missing, bad, or at its end.
+/// The close code for a credential that is missing, invalid or expired.
 const UNAUTHORIZED: u16 = 3000;
 
-/// For one that did not come in time.
+/// The close code if no credential arrives in time.
 const TIMEOUT: u16 = 3008;

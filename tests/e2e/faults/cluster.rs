@@ -1,53 +1,55 @@
-//! A cluster of Redis, of which a primary dies.
+//! A Redis cluster that loses a primary.
 
 use portcullis_e2e::RedisCluster;
 
-use super::crowd::{Crowd, Store};
-use super::ledger::Ledger;
+use super::clients::{Clients, Store};
 use super::mallory::Mallory;
-use super::site::Site;
-use super::{close_the_books, keys};
+use super::record::Record;
+use super::setup::Setup;
+use super::{check_record, keys};
 
-/// It has the revocations, and its share of the tickets. While nobody has them, a machine lets in
-/// whom it would let in, and tells a revocation to nobody. The other tickets are good throughout. When
-/// its replica takes over, all is as before.
+/// The primary has the revocations and a part of the tickets. While it is down, the machines admit as
+/// before and cannot share revocations, and the other tickets are valid. When the replica takes over,
+/// everything works again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_primary_dies_and_a_replica_takes_over() {
+async fn a_primary_fails_and_a_replica_takes_over() {
     let mut cluster = RedisCluster::start();
-    let home = cluster.owner_of("portcullis:{revocations}");
-    cluster.add_replica(home);
+    let primary = cluster.owner_of("portcullis:{revocations}");
+    cluster.add_replica(primary);
     let replica = cluster.nodes().len() - 1;
     cluster.nodes()[replica].command(&["CONFIG", "SET", WAIT, "yes"]);
     let urls = [cluster.url(), cluster.url()];
-    let site = Site::start(&cluster.url(), urls, &[]);
-    let ledger = Ledger::default();
-    let machines = site.machines(&ledger);
-    let mut crowd = Crowd::gather(&machines).await;
-    site.mint_some_that_end_soon(&ledger).await;
-    let mut mallory = Mallory::arrives(&site, &machines).await;
-    crowd.round(Store::Well).await;
+    let setup = Setup::start(&cluster.url(), urls, &[]);
+    let record = Record::default();
+    let machines = setup.machines(&record);
+    let mut clients = Clients::connect(&machines).await;
+    setup.mint_short_lived_tickets(&record).await;
+    let mut mallory = Mallory::connect(&setup, &machines).await;
+    clients.run_round(Store::Healthy).await;
 
     let kill = || {
-        cluster.nodes()[home].kill();
-        ledger.a_primary_dies();
+        cluster.nodes()[primary].kill();
+        record.primary_failed();
     };
-    crowd.round_while(kill).await;
-    // Some of what a round needs is there, and some is not.
-    crowd.round(Store::Turning).await;
-    mallory.is_known_of_here_alone().await;
+    clients.run_round_with_fault(kill).await;
+    // A part of the keys is available.
+    clients.run_round(Store::Changing).await;
+    mallory.revoke_at_first_machine_only().await;
 
     let replica = &cluster.nodes()[replica];
     let take_over = || {
         replica.command(&["CONFIG", "SET", WAIT, "no"]);
     };
-    crowd.round_while(take_over).await;
+    clients.run_round_with_fault(take_over).await;
     replica.wait_for(&["ROLE"], |role| role.starts_with("master"));
-    crowd.has_its_store().await;
-    mallory.vanishes().await;
-    site.one_that_starts_late_refuses_them(&cluster.url()).await;
+    clients.wait_for_store().await;
+    mallory.revoke_and_assert_disconnected().await;
+    setup
+        .assert_new_machine_refuses_revoked(&cluster.url())
+        .await;
     let keys = || cluster.running().flat_map(keys).collect();
-    close_the_books(crowd, &machines, keys).await;
+    check_record(clients, &machines, keys).await;
 }
 
-/// Makes a replica wait.
+/// The setting that keeps a replica from taking over.
 const WAIT: &str = "cluster-replica-no-failover";

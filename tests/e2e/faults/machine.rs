@@ -1,4 +1,4 @@
-//! One machine of two, and what a client attempts there.
+//! The requests of a client to one of the machines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -8,21 +8,21 @@ use portcullis_e2e::Server;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::ledger::{Kind, Ledger, Outcome};
+use super::record::{Kind, Outcome, Record};
 use crate::guarded::{Guarded, LIMIT, Socket, json_of};
 
 const REVOKED: u16 = 3003;
 
 const TRY_AGAIN_LATER: u16 = 1013;
 
-/// A machine that clients know, and their books.
+/// A machine, with the record of all requests.
 pub(crate) struct Machine<'a> {
     pub(crate) index: usize,
     pub(crate) guarded: &'a Guarded,
-    pub(crate) ledger: &'a Ledger,
+    pub(crate) record: &'a Record,
 }
 
-/// The ways to redeem a ticket.
+/// The carriers of a ticket.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Way {
     Query,
@@ -35,26 +35,26 @@ impl Way {
 }
 
 impl<'a> Machine<'a> {
-    /// A ticket, for whoever has the token.
+    /// Mints a ticket with a token.
     pub(crate) async fn mint(&self, token: &str) -> Result<String, Outcome> {
-        let attempt = self.ledger.begins(self.index, Kind::Mint);
+        let attempt = self.record.begin(self.index, Kind::Mint);
         let answer = self
             .guarded
             .request("POST", "ticket", token, &json!({}))
             .await;
-        match attempt.ends(outcome(answer.status())) {
+        match attempt.end(outcome(answer.status())) {
             Outcome::Done => {
                 let answer = json_of(&answer);
                 let ticket = answer["ticket"].as_str().expect("a ticket").to_owned();
                 let lifetime = answer["expires_in"].as_u64().expect("seconds");
-                self.ledger.issued(&ticket, Duration::from_secs(lifetime));
+                self.record.issued(&ticket, Duration::from_secs(lifetime));
                 Ok(ticket)
             }
             other => Err(other),
         }
     }
 
-    /// The same of a store that is well. Where the machine is busy, it may take a second attempt.
+    /// Mints a ticket with a healthy store. A busy machine can need several attempts.
     pub(crate) async fn mint_in_time(&self, token: &str) -> String {
         let began = Instant::now();
         loop {
@@ -62,99 +62,96 @@ impl<'a> Machine<'a> {
                 Ok(ticket) => return ticket,
                 Err(other) => assert_eq!(other, Outcome::Unavailable),
             }
-            assert!(began.elapsed() < LIMIT, "there are no tickets");
+            assert!(began.elapsed() < LIMIT, "tickets cannot be minted");
         }
     }
 
     /// Redeems a ticket.
-    pub(crate) async fn redeem(&self, ticket: &str, way: Way) -> Result<Held<'a>, Outcome> {
-        let attempt = self.ledger.begins(self.index, Kind::Redeem(way));
+    pub(crate) async fn redeem(&self, ticket: &str, way: Way) -> Result<OpenSocket<'a>, Outcome> {
+        let attempt = self.record.begin(self.index, Kind::Redeem(way));
         let opened = match way {
             Way::Query => {
                 let path = format!("ws/ticket?ticket={ticket}");
                 let opened = self.guarded.try_open(&path).await;
-                self.held(opened.map_err(outcome)).await
+                self.record_session(opened.map_err(outcome)).await
             }
             Way::Subprotocol => {
                 let offer = format!("v1.ticket, v1.ticket.{ticket}");
                 let headers = [("sec-websocket-protocol", offer.as_str())];
                 let url = self.guarded.websocket_url("ws/ticket");
                 let opened = Socket::open(&url, &headers).await;
-                self.held(opened.map_err(outcome)).await
+                self.record_session(opened.map_err(outcome)).await
             }
             Way::FirstMessage => {
                 let mut socket = self.guarded.pending("ws/first-message").await;
-                socket.say(ticket).await;
-                self.held(Ok(socket)).await
+                socket.send_text(ticket).await;
+                self.record_session(Ok(socket)).await
             }
         };
-        let ended = attempt.ends(*opened.as_ref().err().unwrap_or(&Outcome::Done));
-        self.ledger.redeemed(ticket, ended);
+        let ended = attempt.end(*opened.as_ref().err().unwrap_or(&Outcome::Done));
+        self.record.redeemed(ticket, ended);
         opened
     }
 
-    /// A socket, with the token in the header.
-    pub(crate) async fn open(&self, token: &str) -> Result<Held<'a>, Outcome> {
-        let attempt = self.ledger.begins(self.index, Kind::Open);
+    /// Opens a socket with the token in the `Authorization` header.
+    pub(crate) async fn open(&self, token: &str) -> Result<OpenSocket<'a>, Outcome> {
+        let attempt = self.record.begin(self.index, Kind::Open);
         let opened = self.guarded.try_open_as("ws/header", token).await;
-        let opened = self.held(opened.map_err(outcome)).await;
-        attempt.ends(*opened.as_ref().err().unwrap_or(&Outcome::Done));
+        let opened = self.record_session(opened.map_err(outcome)).await;
+        attempt.end(*opened.as_ref().err().unwrap_or(&Outcome::Done));
         opened
     }
 
-    /// The same of a machine that is about to let people in again.
-    pub(crate) async fn open_in_time(&self, token: &str) -> Held<'a> {
+    /// Opens a socket as soon as the machine admits clients again.
+    pub(crate) async fn open_in_time(&self, token: &str) -> OpenSocket<'a> {
         let began = Instant::now();
         loop {
             match self.open(token).await {
-                Ok(held) => return held,
+                Ok(socket) => return socket,
                 Err(other) => assert_eq!(other, Outcome::Unavailable),
             }
-            assert!(began.elapsed() < LIMIT, "nobody is let in");
+            assert!(began.elapsed() < LIMIT, "no client is admitted");
         }
     }
 
-    /// Lets root take back a subject. How many sockets that closed here, and whether the store has
-    /// acknowledged it.
+    /// Revokes a subject as root. Returns the number of closed sockets, and whether the store has
+    /// acknowledged the revocation.
     pub(crate) async fn revoke(&self, subject: &str) -> (u64, Outcome) {
-        let attempt = self.ledger.begins(self.index, Kind::Revoke);
+        let attempt = self.record.begin(self.index, Kind::Revoke);
         let what = json!({ "subject": subject });
         let root = &self.guarded.root;
         let answer = self.guarded.request("POST", "revoke", root, &what).await;
         let closed = json_of(&answer)["closed"].as_u64().expect("a number");
-        (closed, attempt.ends(outcome(answer.status())))
+        (closed, attempt.end(outcome(answer.status())))
     }
 
-    /// Waits until the machine lists the sessions of the books, and has given the answers of the
-    /// books, and no others.
-    pub(crate) async fn agrees(&self) {
-        let (live, answers) = (
-            self.ledger.live(self.index),
-            self.ledger.answers(self.index),
-        );
+    /// Waits until the machine lists the recorded sessions, and has logged the recorded responses and
+    /// no others.
+    pub(crate) async fn wait_until_it_matches_the_record(&self) {
+        let sessions = self.record.live(self.index);
+        let responses = self.record.responses(self.index);
         let began = Instant::now();
         loop {
-            let (listed, given) = (self.listed().await, self.given());
-            if (&listed, &given) == (&live, &answers) {
+            let (listed, logged) = (self.listed_sessions().await, self.logged_responses());
+            if (&listed, &logged) == (&sessions, &responses) {
                 return;
             }
             assert!(
                 began.elapsed() < LIMIT,
-                "machine {} lists {listed:#?} and has given {given:#?}; \
-                 in the books are {live:#?} and {answers:#?}",
+                "machine {} lists {listed:#?} and has logged {logged:#?}; \
+                 expected {sessions:#?} and {responses:#?}",
                 self.index
             );
         }
     }
 
-    /// What it has printed that it has answered.
-    fn given(&self) -> BTreeMap<(String, u16), usize> {
-        let mut given = answers(&self.guarded.server);
-        given.retain(|(path, _), _| path != "/sessions");
-        given
+    fn logged_responses(&self) -> BTreeMap<(String, u16), usize> {
+        let mut logged = logged_responses(&self.guarded.server);
+        logged.retain(|(path, _), _| path != "/sessions");
+        logged
     }
 
-    async fn listed(&self) -> BTreeSet<String> {
+    async fn listed_sessions(&self) -> BTreeSet<String> {
         let root = &self.guarded.root;
         let answer = self
             .guarded
@@ -166,9 +163,12 @@ impl<'a> Machine<'a> {
         sessions.map(|it| text(&it["id"])).collect()
     }
 
-    /// The first message tells the session, unless somebody has to be told who it is and does not
-    /// like it.
-    async fn held(&self, socket: Result<Socket, Outcome>) -> Result<Held<'a>, Outcome> {
+    /// Records the session of a new socket. The first message contains its id, unless the server closes
+    /// the socket because of a refused first message.
+    async fn record_session(
+        &self,
+        socket: Result<Socket, Outcome>,
+    ) -> Result<OpenSocket<'a>, Outcome> {
         let mut socket = socket?;
         let hello: Value = match socket.next().await {
             Message::Text(hello) => serde_json::from_str(&hello).expect("JSON"),
@@ -182,69 +182,68 @@ impl<'a> Machine<'a> {
             other => panic!("{other:?}"),
         };
         let session = text(&hello["session"]);
-        self.ledger.opened(&session, self.index);
-        Ok(Held {
+        self.record.opened(&session, self.index);
+        Ok(OpenSocket {
             machine: self.index,
             guarded: self.guarded,
-            ledger: self.ledger,
+            record: self.record,
             socket,
             session,
         })
     }
 }
 
-/// An open socket, which is in the books.
-pub(crate) struct Held<'a> {
+/// An open socket with a recorded session.
+pub(crate) struct OpenSocket<'a> {
     machine: usize,
     guarded: &'a Guarded,
-    ledger: &'a Ledger,
+    record: &'a Record,
     socket: Socket,
     session: String,
 }
 
-impl Held<'_> {
-    /// It lives.
-    pub(crate) async fn echoes(&mut self) {
+impl OpenSocket<'_> {
+    pub(crate) async fn assert_echoes(&mut self) {
         self.socket.assert_echoes().await;
     }
 
-    /// Renews it.
+    /// Renews the session over HTTP.
     pub(crate) async fn renew(&self, token: &str) {
-        let attempt = self.ledger.begins(self.machine, Kind::Renew);
+        let attempt = self.record.begin(self.machine, Kind::Renew);
         let session = json!({ "session": self.session });
         let answer: Response<String> = self.guarded.request("POST", "renew", token, &session).await;
         assert_eq!(
-            attempt.ends(outcome(answer.status())),
+            attempt.end(outcome(answer.status())),
             Outcome::Done,
             "{answer:?}"
         );
     }
 
-    /// Its client closes it.
-    pub(crate) async fn leave(self) {
-        self.socket.leave().await;
-        self.ledger.closed(&self.session);
+    /// Closes the socket as the client.
+    pub(crate) async fn close(self) {
+        self.socket.close().await;
+        self.record.closed(&self.session);
     }
 
-    /// The server closes it: its subject is revoked.
-    pub(crate) async fn ends_revoked(self) {
-        self.ends_with(REVOKED).await;
+    /// Asserts that the server closes the socket because its subject is revoked.
+    pub(crate) async fn expect_revoked_close(self) {
+        self.expect_close(REVOKED).await;
     }
 
-    /// The server closes it: it would not hear that its subject is revoked.
-    pub(crate) async fn ends_unheard(self) {
-        self.ends_with(TRY_AGAIN_LATER).await;
+    /// Asserts that the server closes the socket because it receives no revocations.
+    pub(crate) async fn expect_unavailable_close(self) {
+        self.expect_close(TRY_AGAIN_LATER).await;
     }
 
-    async fn ends_with(mut self, code: u16) {
+    async fn expect_close(mut self, code: u16) {
         assert_eq!(self.socket.close_code().await, code);
-        self.ledger.closed(&self.session);
+        self.record.closed(&self.session);
     }
 }
 
-/// How often a server has printed that it has given which answer at which path.
-pub(crate) fn answers(server: &Server) -> BTreeMap<(String, u16), usize> {
-    let mut answers = BTreeMap::new();
+/// Returns the number of responses that a server has logged, for each path and status.
+pub(crate) fn logged_responses(server: &Server) -> BTreeMap<(String, u16), usize> {
+    let mut responses = BTreeMap::new();
     for line in server.output().lines() {
         if !line.contains("finished processing request") {
             continue;
@@ -253,10 +252,10 @@ pub(crate) fn answers(server: &Server) -> BTreeMap<(String, u16), usize> {
             let (_, value) = line.split_once(name).expect("a field of the span");
             value.split([' ', '?', '}']).next().expect("a value")
         });
-        let answer = (path.to_owned(), status.parse().expect("a number"));
-        *answers.entry(answer).or_default() += 1;
+        let response = (path.to_owned(), status.parse().expect("a number"));
+        *responses.entry(response).or_default() += 1;
     }
-    answers
+    responses
 }
 
 fn outcome(status: StatusCode) -> Outcome {
@@ -265,7 +264,7 @@ fn outcome(status: StatusCode) -> Outcome {
         401 => Outcome::Refused,
         429 => Outcome::Full,
         503 => Outcome::Unavailable,
-        other => panic!("{other} is no answer that anybody has promised"),
+        other => panic!("unexpected status {other}"),
     }
 }
 

@@ -1,138 +1,136 @@
-//! Who is revoked while the store fails.
+//! A subject that is revoked while the store fails.
 
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::ledger::Outcome;
-use super::machine::{Held, Machine, Way};
-use super::site::Site;
+use super::machine::{Machine, OpenSocket, Way};
+use super::record::Outcome;
+use super::setup::Setup;
 use crate::guarded::LIMIT;
 
-/// Who has sockets at both machines, and tickets, and is revoked at the first one.
+/// The sockets and tickets of the subject `mallory`, which is revoked at the first machine.
 pub(crate) struct Mallory<'a> {
-    site: &'a Site,
+    setup: &'a Setup,
     machines: &'a [Machine<'a>; 2],
-    here: Vec<Held<'a>>,
-    there: Vec<Held<'a>>,
+    at_first: Vec<OpenSocket<'a>>,
+    at_second: Vec<OpenSocket<'a>>,
     tickets: Vec<String>,
 }
 
 impl<'a> Mallory<'a> {
-    /// Eve does too, and is revoked at once.
-    pub(crate) async fn arrives(site: &'a Site, machines: &'a [Machine<'a>; 2]) -> Self {
+    /// Opens sockets and mints tickets at both machines. Before, the subject `eve` is revoked.
+    pub(crate) async fn connect(setup: &'a Setup, machines: &'a [Machine<'a>; 2]) -> Self {
         let [one, two] = machines;
-        let eve = two.open(&site.eve).await.expect("eve is known");
+        let eve = two.open(&setup.eve).await.expect("eve is admitted");
         let began = Instant::now();
         while one.revoke("eve").await.1 != Outcome::Done {
-            assert!(began.elapsed() < LIMIT, "the store does not hear of it");
+            assert!(began.elapsed() < LIMIT, "the revocation is not stored");
         }
-        eve.ends_revoked().await;
+        eve.expect_revoked_close().await;
         let mut mallory = Self {
-            site,
+            setup,
             machines,
-            here: Vec::new(),
-            there: Vec::new(),
+            at_first: Vec::new(),
+            at_second: Vec::new(),
             tickets: Vec::new(),
         };
         for _ in 0..2 {
-            mallory.here.push(mallory.opens(one).await);
-            mallory.there.push(mallory.opens(two).await);
+            mallory.at_first.push(mallory.open(one).await);
+            mallory.at_second.push(mallory.open(two).await);
             for machine in machines {
                 mallory
                     .tickets
-                    .push(machine.mint_in_time(&site.mallory).await);
+                    .push(machine.mint_in_time(&setup.mallory).await);
             }
         }
         mallory
     }
 
-    /// Without its store the first machine revokes all the same, and says that others may not know.
-    /// Eve is known to both.
-    pub(crate) async fn is_known_of_here_alone(&mut self) {
-        assert_eq!(self.is_revoked().await, Outcome::Unavailable);
-        for held in &mut self.there {
-            held.echoes().await;
-        }
+    /// Revokes the subject without the store: the first machine applies the revocation, and reports
+    /// that it is not shared. Both machines still apply the revocation of `eve`.
+    pub(crate) async fn revoke_at_first_machine_only(&mut self) {
+        assert_eq!(self.revoke().await, Outcome::Unavailable);
+        self.assert_connected_at_second_machine().await;
         for machine in self.machines {
-            let eve = machine.open(&self.site.eve).await;
+            let eve = machine.open(&self.setup.eve).await;
             assert_eq!(eve.err(), Some(Outcome::Refused));
         }
     }
 
-    /// Her sockets at the first machine are closed, and there are no others. Whether the store has
-    /// acknowledged it.
-    pub(crate) async fn is_revoked(&mut self) -> Outcome {
+    /// Revokes the subject at the first machine, which closes its sockets there. Returns whether the
+    /// store acknowledged the revocation.
+    async fn revoke(&mut self) -> Outcome {
         let [one, _] = self.machines;
         let (closed, outcome) = one.revoke("mallory").await;
         for ticket in &self.tickets {
-            one.ledger.revoked(ticket);
+            one.record.revoked(ticket);
         }
-        assert_eq!(closed, self.here.len() as u64);
-        for held in self.here.drain(..) {
-            held.ends_revoked().await;
+        assert_eq!(closed, self.at_first.len() as u64);
+        for socket in self.at_first.drain(..) {
+            socket.expect_revoked_close().await;
         }
-        let refused = one.open(&self.site.mallory).await;
+        let refused = one.open(&self.setup.mallory).await;
         assert_eq!(refused.err(), Some(Outcome::Refused));
         outcome
     }
 
-    /// The second machine, which has not heard of it, lets her in: by token, and by a ticket that it
-    /// mints for her now.
-    pub(crate) async fn comes_again(&mut self) {
+    /// Opens sockets at the second machine, which has not received the revocation: with the token, and
+    /// with a new ticket.
+    pub(crate) async fn open_more_at_second_machine(&mut self) {
         let [_, two] = self.machines;
-        self.there.push(self.opens(two).await);
+        self.at_second.push(self.open(two).await);
         let began = Instant::now();
         loop {
-            let ticket = two.mint_in_time(&self.site.mallory).await;
+            let ticket = two.mint_in_time(&self.setup.mallory).await;
             match two.redeem(&ticket, Way::Query).await {
-                Ok(held) => return self.there.push(held),
+                Ok(socket) => return self.at_second.push(socket),
                 Err(other) => assert_eq!(other, Outcome::Unavailable),
             }
-            assert!(began.elapsed() < LIMIT, "tickets are not redeemed");
+            assert!(began.elapsed() < LIMIT, "tickets cannot be redeemed");
         }
     }
 
-    /// The second machine sends everybody away, and so her.
-    pub(crate) async fn is_sent_away(&mut self) {
-        for held in self.there.drain(..) {
-            held.ends_unheard().await;
+    /// Asserts that the second machine closes the sockets with 1013.
+    pub(crate) async fn expect_unavailable_close(&mut self) {
+        for socket in self.at_second.drain(..) {
+            socket.expect_unavailable_close().await;
         }
     }
 
-    pub(crate) async fn is_there_still(&mut self) {
-        for held in &mut self.there {
-            held.echoes().await;
+    pub(crate) async fn assert_connected_at_second_machine(&mut self) {
+        for socket in &mut self.at_second {
+            socket.assert_echoes().await;
         }
     }
 
-    /// It is said until the store has heard it.
-    pub(crate) async fn is_revoked_in_time(&mut self) {
+    /// Revokes the subject until the store has acknowledged the revocation.
+    pub(crate) async fn revoke_until_stored(&mut self) {
         let began = Instant::now();
-        while self.is_revoked().await != Outcome::Done {
-            assert!(began.elapsed() < LIMIT, "the store does not hear of it");
+        while self.revoke().await != Outcome::Done {
+            assert!(began.elapsed() < LIMIT, "the revocation is not stored");
         }
     }
 
-    /// The same, and then no socket of hers is open anywhere.
-    pub(crate) async fn vanishes(mut self) {
-        self.is_revoked_in_time().await;
-        self.vanishes_unasked().await;
+    /// Revokes the subject, and asserts that it has no open socket at any machine.
+    pub(crate) async fn revoke_and_assert_disconnected(mut self) {
+        self.revoke_until_stored().await;
+        self.assert_disconnected().await;
     }
 
-    /// Her sockets are closed at the second machine, and neither her token nor a ticket opens
-    /// another one.
-    pub(crate) async fn vanishes_unasked(self) {
+    /// Asserts that the second machine closes the sockets, and that neither the token nor a ticket
+    /// opens another one.
+    pub(crate) async fn assert_disconnected(self) {
         let close = async {
-            for held in self.there {
-                held.ends_revoked().await;
+            for socket in self.at_second {
+                socket.expect_revoked_close().await;
             }
         };
         timeout(LAG, close).await.expect("within the lag");
         for machine in self.machines {
-            let refused = machine.open(&self.site.mallory).await;
+            let refused = machine.open(&self.setup.mallory).await;
             assert_eq!(refused.err(), Some(Outcome::Refused));
-            let refused = machine.mint(&self.site.mallory).await;
+            let refused = machine.mint(&self.setup.mallory).await;
             assert_eq!(refused, Err(Outcome::Refused));
         }
         for (turn, ticket) in self.tickets.iter().enumerate() {
@@ -146,12 +144,12 @@ impl<'a> Mallory<'a> {
         }
     }
 
-    async fn opens(&self, machine: &Machine<'a>) -> Held<'a> {
-        let opened = machine.open(&self.site.mallory).await;
-        opened.expect("the machine has not heard of it")
+    async fn open(&self, machine: &Machine<'a>) -> OpenSocket<'a> {
+        let opened = machine.open(&self.setup.mallory).await;
+        opened.expect("the machine has not received the revocation")
     }
 }
 
-/// How long a revocation may take to be heard of, once the store is back: what sessions are told
-/// unless they are told otherwise.
+/// The time limit for a revocation to arrive after the store has recovered: the default of the
+/// library.
 const LAG: Duration = Duration::from_secs(30);

@@ -1,24 +1,24 @@
-//! Two machines, many clients, and a Redis that fails while they come and go: it is killed, stopped,
-//! slow, out of memory, and one machine cannot subscribe for ten seconds.
+//! Two machines with many clients, and a Redis that fails meanwhile: it is killed, stopped, slow, or
+//! out of memory, and one machine cannot subscribe for ten seconds.
 //!
-//! A cluster that loses a server, a machine that was told to let nobody stay when it hears no
-//! revocations, and two kernel servers have files of their own.
+//! The other files contain a cluster that loses a server, a machine with `LagPolicy::Close`, and two
+//! kernel servers.
 //!
-//! Whatever happens, tokens are let in, open sockets live on, no ticket opens two sockets, and
-//! nobody who was revoked keeps a socket once the store is back. At the end the books are closed:
-//! see `close_the_books`.
+//! In every test tokens are accepted, open sockets stay open, no ticket opens two sockets, and no
+//! revoked subject has an open socket after the store has recovered. At the end `check_record`
+//! compares what the clients observed with the machines and the store.
 //!
-//! A store that is lost with its data loses tickets, which are in its memory. This one writes down
-//! what it acknowledges (`appendfsync always`), so none may be missing.
+//! A store that loses its data loses the tickets. This Redis saves what it acknowledges (`appendfsync
+//! always`), so no ticket may be missing.
 
+mod clients;
 mod cluster;
-mod crowd;
 mod kernels;
-mod ledger;
+mod lag_policy;
 mod machine;
 mod mallory;
-mod policy;
-mod site;
+mod record;
+mod setup;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -27,25 +27,25 @@ use futures_util::future;
 use portcullis_e2e::{Mode, Proxy, RedisServer};
 use tokio::time::sleep;
 
-use self::crowd::{Crowd, Store};
-use self::ledger::{Kind, Ledger, Outcome, Tickets, key_of};
+use self::clients::{Clients, Store};
 use self::machine::Machine;
 use self::mallory::Mallory;
-use self::site::{SHORT_LIVED, Site};
+use self::record::{Kind, Outcome, Record, Tickets, key_of};
+use self::setup::{SHORT_LIVED, Setup};
 use crate::guarded::LIMIT;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_and_restarted() {
+async fn redis_is_killed_and_restarted() {
     let mut redis = RedisServer::start();
     let urls = [redis.url(), redis.url()];
-    is_away_for_a_while(&mut redis, urls, RedisServer::kill, RedisServer::restart).await;
+    run_outage(&mut redis, urls, RedisServer::kill, RedisServer::restart).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stopped_and_continued() {
+async fn redis_is_stopped_and_continued() {
     let mut redis = RedisServer::start();
     let urls = [redis.url(), redis.url()];
-    is_away_for_a_while(
+    run_outage(
         &mut redis,
         urls,
         |redis| redis.freeze(),
@@ -54,9 +54,9 @@ async fn stopped_and_continued() {
     .await;
 }
 
-/// Every call reaches the store, which does what it is told, and no answer comes in time.
+/// Every command reaches Redis and is executed, and no response arrives in time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow() {
+async fn redis_is_slow() {
     let mut redis = RedisServer::start();
     let proxies = [
         Proxy::start(redis.port()).await,
@@ -65,126 +65,125 @@ async fn slow() {
     let urls = proxies.each_ref().map(Proxy::url);
     let set = |mode| proxies.iter().for_each(|proxy| proxy.set(mode));
     let begin = |_: &mut _| set(Mode::Slow(Duration::from_secs(3)));
-    // Slower than usual is good enough.
+    // A slightly slow Redis is fast enough.
     let end = |_: &mut _| set(Mode::Slow(Duration::from_millis(5)));
-    is_away_for_a_while(&mut redis, urls, begin, end).await;
+    run_outage(&mut redis, urls, begin, end).await;
 }
 
-/// There are no tickets, and a revocation is in force at the machine that was told alone. When the
-/// store is back, all is as before, and who was revoked is out everywhere.
-async fn is_away_for_a_while(
+/// During the outage no ticket can be minted or redeemed, and a revocation applies only at the machine
+/// that received it. After the outage everything works, and the revocation applies everywhere.
+async fn run_outage(
     redis: &mut RedisServer,
     urls: [String; 2],
     begin: impl FnOnce(&mut RedisServer),
     end: impl FnOnce(&mut RedisServer),
 ) {
-    let site = Site::start(&redis.url(), urls, &[]);
-    let ledger = Ledger::default();
-    let machines = site.machines(&ledger);
-    let mut crowd = Crowd::gather(&machines).await;
-    site.mint_some_that_end_soon(&ledger).await;
-    let mut mallory = Mallory::arrives(&site, &machines).await;
-    crowd.round(Store::Well).await;
+    let setup = Setup::start(&redis.url(), urls, &[]);
+    let record = Record::default();
+    let machines = setup.machines(&record);
+    let mut clients = Clients::connect(&machines).await;
+    setup.mint_short_lived_tickets(&record).await;
+    let mut mallory = Mallory::connect(&setup, &machines).await;
+    clients.run_round(Store::Healthy).await;
 
-    crowd.round_while(|| begin(redis)).await;
-    crowd.round(Store::Away).await;
-    mallory.is_known_of_here_alone().await;
+    clients.run_round_with_fault(|| begin(redis)).await;
+    clients.run_round(Store::Unavailable).await;
+    mallory.revoke_at_first_machine_only().await;
 
-    crowd.round_while(|| end(redis)).await;
-    crowd.has_its_store().await;
-    mallory.vanishes().await;
-    site.one_that_starts_late_refuses_them(&redis.url()).await;
-    close_the_books(crowd, &machines, || keys(redis)).await;
+    clients.run_round_with_fault(|| end(redis)).await;
+    clients.wait_for_store().await;
+    mallory.revoke_and_assert_disconnected().await;
+    setup.assert_new_machine_refuses_revoked(&redis.url()).await;
+    check_record(clients, &machines, || keys(redis)).await;
 }
 
-/// No ticket is minted. Those that there are can be redeemed, and revocations go through.
+/// No ticket can be minted. Existing tickets can be redeemed, and revocations are stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn out_of_memory() {
+async fn redis_is_out_of_memory() {
     let redis = RedisServer::start();
-    let site = Site::start(&redis.url(), [redis.url(), redis.url()], &[]);
-    let ledger = Ledger::default();
-    let machines = site.machines(&ledger);
-    let mut crowd = Crowd::gather(&machines).await;
-    site.mint_some_that_end_soon(&ledger).await;
-    let mallory = Mallory::arrives(&site, &machines).await;
-    crowd.round(Store::Well).await;
+    let setup = Setup::start(&redis.url(), [redis.url(), redis.url()], &[]);
+    let record = Record::default();
+    let machines = setup.machines(&record);
+    let mut clients = Clients::connect(&machines).await;
+    setup.mint_short_lived_tickets(&record).await;
+    let mallory = Mallory::connect(&setup, &machines).await;
+    clients.run_round(Store::Healthy).await;
 
     let limit = |bytes| {
         let set = redis.command(&["CONFIG", "SET", "maxmemory", bytes]);
         assert_eq!(set, "OK");
     };
-    crowd.round_while(|| limit("1")).await;
-    crowd.round(Store::Full).await;
-    mallory.vanishes().await;
+    clients.run_round_with_fault(|| limit("1")).await;
+    clients.run_round(Store::OutOfMemory).await;
+    mallory.revoke_and_assert_disconnected().await;
 
-    crowd.round_while(|| limit("0")).await;
-    crowd.has_its_store().await;
-    close_the_books(crowd, &machines, || keys(&redis)).await;
+    clients.run_round_with_fault(|| limit("0")).await;
+    clients.wait_for_store().await;
+    check_record(clients, &machines, || keys(&redis)).await;
 }
 
-/// One machine hears nothing of the other for ten seconds, which is far longer than it is told that
-/// revocations may be late: it is not told to care. All else works, and so it cannot know that it
-/// lets in who was revoked in the gap. When the gap is over, they are gone.
+/// One machine receives no revocation for ten seconds, longer than its limit, with `LagPolicy::Stay`.
+/// Everything else works, so it admits a subject that was revoked meanwhile. When it can subscribe
+/// again, it closes the sockets of the subject.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cut_off_from_messages_for_ten_seconds() {
+async fn a_machine_cannot_subscribe_for_ten_seconds() {
     let redis = RedisServer::start();
     let proxy = Proxy::start(redis.port()).await;
     let stay = ["--revocation-lag", "2", "--when-revocations-lag", "stay"];
-    let site = Site::start(&redis.url(), [redis.url(), proxy.url()], &stay);
-    let ledger = Ledger::default();
-    let machines = site.machines(&ledger);
-    let mut crowd = Crowd::gather(&machines).await;
-    site.mint_some_that_end_soon(&ledger).await;
-    let mut mallory = Mallory::arrives(&site, &machines).await;
-    crowd.round(Store::Well).await;
+    let setup = Setup::start(&redis.url(), [redis.url(), proxy.url()], &stay);
+    let record = Record::default();
+    let machines = setup.machines(&record);
+    let mut clients = Clients::connect(&machines).await;
+    setup.mint_short_lived_tickets(&record).await;
+    let mut mallory = Mallory::connect(&setup, &machines).await;
+    clients.run_round(Store::Healthy).await;
 
     proxy.set(Mode::Unsubscribed);
-    // The fault itself takes this long.
+    // The duration of the fault.
     let gap = sleep(Duration::from_secs(10));
     let during = async {
-        crowd.round(Store::Well).await;
-        mallory.is_revoked_in_time().await;
-        mallory.comes_again().await;
-        crowd.round(Store::Well).await;
+        clients.run_round(Store::Healthy).await;
+        mallory.revoke_until_stored().await;
+        mallory.open_more_at_second_machine().await;
+        clients.run_round(Store::Healthy).await;
     };
     future::join(gap, during).await;
-    mallory.is_there_still().await;
+    mallory.assert_connected_at_second_machine().await;
 
     let began = Instant::now();
     proxy.set(Mode::Open);
-    mallory.vanishes_unasked().await;
-    println!("after the gap: gone in {:?}", began.elapsed());
-    crowd.has_its_store().await;
-    close_the_books(crowd, &machines, || keys(&redis)).await;
+    mallory.assert_disconnected().await;
+    println!("after the gap: disconnected in {:?}", began.elapsed());
+    clients.wait_for_store().await;
+    check_record(clients, &machines, || keys(&redis)).await;
 }
 
-// --- the books are closed ----------------------------------------------------------------------
+// --- the record --------------------------------------------------------------------------------
 
-/// One more round, and then: every attempt has one outcome, which the machine has printed, too; what
-/// was opened and not closed is what the machines list; and every ticket is redeemed, revoked, lost,
-/// expired or live, as the store says.
-async fn close_the_books<'a>(
-    mut crowd: Crowd<'a>,
+/// Runs one more round, and compares the record of the clients with the machines and the store:
+///
+/// - Every attempt has one outcome, and the machine has logged the response.
+/// - The machines list the sessions that were opened and not closed.
+/// - Every ticket is redeemed, revoked, lost, expired or live, as in the store.
+async fn check_record<'a>(
+    mut clients: Clients<'a>,
     machines: &'a [Machine<'a>; 2],
     keys: impl Fn() -> BTreeSet<String>,
 ) {
-    let ledger = machines[0].ledger;
-    crowd.round(Store::Well).await;
+    let record = machines[0].record;
+    clients.run_round(Store::Healthy).await;
     for machine in machines {
-        assert!(!ledger.live(machine.index).is_empty());
-        machine.agrees().await;
+        assert!(!record.live(machine.index).is_empty());
+        machine.wait_until_it_matches_the_record().await;
     }
 
     let began = Instant::now();
-    while !ledger.short_lived().is_disjoint(&keys()) {
-        assert!(
-            began.elapsed() < LIMIT,
-            "tickets stay for longer than they may"
-        );
+    while !record.short_lived().is_disjoint(&keys()) {
+        assert!(began.elapsed() < LIMIT, "the store has expired tickets");
     }
     let before = keys();
-    let tickets = ledger.sort_tickets(&before);
-    println!("{tickets:?}, {}", ledger.summary());
+    let tickets = record.classify_tickets(&before);
+    println!("{tickets:?}, {}", record.summary());
     let Tickets {
         issued,
         redeemed,
@@ -199,26 +198,28 @@ async fn close_the_books<'a>(
         "{tickets:?}"
     );
 
-    // Whatever a ticket has become, it does not become a second socket.
+    // In none of these states can a ticket open a second socket.
     let live = |ticket: &str| before.contains(&key_of(ticket));
-    crowd.try_at_both(&ledger.unredeemed(), live).await;
-    let after = ledger.sort_tickets(&keys());
+    clients
+        .redeem_at_both_machines(&record.unredeemed(), live)
+        .await;
+    let after = record.classify_tickets(&keys());
     assert_eq!((after.issued, after.live), (issued, 0), "{after:?}");
     assert!(after.redeemed > redeemed, "{after:?}");
 
-    crowd.leave().await;
+    clients.disconnect().await;
     for machine in machines {
-        assert!(ledger.live(machine.index).is_empty());
-        machine.agrees().await;
+        assert!(record.live(machine.index).is_empty());
+        machine.wait_until_it_matches_the_record().await;
     }
-    ledger.assert_balanced();
-    // Minted when the store could not say so. Nobody has them.
-    let unanswered = ledger.count(Kind::Mint, Outcome::Unavailable);
-    let unknown = ledger.unknown(&keys());
-    assert!(unknown <= unanswered, "{unknown} tickets are nobody's");
+    record.assert_every_attempt_has_ended();
+    // The store saved these tickets, and its response was lost, so no client has them.
+    let unanswered = record.count(Kind::Mint, Outcome::Unavailable);
+    let unknown = record.unknown(&keys());
+    assert!(unknown <= unanswered, "{unknown} tickets were never issued");
 }
 
-/// The tickets that the store has.
+/// Returns the keys of the tickets in the store.
 fn keys(redis: &RedisServer) -> BTreeSet<String> {
     let keys = redis.command(&["KEYS", "portcullis:ticket:*"]);
     keys.lines().map(str::to_owned).collect()

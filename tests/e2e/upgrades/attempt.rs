@@ -4,7 +4,7 @@ use crate::link;
 
 const MARKER: &str = "v1.token.websocket.jupyter.org";
 
-/// One attempt to open a socket: what is added to the address and to the headers.
+/// One attempt to open a socket: the query and the headers that it adds.
 pub(super) struct Attempt {
     pub(super) name: &'static str,
     pub(super) query: String,
@@ -32,55 +32,55 @@ impl Attempt {
     }
 }
 
-/// What is let in by every server.
+/// Returns an attempt that every server admits.
 pub(super) fn admitted(server: &Server) -> Attempt {
     Attempt::new(
-        "a good token",
+        "a valid token",
         &[("authorization", &format!("Bearer {}", server.token()))],
     )
 }
 
-/// What is refused by every server, whatever carriers it takes.
+/// Returns attempts that every server refuses, independent of its carriers.
 pub(super) fn refused_anywhere(server: &Server) -> Vec<Attempt> {
-    let (good, wrong) = (server.token(), server.foreign_secret());
+    let (good, wrong) = (server.token(), server.unknown_secret());
     let (good, wrong) = (format!("Bearer {good}"), format!("Bearer {wrong}"));
     vec![
-        Attempt::new("nothing", &[]),
+        Attempt::new("no credential", &[]),
         Attempt::new("a wrong token", &[("authorization", &wrong)]),
         Attempt::new(
             "two credentials in one carrier",
             &[("authorization", &good), ("authorization", &wrong)],
         ),
         Attempt::new(
-            "a cookie that nobody set",
+            "a cookie that the server did not set",
             &[("cookie", &format!("session={wrong}"))],
         ),
     ]
 }
 
-/// What is refused by the kernel server, in both profiles.
+/// Returns attempts that the kernel server refuses in both profiles.
 pub(super) async fn refused(server: &Server) -> Vec<Attempt> {
-    let wrong = server.foreign_secret();
+    let wrong = server.unknown_secret();
     let cookie = link::cookie_line(server).await;
     let subprotocols =
         |name, entries: &str| Attempt::new(name, &[("sec-websocket-protocol", entries)]);
     let from = |name, origin| Attempt::new(name, &[("cookie", &cookie), ("origin", origin)]);
     let mut attempts = refused_anywhere(server);
     attempts.extend([
-        Attempt::query("a wrong token in the address", &format!("?token={wrong}")),
-        Attempt::query("no UTF-8 in the address", "?token=%ff"),
+        Attempt::query("a wrong token in the query", &format!("?token={wrong}")),
+        Attempt::query("invalid UTF-8 in the query", "?token=%ff"),
         subprotocols("the marker alone", MARKER),
         subprotocols(
-            "a wrong token in an entry",
+            "a wrong token in a subprotocol",
             &format!("{MARKER}, {MARKER}.{wrong}"),
         ),
         subprotocols(
-            "an entry that cannot be decoded",
+            "a subprotocol that cannot be decoded",
             &format!("{MARKER}, {MARKER}.%zz"),
         ),
-        from("the cookie from a foreign page", "http://evil.example"),
-        from("the cookie from another port", "http://127.0.0.1:1"),
-        from("the cookie from nowhere", "null"),
+        from("the cookie with another origin", "http://evil.example"),
+        from("the cookie with another port", "http://127.0.0.1:1"),
+        from("the cookie with the origin null", "null"),
     ]);
     attempts
 }

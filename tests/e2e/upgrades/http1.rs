@@ -2,7 +2,8 @@ use portcullis_e2e::RawConnection;
 
 use super::{Attempt, PING, PONG, Target};
 
-/// The upgrade, the next request and a frame are sent before the answer is read, as smuggling does.
+/// Sends the upgrade, another request and a frame before it reads the response, as request smuggling
+/// does. Asserts that only the refusal arrives.
 pub(super) async fn assert_refused(target: &Target<'_>, attempt: &Attempt) {
     let what = format!("{}, {}", target.path, attempt.name);
     let mut connection = RawConnection::open(target.server.authority()).await;
@@ -14,7 +15,7 @@ pub(super) async fn assert_refused(target: &Target<'_>, attempt: &Attempt) {
     let statuses = statuses(&answer);
     let answer = String::from_utf8_lossy(&answer).to_lowercase();
     let [status] = statuses.as_slice() else {
-        panic!("{what}: not one answer: {answer}");
+        panic!("{what}: expected one response: {answer}");
     };
     assert!(status.starts_with('4'), "{what}: {status}");
     assert!(
@@ -27,7 +28,7 @@ pub(super) async fn assert_refused(target: &Target<'_>, attempt: &Attempt) {
     );
 }
 
-/// The upgrade and a ping get a 101 and a pong.
+/// Asserts that the upgrade and a ping get a 101 and a pong.
 pub(super) async fn assert_usable(target: &Target<'_>, attempt: &Attempt) {
     let mut connection = RawConnection::open(target.server.authority()).await;
     connection
@@ -39,7 +40,7 @@ pub(super) async fn assert_usable(target: &Target<'_>, attempt: &Attempt) {
     connection.until(PONG).await;
 }
 
-/// Two requests at once get two answers.
+/// Asserts that two pipelined requests get two responses.
 pub(super) async fn assert_pipelines(target: &Target<'_>) {
     let mut connection = RawConnection::open(target.server.authority()).await;
     let (first, last) = (page(target, ""), page(target, "Connection: close\r\n"));
@@ -69,7 +70,7 @@ fn upgrade(target: &Target<'_>, attempt: &Attempt) -> String {
     head + "\r\n"
 }
 
-/// The status of each answer in what came over a connection.
+/// Returns the status of each response.
 fn statuses(answer: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(answer);
     text.split("HTTP/1.1 ")

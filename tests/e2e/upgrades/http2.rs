@@ -9,14 +9,14 @@ use tokio::net::TcpStream;
 
 use super::{Attempt, PING, PONG, Target};
 
-/// The stream ends without an answer to the ping, and the connection serves the next one.
+/// Asserts that the stream ends without a pong, and that the connection serves the next stream.
 pub(super) async fn assert_refused(target: &Target<'_>, attempt: &Attempt) {
     let what = format!("{}, {}", target.path, attempt.name);
     let mut sender = connect(target).await;
     let (response, mut stream) = upgrade(&mut sender, target, attempt);
-    // It may be refused by now: then there is nothing to send it to.
+    // An error means that the stream was already refused.
     let _ = stream.send_data(Bytes::from_static(PING), false);
-    let response = response.await.expect("an answer");
+    let response = response.await.expect("a response");
     let status = response.status();
     assert!(status.is_client_error(), "{what}: {status}");
     assert_eq!(
@@ -25,7 +25,7 @@ pub(super) async fn assert_refused(target: &Target<'_>, attempt: &Attempt) {
         "{what}"
     );
     let received = received(response.into_body(), |_| false).await;
-    assert!(!received.ends_with(PONG), "{what}: the socket answers");
+    assert!(!received.ends_with(PONG), "{what}: the socket sends a pong");
     assert_eq!(
         public_page(&mut sender, target).await,
         StatusCode::OK,
@@ -33,11 +33,11 @@ pub(super) async fn assert_refused(target: &Target<'_>, attempt: &Attempt) {
     );
 }
 
-/// The upgrade and a ping get a 200 and a pong.
+/// Asserts that the upgrade and a ping get a 200 and a pong.
 pub(super) async fn assert_usable(target: &Target<'_>, attempt: &Attempt) {
     let mut sender = connect(target).await;
     let (response, mut stream) = upgrade(&mut sender, target, attempt);
-    let response = response.await.expect("an answer");
+    let response = response.await.expect("a response");
     assert_eq!(response.status(), StatusCode::OK, "{}", target.path);
     stream
         .send_data(Bytes::from_static(PING), false)
@@ -50,7 +50,7 @@ pub(super) async fn assert_usable(target: &Target<'_>, attempt: &Attempt) {
     );
 }
 
-/// A connection whose settings have come: before that, nobody may send an extended CONNECT.
+/// Opens a connection and waits for its settings: before, a client must not send an extended CONNECT.
 async fn connect(target: &Target<'_>) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(target.server.authority())
         .await
@@ -92,13 +92,12 @@ async fn public_page(sender: &mut SendRequest<Bytes>, target: &Target<'_>) -> St
     let request = Request::get(url).body(()).expect("a request");
     poll_fn(|context| sender.poll_ready(context))
         .await
-        .expect("the connection lives");
+        .expect("the connection is open");
     let (response, _) = sender.send_request(request, true).expect("a stream");
-    response.await.expect("an answer").status()
+    response.await.expect("a response").status()
 }
 
-/// What comes until it is `enough` or the stream ends: with its last frame, or with a reset that
-/// asks for no more data.
+/// Returns the data until `enough` accepts it or the stream ends, by its last frame or by a reset.
 async fn received(mut body: RecvStream, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let mut received = Vec::new();
     while let Some(Ok(data)) = body.data().await {

@@ -11,33 +11,34 @@ use super::peers::nothing;
 use super::rows::ROWS;
 use crate::callgrind::measured;
 
-/// So many rounds come before the first one that is counted.
+/// The number of rounds before the first one that is counted.
 const WARM_UP: u32 = 20;
 
-/// What a row does.
+/// The work of a row.
 pub(crate) enum Case {
-    /// Answers a request.
-    Request(Box<Asked>),
+    /// Sends a request to an application.
+    Request(Box<RequestCase>),
 
-    /// Something that is no request, and that answers whether it went as it should.
+    /// Calls a function, which returns whether it succeeded.
     Work(Box<dyn Fn() -> bool>),
 }
 
-/// An application, and what it answers a request with.
-pub(crate) struct Asked {
+/// An application, a request, and the expected status.
+pub(crate) struct RequestCase {
     pub(crate) app: Router,
     pub(crate) request: Request<()>,
     pub(crate) status: StatusCode,
 }
 
 impl Case {
-    /// An upgrade that is let through.
+    /// Creates a case with an admitted upgrade.
     pub(crate) fn admitted(app: Router, request: Request<()>) -> Self {
         Self::refused(app, request, StatusCode::SWITCHING_PROTOCOLS)
     }
 
+    /// Creates a case with another status.
     pub(crate) fn refused(app: Router, request: Request<()>, status: StatusCode) -> Self {
-        Self::Request(Box::new(Asked {
+        Self::Request(Box::new(RequestCase {
             app,
             request,
             status,
@@ -45,40 +46,40 @@ impl Case {
     }
 }
 
-/// Runs `rounds` rounds of the row of this name; its request through a layer that does nothing, if
-/// `only_nothing` says so.
+/// Runs `rounds` rounds of a row. With `only_nothing`, its request goes through a layer that does
+/// nothing instead.
 ///
 /// # Panics
 ///
-/// If a round does not end as it should: a figure of something else would be worth nothing.
+/// Panics if a round has an unexpected result, because its cost would be meaningless.
 pub(crate) fn run(name: &str, rounds: u32, only_nothing: bool) {
     let row = ROWS.iter().find(|row| row.name == name);
     let case = (row.expect("a row of the table").case)();
-    // A verifier that has to be waited for starts a timer, which needs a runtime around it.
+    // A deferred verification starts a timer, which requires a runtime.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .expect("a runtime of one thread starts");
     let _guard = runtime.enter();
     match case {
-        Case::Request(asked) => {
-            let Asked {
+        Case::Request(case) => {
+            let RequestCase {
                 app,
                 request,
                 status,
-            } = *asked;
+            } = *case;
             let (mut app, status) = match only_nothing {
                 true => (nothing(), StatusCode::SWITCHING_PROTOCOLS),
                 false => (app, status),
             };
             let copy = || request.clone().map(|()| Body::empty());
             for _ in 0..WARM_UP {
-                assert_eq!(answer(&mut app, copy()), status, "{name}");
+                assert_eq!(respond(&mut app, copy()), status, "{name}");
             }
             for _ in 0..rounds {
                 let request = copy();
-                let answered = measured(|| answer(&mut app, request));
-                assert_eq!(answered, status, "{name}");
+                let response = measured(|| respond(&mut app, request));
+                assert_eq!(response, status, "{name}");
             }
         }
         Case::Work(work) => {
@@ -90,12 +91,16 @@ pub(crate) fn run(name: &str, rounds: u32, only_nothing: bool) {
     }
 }
 
-/// The status of the answer, which has to be there at once.
-pub(crate) fn answer(app: &mut Router, request: Request<Body>) -> StatusCode {
+/// Returns the status of the response.
+///
+/// # Panics
+///
+/// Panics if the response is not ready at the first poll.
+pub(crate) fn respond(app: &mut Router, request: Request<Body>) -> StatusCode {
     let mut context = Context::from_waker(Waker::noop());
-    let answer = pin!(Service::<Request<Body>>::call(app, request)).poll(&mut context);
-    let Poll::Ready(Ok::<_, Infallible>(response)) = answer else {
-        panic!("a row of the table answers at once");
+    let response = pin!(Service::<Request<Body>>::call(app, request)).poll(&mut context);
+    let Poll::Ready(Ok::<_, Infallible>(response)) = response else {
+        panic!("the response is not ready at the first poll");
     };
     response.status()
 }

@@ -1,9 +1,9 @@
-//! Handshakes as clients send them.
+//! WebSocket handshakes.
 
 use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderName, Request};
 
-/// A handshake with the headers that Chromium sends, for `target`.
+/// A handshake with the headers of Chromium.
 pub(crate) struct Handshake(http::request::Builder);
 
 impl Handshake {
@@ -48,7 +48,7 @@ impl Handshake {
         self.header(COOKIE, cookies)
     }
 
-    /// From a page of somebody else.
+    /// Sets an `Origin` that is not allowed.
     pub(crate) fn foreign(mut self) -> Self {
         if let Some(headers) = self.0.headers_mut() {
             headers.insert(
@@ -60,7 +60,7 @@ impl Handshake {
     }
 
     pub(crate) fn build(self) -> Request<()> {
-        self.0.body(()).expect("a handshake of constants is one")
+        self.0.body(()).expect("the constants are a valid request")
     }
 
     fn header(self, name: HeaderName, value: &str) -> Self {

@@ -1,4 +1,4 @@
-//! What admission costs, beside a layer that does nothing in the same place.
+//! The cost of admission, compared with a layer that does nothing in the same place.
 
 mod case;
 mod cookies;
@@ -19,27 +19,27 @@ pub(crate) use self::tokens::{TOKEN, base64url};
 use crate::callgrind::{self, Cost};
 use crate::report::{Table, thousands};
 
-/// What may not be exceeded, above a layer that does nothing.
+/// A limit for the cost above a layer that does nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Budget {
     /// Instructions, and allocations if they are limited.
     Instructions(f64, Option<f64>),
 
-    /// So many times the instructions of the row of this name.
+    /// A multiple of the instructions of another row.
     Times(f64, &'static str),
 }
 
-/// A row, measured.
+/// A row and its cost.
 #[derive(Debug)]
 pub(crate) struct Measured {
     row: &'static Row,
-    /// Above a layer that does nothing.
+    /// The cost above a layer that does nothing.
     cost: Cost,
-    /// In instructions and allocations.
+    /// The limits for instructions and allocations.
     limit: Option<(f64, Option<f64>)>,
 }
 
-/// Measures every row whose name contains `filter`.
+/// Measures every row with `filter` in its name.
 pub(crate) fn measure(filter: &str) -> Result<Vec<Measured>, Box<dyn Error>> {
     let mut measured: Vec<Measured> = Vec::new();
     for row in ROWS.iter().filter(|row| row.name.contains(filter)) {
@@ -66,7 +66,7 @@ fn cost_of(row: &Row) -> Result<Cost, Box<dyn Error>> {
         return Ok(cost);
     }
     let nothing = callgrind::count(&["rounds", "--nothing", row.name])?;
-    Ok(cost.beside(&nothing))
+    Ok(cost.minus(&nothing))
 }
 
 impl fmt::Display for Measured {
@@ -75,7 +75,7 @@ impl fmt::Display for Measured {
     }
 }
 
-/// The rows as a table.
+/// Formats the rows as a table.
 pub(crate) fn table(rows: &[Measured]) -> Table {
     let mut table = Table::new(["", "instructions", "budget", "allocations", "budget "]);
     for measured in rows {
@@ -97,9 +97,9 @@ pub(crate) fn table(rows: &[Measured]) -> Table {
     table
 }
 
-/// The rows that are over their budget.
-pub(crate) fn broken(rows: &[Measured]) -> Vec<&Measured> {
-    // A figure is a quotient, and may be off by the last bit.
+/// Returns the rows that exceed their budget.
+pub(crate) fn exceeded(rows: &[Measured]) -> Vec<&Measured> {
+    // The cost is a quotient and may have a rounding error.
     let is_over = |cost: f64, limit: f64| cost > limit + 1e-6;
     rows.iter()
         .filter(|row| match row.limit {
@@ -112,14 +112,14 @@ pub(crate) fn broken(rows: &[Measured]) -> Vec<&Measured> {
         .collect()
 }
 
-/// Where the instructions of these rows go, a table for each.
+/// Formats a table for each row with its instructions by function.
 pub(crate) fn functions_of<'a>(rows: impl IntoIterator<Item = &'a Measured>) -> String {
     rows.into_iter()
         .map(|row| format!("### {}\n\n{}\n", row.row.name, functions(row)))
         .collect()
 }
 
-/// The most expensive functions of a row, without those that they call.
+/// Returns the most expensive functions of a row, without the functions that they call.
 fn functions(measured: &Measured) -> Table {
     const SHOWN: usize = 12;
 

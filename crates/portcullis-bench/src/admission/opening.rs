@@ -1,4 +1,4 @@
-//! How long it takes to open a sealed cookie, beside axum-extra's encrypted one.
+//! The time to open a sealed cookie, compared with the private cookie of axum-extra.
 
 use std::hint::black_box;
 use std::io;
@@ -9,56 +9,56 @@ use axum::body::Body;
 use axum_extra::extract::cookie::PrivateCookieJar;
 use http::{HeaderMap, Request, StatusCode};
 
-use super::case::{Case, answer};
+use super::case::{Case, respond};
 use super::cookies;
 use super::peers::nothing;
 use super::rows::{by_plain_cookie, by_sealed_cookie};
 use super::tokens::TOKEN;
-use crate::pin::{LOAD, pin};
+use crate::pin::{CLIENTS, pin};
 use crate::report::{Table, median};
 
 const BATCHES: usize = 51;
 const ROUNDS: u32 = 2_000;
 
-/// Times everything in batches that take turns, and draws the table.
+/// Measures in alternating batches, and returns the results as a table.
 pub(crate) fn table() -> io::Result<Table> {
-    pin(None, LOAD)?;
+    pin(None, CLIENTS)?;
     let (mut jar, mut admission, mut opening) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut admission_times, mut opening_times) = (Vec::new(), Vec::new());
+    let (mut admission_ratios, mut opening_ratios) = (Vec::new(), Vec::new());
     let open_jar = open_jar();
     let (mut sealed, mut plain) = (parts(by_sealed_cookie()), parts(by_plain_cookie()));
     let mut nothing = (nothing(), sealed.1.clone());
     for batch in 0..=BATCHES {
-        let of_jar = nanoseconds(&open_jar);
-        let of_sealed = nanoseconds_of_requests(&mut sealed);
-        let of_plain = nanoseconds_of_requests(&mut plain);
-        let of_nothing = nanoseconds_of_requests(&mut nothing);
-        // The first one warms up.
+        let jar_time = nanoseconds(&open_jar);
+        let sealed_time = nanoseconds_per_request(&mut sealed);
+        let plain_time = nanoseconds_per_request(&mut plain);
+        let nothing_time = nanoseconds_per_request(&mut nothing);
+        // The first batch warms up.
         if batch > 0 {
-            jar.push(of_jar);
-            admission.push(of_sealed - of_nothing);
-            opening.push(of_sealed - of_plain);
-            admission_times.push((of_sealed - of_nothing) / of_jar);
-            opening_times.push((of_sealed - of_plain) / of_jar);
+            jar.push(jar_time);
+            admission.push(sealed_time - nothing_time);
+            opening.push(sealed_time - plain_time);
+            admission_ratios.push((sealed_time - nothing_time) / jar_time);
+            opening_ratios.push((sealed_time - plain_time) / jar_time);
         }
     }
     let mut table = Table::new(["", "ns, median", "× `PrivateCookieJar`"]);
-    let figure = |values: Vec<f64>| median(values).unwrap_or(f64::NAN);
-    for (name, time, times) in [
+    let middle = |values: Vec<f64>| median(values).unwrap_or(f64::NAN);
+    for (name, times, ratios) in [
         ("`PrivateCookieJar::from_headers` and `get`", jar, vec![1.0]),
         (
-            "a sealed cookie, beyond a plain one",
+            "a sealed cookie, minus a plain cookie",
             opening,
-            opening_times,
+            opening_ratios,
         ),
         (
-            "a whole admission by a sealed cookie, beyond a layer that does nothing",
+            "admission by a sealed cookie, minus a layer that does nothing",
             admission,
-            admission_times,
+            admission_ratios,
         ),
     ] {
-        let (time, times) = (figure(time), figure(times));
-        table.row([name.to_owned(), format!("{time:.0}"), format!("{times:.2}")]);
+        let (time, ratio) = (middle(times), middle(ratios));
+        table.row([name.to_owned(), format!("{time:.0}"), format!("{ratio:.2}")]);
     }
     Ok(table)
 }
@@ -67,7 +67,7 @@ fn open_jar() -> impl Fn() {
     let (key, line) = cookies::private();
     let mut headers = HeaderMap::new();
     let line = cookies::among_others(&line).parse();
-    headers.insert("cookie", line.expect("cookies fit into a header"));
+    headers.insert("cookie", line.expect("cookies are a valid header"));
     move || {
         let jar = PrivateCookieJar::from_headers(black_box(&headers), key.clone());
         let cookie = jar.get(cookies::PRIVATE);
@@ -77,16 +77,16 @@ fn open_jar() -> impl Fn() {
 
 fn parts(case: Case) -> (Router, Request<()>) {
     match case {
-        Case::Request(asked) => (asked.app, asked.request),
-        Case::Work(_) => unreachable!("rows of cookies are requests"),
+        Case::Request(case) => (case.app, case.request),
+        Case::Work(_) => unreachable!("the rows of cookies send requests"),
     }
 }
 
-fn nanoseconds_of_requests((app, request): &mut (Router, Request<()>)) -> f64 {
+fn nanoseconds_per_request((app, request): &mut (Router, Request<()>)) -> f64 {
     let start = Instant::now();
     for _ in 0..ROUNDS {
         let request = request.clone().map(|()| Body::empty());
-        assert_eq!(answer(app, request), StatusCode::SWITCHING_PROTOCOLS);
+        assert_eq!(respond(app, request), StatusCode::SWITCHING_PROTOCOLS);
     }
     start.elapsed().as_secs_f64() * 1e9 / f64::from(ROUNDS)
 }

@@ -1,4 +1,4 @@
-//! The layers that admission is compared with. Each is what a careful user would write.
+//! The layers that admission is compared with, as a careful user would write them.
 
 use axum::Router;
 use axum::body::Body;
@@ -21,7 +21,7 @@ use tower_service::Service;
 use super::cookies::PRIVATE;
 use super::tokens::{AUDIENCE, ISSUER, SECRET, TOKEN};
 
-/// Where every handler is.
+/// Returns the route of all rows.
 pub(crate) fn route() -> Router {
     Router::new().route("/ws", any(handler))
 }
@@ -30,12 +30,13 @@ async fn handler() -> StatusCode {
     StatusCode::SWITCHING_PROTOCOLS
 }
 
-/// A layer that does nothing. It has a setting, as every layer that does something has.
+/// Returns the route behind a layer that does nothing. Like every useful layer, it has a setting.
 pub(crate) fn nothing() -> Router {
     route().route_layer(NothingLayer(Arc::new("a setting")))
 }
 
-/// A layer that does nothing and has no size, so that axum need not allocate to copy it.
+/// Returns the route behind a zero-sized layer that does nothing, which axum clones without an
+/// allocation.
 pub(crate) fn nothing_sizeless() -> Router {
     route().route_layer(NothingLayer(()))
 }
@@ -68,7 +69,7 @@ impl<S: Service<Request>, T> Service<Request> for Nothing<S, T> {
     }
 }
 
-/// axum's `from_fn`, and a comparison in constant time.
+/// Returns the route behind `from_fn` of axum with a comparison in constant time.
 pub(crate) fn from_fn_bearer() -> Router {
     route().route_layer(from_fn(check_bearer))
 }
@@ -80,8 +81,8 @@ pub(crate) async fn check_bearer(request: Request, next: Next) -> Response {
     }
 }
 
-/// tower-http's own check of a bearer token.
-#[expect(deprecated, reason = "it is what users find")]
+/// Returns the route behind the bearer token check of tower-http.
+#[expect(deprecated, reason = "users find it in the documentation")]
 pub(crate) fn tower_http_bearer() -> Router {
     use tower_http::auth::require_authorization::Bearer;
     use tower_http::validate_request::ValidateRequestHeaderLayer;
@@ -89,7 +90,7 @@ pub(crate) fn tower_http_bearer() -> Router {
     route().route_layer(ValidateRequestHeaderLayer::<Bearer<Body>>::bearer(TOKEN))
 }
 
-/// axum-extra's typed header, and a comparison in the handler.
+/// Returns a route with a comparison in the handler, which reads the typed header of axum-extra.
 pub(crate) fn typed_header() -> Router {
     async fn handler(TypedHeader(header): TypedHeader<Authorization<Bearer>>) -> StatusCode {
         match is_equal(header.token(), TOKEN) {
@@ -102,17 +103,18 @@ pub(crate) fn typed_header() -> Router {
         .route_layer(NothingLayer(Arc::new("a setting")))
 }
 
-/// `from_fn` and `jsonwebtoken::decode`, its key and rules made once.
+/// Returns the route behind `from_fn` with `jsonwebtoken::decode` and a prepared key.
 pub(crate) fn from_fn_jsonwebtoken() -> Router {
-    // Other crates of a build may enable the other backend; then there is no default.
+    // If other crates of the build enable the other backend, there is no default.
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
-    let key = Arc::new(DecodingKey::from_secret(SECRET));
-    let rules = Arc::new(validation(Algorithm::HS256));
+    let key = DecodingKey::from_secret(SECRET).expect("a secret that is not empty");
+    let key = Arc::new(key);
+    let validation = Arc::new(validation(Algorithm::HS256));
     route().route_layer(from_fn(move |request: Request, next: Next| {
-        let (key, rules) = (Arc::clone(&key), Arc::clone(&rules));
+        let (key, validation) = (Arc::clone(&key), Arc::clone(&validation));
         async move {
             let claims = bearer(&request)
-                .and_then(|token| jsonwebtoken::decode::<Claims>(token, &key, &rules).ok());
+                .and_then(|token| jsonwebtoken::decode::<Claims>(token, &key, &validation).ok());
             match claims {
                 Some(claims) => {
                     let mut request = request;
@@ -125,7 +127,8 @@ pub(crate) fn from_fn_jsonwebtoken() -> Router {
     }))
 }
 
-/// axum-extra's encrypted cookie, opened by `from_fn`, and a comparison in constant time.
+/// Returns the route behind `from_fn` that opens the private cookie of axum-extra, with a comparison
+/// in constant time.
 pub(crate) fn private_cookie(key: Key) -> Router {
     route().route_layer(from_fn(move |request: Request, next: Next| {
         let key = key.clone();
@@ -151,9 +154,9 @@ pub(crate) fn validation(algorithm: Algorithm) -> Validation {
     validation
 }
 
-/// What a service wants to know of a token.
+/// The claims that a service reads from a token.
 #[derive(Debug, serde::Deserialize)]
-#[expect(dead_code, reason = "a handler would read them")]
+#[expect(dead_code, reason = "only a handler would read the fields")]
 pub(crate) struct Claims {
     sub: String,
     scope: String,

@@ -1,8 +1,7 @@
-//! What a handshake costs a server: processor time, and the memory of a socket that idles.
+//! The CPU time of a handshake, and the memory of an idle socket.
 //!
-//! Servers are pinned to one core and the load to another. All of them run at once, and take
-//! turns in short slices: what else the machine does then disturbs all of them alike, and what is
-//! compared is only ever compared within a turn.
+//! Servers are pinned to one core and clients to another. The servers take turns of a second, and
+//! times are compared within a turn, so that other load on the machine affects all of them alike.
 
 mod instructions;
 mod peers;
@@ -12,66 +11,65 @@ use std::error::Error;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+pub(crate) use self::instructions::Check;
 pub(crate) use self::server::{Kind, serve};
 use crate::admission::{TOKEN, base64url};
 use crate::client::{self, Target};
-use crate::pin::{LOAD, pin};
+use crate::pin::{CLIENTS, pin};
 use crate::process::Server;
 use crate::report::{Table, median};
 
-/// What the others are compared with. They are sent the same request as the row with the
-/// subprotocol: reading a longer one is hyper's work, and not ours.
+/// The servers that the others are compared with. They receive the request with the subprotocol,
+/// since hyper needs more time for a longer request.
 const BARE: &str = "axum, default buffers";
 const BARE_SMALL: &str = "axum, small buffers";
 
-/// A server, running, or the reason why it does not.
-struct Mode {
+/// A row of the table.
+struct Row {
     name: &'static str,
+    /// The running server, or the reason why it does not run.
     running: Result<(Server, Target), String>,
-    /// Processor time of each turn, in microseconds for a handshake.
+    /// The CPU time of a handshake in each turn, in microseconds.
     turns: Vec<f64>,
-    /// Memory of an idle socket, in KiB.
+    /// The memory of an idle socket in KiB.
     memory: Option<f64>,
-    /// Instructions of a handshake, in thousands.
+    /// The instructions of a handshake in thousands.
     instructions: Option<f64>,
 }
 
-/// How long a turn is.
-const SLICE: Duration = Duration::from_secs(1);
+/// The length of a turn.
+const TURN: Duration = Duration::from_secs(1);
 
-/// So many sockets idle when memory is measured.
+/// The number of idle sockets for the measurement of memory.
 const SOCKETS: u32 = 1_000;
 
-/// Starts all servers, measures them in turns, and draws the table.
+/// Measures all servers in turns, and returns the results as a table.
 pub(crate) fn table(turns: u32) -> Result<Table, Box<dyn Error>> {
-    pin(None, LOAD)?;
+    pin(None, CLIENTS)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let modes = runtime.block_on(async {
-        let mut modes = modes().await?;
-        // Before anything else has grown the servers' heaps.
-        for mode in &mut modes {
-            mode.measure_memory().await?;
-            mode.measure_turn(SLICE / 4).await?;
-            mode.turns.clear();
+    let rows = runtime.block_on(async {
+        let mut rows = rows().await?;
+        // First, since other work grows the heaps of the servers.
+        for row in &mut rows {
+            row.measure_memory().await?;
+            row.measure_turn(TURN / 4).await?;
+            row.turns.clear();
         }
         for turn in 1..=turns {
             eprintln!("handshakes: turn {turn} of {turns}");
-            for mode in &mut modes {
-                mode.measure_turn(SLICE).await?;
+            for row in &mut rows {
+                row.measure_turn(TURN).await?;
             }
         }
-        Ok::<_, Box<dyn Error>>(modes)
+        Ok::<_, Box<dyn Error>>(rows)
     })?;
-    Ok(draw(&modes))
+    Ok(format(&rows))
 }
 
-async fn modes() -> Result<Vec<Mode>, Box<dyn Error>> {
-    let entries = format!(
-        "sec-websocket-protocol: v1.bearer, v1.bearer.{}\r\n",
-        base64url(TOKEN)
-    );
+async fn rows() -> Result<Vec<Row>, Box<dyn Error>> {
+    let entries = subprotocol_header();
     let header = format!("authorization: Bearer {TOKEN}\r\n");
     let ours = [
         (BARE, Kind::Bare, &entries),
@@ -97,12 +95,12 @@ async fn modes() -> Result<Vec<Mode>, Box<dyn Error>> {
             &header,
         ),
     ];
-    let mut modes = Vec::new();
+    let mut rows = Vec::new();
     for (name, kind, header) in ours {
         eprintln!("counting: {name}");
-        modes.push(Mode {
+        rows.push(Row {
             instructions: Some(instructions::thousands(kind, header).await?),
-            ..Mode::new(name, Ok(start(kind, header)?))
+            ..Row::new(name, Ok(start(kind, header)?))
         });
     }
     for (name, running) in [
@@ -118,12 +116,18 @@ async fn modes() -> Result<Vec<Mode>, Box<dyn Error>> {
         if let Err(why) = &running {
             eprintln!("{name}: {why}");
         }
-        modes.push(Mode::new(name, running));
+        rows.push(Row::new(name, running));
     }
-    Ok(modes)
+    Ok(rows)
 }
 
-/// Starts one of our servers, for requests with `header`.
+/// Returns the header line with the token in a subprotocol.
+fn subprotocol_header() -> String {
+    let token = base64url(TOKEN);
+    format!("sec-websocket-protocol: v1.bearer, v1.bearer.{token}\r\n")
+}
+
+/// Starts a server of this crate, for requests with `header`.
 fn start(kind: Kind, header: &str) -> Result<(Server, Target), Box<dyn Error>> {
     let mut server = Server::start(
         Command::new(std::env::current_exe()?)
@@ -134,7 +138,7 @@ fn start(kind: Kind, header: &str) -> Result<(Server, Target), Box<dyn Error>> {
     Ok((server, Target::new(address, "/ws", header)))
 }
 
-impl Mode {
+impl Row {
     fn new(name: &'static str, running: Result<(Server, Target), String>) -> Self {
         Self {
             name,
@@ -151,7 +155,7 @@ impl Mode {
         };
         let before = server.cpu_seconds()?;
         let handshakes = client::handshakes(target, slice).await?;
-        // A socket's end is work of the handshake, too.
+        // The end of a socket counts, too.
         tokio::time::sleep(Duration::from_millis(50)).await;
         let spent = server.cpu_seconds()? - before;
         self.turns.push(spent * 1e6 / handshakes as f64);
@@ -162,7 +166,7 @@ impl Mode {
         let Ok((server, target)) = &self.running else {
             return Ok(());
         };
-        // The first ones grow what all later ones share.
+        // The first sockets allocate what the later ones share.
         drop(client::sockets(target, 50).await?);
         tokio::time::sleep(Duration::from_millis(500)).await;
         let before = server.resident_kib()?;
@@ -174,14 +178,14 @@ impl Mode {
         Ok(())
     }
 
-    /// The median of this mode's time over that of `base` in the same turn.
-    fn times(&self, base: &Self) -> Option<f64> {
+    /// Returns the median of the ratio to the time of `base` in the same turn.
+    fn ratio_to(&self, base: &Self) -> Option<f64> {
         let pairs = self.turns.iter().zip(&base.turns);
         median(pairs.map(|(own, base)| own / base).collect())
     }
 }
 
-fn draw(modes: &[Mode]) -> Table {
+fn format(rows: &[Row]) -> Table {
     let mut table = Table::new([
         "",
         "CPU µs, median (min–max)",
@@ -190,30 +194,30 @@ fn draw(modes: &[Mode]) -> Table {
         "10³ instructions",
         "KiB of an idle socket",
     ]);
-    let find = |name| modes.iter().find(|mode| mode.name == name);
-    let ratio = |mode: &Mode, base| {
-        let times = find(base).and_then(|base| mode.times(base));
-        times.map_or_else(|| "–".to_owned(), |times| format!("{times:.2}"))
+    let find = |name| rows.iter().find(|row| row.name == name);
+    let ratio = |row: &Row, base| {
+        let ratio = find(base).and_then(|base| row.ratio_to(base));
+        ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
     };
-    for mode in modes {
-        let time = match (&mode.running, median(mode.turns.clone())) {
+    for row in rows {
+        let time = match (&row.running, median(row.turns.clone())) {
             (Err(why), _) => why.clone(),
             (Ok(_), None) => "–".to_owned(),
             (Ok(_), Some(median)) => {
-                let low = mode.turns.iter().copied().fold(f64::INFINITY, f64::min);
-                let high = mode.turns.iter().copied().fold(0.0, f64::max);
+                let low = row.turns.iter().copied().fold(f64::INFINITY, f64::min);
+                let high = row.turns.iter().copied().fold(0.0, f64::max);
                 format!("{median:.0} ({low:.0}–{high:.0})")
             }
         };
-        let figure =
+        let number =
             |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1}"));
         table.row([
-            mode.name.to_owned(),
+            row.name.to_owned(),
             time,
-            ratio(mode, BARE),
-            ratio(mode, BARE_SMALL),
-            figure(mode.instructions),
-            figure(mode.memory),
+            ratio(row, BARE),
+            ratio(row, BARE_SMALL),
+            number(row.instructions),
+            number(row.memory),
         ]);
     }
     table

@@ -1,4 +1,4 @@
-//! Servers of others, if they are installed where `tests/run` installs them.
+//! Other servers, if `tests/run` has installed them.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::admission::TOKEN;
 use crate::client::Target;
 use crate::process::Server;
 
-/// A server, or why there is none.
+/// A running server, or the reason why it does not run.
 type Peer = Result<(Server, Target), String>;
 
 const WEBSOCKETS: &str = r#"
@@ -36,7 +36,7 @@ async def main():
 asyncio.run(main())
 "#;
 
-/// Python's `websockets`, which asks for a token in `process_request`.
+/// Starts Python's `websockets` with a token check in `process_request`.
 pub(super) fn python_websockets() -> Peer {
     let python = installed("python")?;
     let address = free_address()?;
@@ -45,7 +45,7 @@ pub(super) fn python_websockets() -> Peer {
     start(&mut command, address, &format!("/?token={TOKEN}"))
 }
 
-/// Jupyter Server's socket for events, the one that starts no kernel.
+/// Starts Jupyter Server. Its socket for events needs no kernel.
 pub(super) fn jupyter_server() -> Peer {
     let program = installed("jupyter-server")?;
     let address = free_address()?;
@@ -71,7 +71,7 @@ pub(super) fn jupyter_server() -> Peer {
     Ok((server.with_folder(folder), target))
 }
 
-/// A program of the Python peers.
+/// Returns the path of an installed Python program.
 fn installed(program: &str) -> Result<PathBuf, String> {
     let cache = match std::env::var_os("PORTCULLIS_CACHE") {
         Some(cache) => PathBuf::from(cache),
@@ -86,7 +86,7 @@ fn installed(program: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// A port that was free a moment ago: these peers do not say which one the system chose.
+/// Returns a free port. These servers do not report a port that the system chooses.
 fn free_address() -> Result<SocketAddr, String> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())

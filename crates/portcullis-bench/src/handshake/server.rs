@@ -1,5 +1,4 @@
-//! The servers of this crate, each in a process of its own: one route, and a handler that reads
-//! until the socket closes.
+//! The servers of this crate. Each has one route, and a handler that reads until the socket closes.
 
 use std::error::Error;
 
@@ -14,19 +13,19 @@ use tokio::net::TcpSocket;
 
 use crate::admission::{TOKEN, check_bearer};
 
-/// What stands in front of the handler, and how large its buffers are.
+/// The layer of a server, and the buffers of its sockets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Kind {
-    /// axum's `WebSocketUpgrade` as it is.
+    /// `WebSocketUpgrade` of axum with its default buffers.
     Bare,
 
-    /// The same with the buffers of `GuardedUpgrade`.
+    /// `WebSocketUpgrade` of axum with the buffers of `GuardedUpgrade`.
     BareSmall,
 
-    /// axum's `from_fn` and `WebSocketUpgrade`.
+    /// `from_fn` and `WebSocketUpgrade` of axum with its default buffers.
     FromFn,
 
-    /// The same with the buffers of `GuardedUpgrade`.
+    /// `from_fn` and `WebSocketUpgrade` of axum with the buffers of `GuardedUpgrade`.
     FromFnSmall,
 
     /// `AuthLayer` and `GuardedUpgrade`.
@@ -34,7 +33,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Its name on the command line.
+    /// Returns the name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bare => "bare",
@@ -63,7 +62,7 @@ impl Kind {
     }
 }
 
-/// Serves on a port of the system's choice, which it prints, until it is killed.
+/// Serves on a free port, which it prints, until the process ends.
 pub(crate) fn serve(kind: Kind) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

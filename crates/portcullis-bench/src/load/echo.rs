@@ -1,5 +1,5 @@
-//! What an echo over TCP costs, guarded and bare: instructions of the server, those of the kernel
-//! not included, and processor time, which has both.
+//! The cost of an echo over TCP, guarded and bare: user instructions of the server, and CPU time
+//! including the kernel's.
 
 use std::error::Error;
 use std::io;
@@ -9,16 +9,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::figure::Figure;
 use super::pending;
 use super::remote::Remote;
+use super::result::Measurement;
 use super::server::{Handler, Kind};
 use crate::callgrind;
 use crate::client;
 use crate::report::{median, thousands};
 
-pub(super) async fn measure() -> Result<Vec<Figure>, Box<dyn Error>> {
-    let mut figures = Vec::new();
+pub(super) async fn measure() -> Result<Vec<Measurement>, Box<dyn Error>> {
+    let mut measurements = Vec::new();
     for message in [
         Message::new("binary, 16 bytes", BINARY, 16),
         Message::new("text, 16 bytes", TEXT, 16),
@@ -29,32 +29,32 @@ pub(super) async fn measure() -> Result<Vec<Figure>, Box<dyn Error>> {
         let bare = instructions(Kind::Bare, &message).await?;
         let guarded = instructions(Kind::Guarded, &message).await?;
         let more = percent_more(guarded, bare);
-        let what = format!("instructions, bare → guarded, {}", message.name);
-        figures.push(compared(what, bare, guarded).at_most(more, 2.0, "%"));
-        let entered = instructions(Kind::Pending, &message).await?;
-        figures.push(compared("… after a first message", bare, entered));
+        let name = format!("instructions, bare → guarded, {}", message.name);
+        measurements.push(compare(name, bare, guarded).at_most(more, 2.0, "%"));
+        let pending = instructions(Kind::Pending, &message).await?;
+        measurements.push(compare("… after a first message", bare, pending));
     }
-    eprintln!("echoes: processor time");
+    eprintln!("echoes: CPU time");
     let message = Message::new("text, 16 bytes", TEXT, 16);
     let (bare, ratio) = times(&message).await?;
-    figures.push(Figure::told(
-        format!("processor time with the kernel's, {}", message.name),
+    measurements.push(Measurement::new(
+        format!("CPU time including the kernel's, {}", message.name),
         format!("{bare:.1} µs, guarded ÷ bare {ratio:.3}"),
     ));
-    Ok(figures)
+    Ok(measurements)
 }
 
-fn compared(what: impl Into<String>, bare: f64, guarded: f64) -> Figure {
+fn compare(name: impl Into<String>, bare: f64, guarded: f64) -> Measurement {
     let more = percent_more(guarded, bare);
     let [bare, guarded] = [bare, guarded].map(thousands);
-    Figure::told(what, format!("{bare} → {guarded}, {more:+.1} %"))
+    Measurement::new(name, format!("{bare} → {guarded}, {more:+.1} %"))
 }
 
 fn percent_more(guarded: f64, bare: f64) -> f64 {
     (guarded / bare - 1.0) * 100.0
 }
 
-/// What a client sends, and what comes back.
+/// The frame that a client sends, and the frame that it expects.
 #[derive(Clone)]
 struct Message {
     name: &'static str,
@@ -76,12 +76,12 @@ impl Message {
         stream.read_exact(buffer).await?;
         match buffer == self.echo {
             true => Ok(()),
-            false => Err(io::Error::other("what came back is no echo")),
+            false => Err(io::Error::other("the response is not an echo")),
         }
     }
 }
 
-/// A whole message, masked if it is a client's.
+/// Encodes a message in one frame, masked for a client.
 fn frame(opcode: u8, mask: Option<[u8; 4]>, length: u16) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode];
     let masked = if mask.is_some() { 0x80 } else { 0 };
@@ -98,7 +98,7 @@ fn frame(opcode: u8, mask: Option<[u8; 4]>, length: u16) -> Vec<u8> {
     frame
 }
 
-/// What an echo costs a server.
+/// Returns the user instructions of an echo.
 async fn instructions(kind: Kind, message: &Message) -> Result<f64, Box<dyn Error>> {
     let few = run(kind, message, FEW).await?;
     let many = run(kind, message, MANY).await?;
@@ -113,7 +113,7 @@ async fn run(kind: Kind, message: &Message, echoes: u32) -> Result<f64, Box<dyn 
         .await
         .map_err(callgrind::name_valgrind)?;
     let mut stream = match kind {
-        Kind::Pending => pending::enter(&server.anonymous()).await?,
+        Kind::Pending => pending::authenticate(&server.anonymous()).await?,
         Kind::Bare | Kind::Guarded => client::open(&server.target(0)).await?,
     };
     let mut buffer = vec![0; message.echo.len()];
@@ -124,27 +124,27 @@ async fn run(kind: Kind, message: &Message, echoes: u32) -> Result<f64, Box<dyn 
     Ok(callgrind::read(&profile)?.instructions)
 }
 
-/// Processor time of an echo with bare axum, in microseconds, and how many times that it takes if
-/// it is guarded: medians over turns, of which each has both.
+/// Returns the CPU time of an echo with bare axum in microseconds, and the ratio of the guarded time
+/// to it: medians of turns with both servers.
 async fn times(message: &Message) -> Result<(f64, f64), Box<dyn Error>> {
-    let bare = Remote::start(Kind::Bare, Handler::Echoes).await?;
-    let guarded = Remote::start(Kind::Guarded, Handler::Echoes).await?;
-    let (mut plain, mut ratios) = (Vec::new(), Vec::new());
+    let bare = Remote::start(Kind::Bare, Handler::Echo).await?;
+    let guarded = Remote::start(Kind::Guarded, Handler::Echo).await?;
+    let (mut times, mut ratios) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
         let time = time(&bare, message).await?;
         ratios.push(self::time(&guarded, message).await? / time);
-        plain.push(time);
+        times.push(time);
     }
     bare.terminate()?;
     guarded.terminate()?;
     let middle = |values| median(values).unwrap_or(f64::NAN);
-    Ok((middle(plain), middle(ratios)))
+    Ok((middle(times), middle(ratios)))
 }
 
-/// One turn, of some clients at once; the processor time of an echo, in microseconds.
+/// Returns the CPU time of an echo in one turn with concurrent clients, in microseconds.
 async fn time(server: &Remote, message: &Message) -> Result<f64, Box<dyn Error>> {
     let mut streams = Vec::new();
-    for _ in 0..AT_ONCE {
+    for _ in 0..CLIENTS {
         streams.push(client::open(&server.target(0)).await?);
     }
     let before = server.cpu_seconds()?;
@@ -172,11 +172,11 @@ async fn time(server: &Remote, message: &Message) -> Result<f64, Box<dyn Error>>
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
 
-/// So many echoes are counted in one run, and so many in the other; the difference is theirs.
+/// The numbers of echoes in two runs. The difference in instructions is that of the additional ones.
 const FEW: u32 = 200;
 const MANY: u32 = 1_200;
 
-/// So often each server has its turn, of so long, with so many clients.
+/// The number of turns for each server, their length, and the number of clients in each.
 const TURNS: u32 = 15;
 const TURN: Duration = Duration::from_secs(1);
-const AT_ONCE: usize = 32;
+const CLIENTS: usize = 32;

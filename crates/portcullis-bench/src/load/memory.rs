@@ -1,67 +1,67 @@
-//! Resident memory of a socket that idles, guarded and bare in turns.
+//! Resident memory of an idle socket, guarded and bare in turns.
 
 use std::error::Error;
 use std::time::Duration;
 
-use super::crowd::{Crowd, Manners};
-use super::figure::{Figure, spread};
+use super::clients::{Clients, OnClose};
 use super::remote::Remote;
+use super::result::{Measurement, spread};
 use super::server::{Handler, Kind};
-use super::{OF_A_SUBJECT, SOCKETS};
+use super::{PER_SUBJECT, SOCKETS};
 use crate::report::{median, thousands};
 
-pub(super) async fn measure() -> Result<Vec<Figure>, Box<dyn Error>> {
-    let mut figures = Vec::new();
+pub(super) async fn measure() -> Result<Vec<Measurement>, Box<dyn Error>> {
+    let mut measurements = Vec::new();
     for (name, handler) in [
-        ("a handler that echoes", Handler::Echoes),
-        ("a handler that sleeps", Handler::Sleeps),
+        ("a handler that echoes", Handler::Echo),
+        ("a handler that sleeps", Handler::Sleep),
     ] {
-        let (mut guarded, mut bare, mut beyond) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut guarded, mut bare, mut difference) = (Vec::new(), Vec::new(), Vec::new());
         for turn in 1..=TURNS {
             eprintln!("memory, {name}: turn {turn} of {TURNS}");
-            let ours = socket(Kind::Guarded, handler).await?;
-            let plain = socket(Kind::Bare, handler).await?;
-            guarded.push(ours);
-            bare.push(plain);
-            beyond.push(ours - plain);
+            let guarded_socket = memory_of_socket(Kind::Guarded, handler).await?;
+            let bare_socket = memory_of_socket(Kind::Bare, handler).await?;
+            guarded.push(guarded_socket);
+            bare.push(bare_socket);
+            difference.push(guarded_socket - bare_socket);
         }
         let middle = |values: &Vec<f64>| median(values.clone()).unwrap_or(f64::NAN);
         let bytes = |values: &[f64]| format!("{} B", spread(values));
-        figures.push(Figure::told(format!("bare axum, {name}"), bytes(&bare)));
-        figures.push(
-            Figure::told(format!("guarded, {name}"), bytes(&guarded)).at_most(
+        measurements.push(Measurement::new(format!("bare axum, {name}"), bytes(&bare)));
+        measurements.push(
+            Measurement::new(format!("guarded, {name}"), bytes(&guarded)).at_most(
                 middle(&guarded),
-                MOST,
+                LIMIT,
                 "B",
             ),
         );
-        figures.push(
-            Figure::told(format!("guarded − bare, {name}"), bytes(&beyond)).at_most(
-                middle(&beyond),
-                MOST_BEYOND,
+        measurements.push(
+            Measurement::new(format!("guarded − bare, {name}"), bytes(&difference)).at_most(
+                middle(&difference),
+                DIFFERENCE_LIMIT,
                 "B",
             ),
         );
     }
     let sockets = thousands(SOCKETS as f64);
-    figures.push(Figure::told("sockets of one process", sockets));
-    Ok(figures)
+    measurements.push(Measurement::new("number of sockets", sockets));
+    Ok(measurements)
 }
 
-/// What a socket adds to the memory of a new server, in bytes.
-async fn socket(kind: Kind, handler: Handler) -> Result<f64, Box<dyn Error>> {
+/// Returns the memory of a socket in a new server, in bytes.
+async fn memory_of_socket(kind: Kind, handler: Handler) -> Result<f64, Box<dyn Error>> {
     let server = Remote::start(kind, handler).await?;
-    // The first ones grow what all later ones share.
-    let mut first = Crowd::new(Manners::Answers);
+    // The first sockets allocate what the later ones share.
+    let mut first = Clients::new(OnClose::Respond);
     first.open(&vec![server.target(0); 50]).await?;
     drop(first);
     tokio::time::sleep(SETTLED).await;
     let before = server.resident()?;
-    let mut crowd = Crowd::new(Manners::Answers);
-    let targets: Vec<_> = (0..SOCKETS / OF_A_SUBJECT)
+    let mut clients = Clients::new(OnClose::Respond);
+    let targets: Vec<_> = (0..SOCKETS / PER_SUBJECT)
         .map(|number| server.target(number))
         .collect();
-    crowd.open(targets.iter().cycle().take(SOCKETS)).await?;
+    clients.open(targets.iter().cycle().take(SOCKETS)).await?;
     tokio::time::sleep(SETTLED).await;
     let grown = server.resident()? - before;
     server.terminate()?;
@@ -70,11 +70,11 @@ async fn socket(kind: Kind, handler: Handler) -> Result<f64, Box<dyn Error>> {
 
 const TURNS: u32 = 3;
 
-/// Until nothing of the handshakes is left to do.
+/// The time until all handshakes are complete.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// The goal for a guarded socket as a whole, in bytes.
-const MOST: f64 = 8.0 * 1024.0;
+/// The goal for a guarded socket, in bytes.
+const LIMIT: f64 = 8.0 * 1024.0;
 
-/// The goal for what it costs beyond a bare one, in bytes.
-const MOST_BEYOND: f64 = 100.0;
+/// The goal for the difference between a guarded and a bare socket, in bytes.
+const DIFFERENCE_LIMIT: f64 = 100.0;

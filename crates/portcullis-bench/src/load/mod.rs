@@ -1,16 +1,15 @@
-//! Load: what thousands of guarded sockets in one process cost, and how they end.
+//! Load tests: the cost of thousands of guarded sockets in one process, and the time to close them.
 //!
-//! The server is a process of its own with all the sockets, on one core; this process holds all the
-//! clients, on another. Every time is taken here: from the moment when the server is told something
-//! until a client has seen what comes of it.
+//! The server is a separate process on one core, and all clients are in this process on another.
+//! Times are measured here, from a command to the server until a client has received its effect.
 
-mod crowd;
+mod clients;
+mod closing;
 mod echo;
-mod ends;
-mod figure;
 mod memory;
 mod pending;
 mod remote;
+mod result;
 mod server;
 
 use std::error::Error;
@@ -20,47 +19,47 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use self::figure::Figure;
+use self::result::Measurement;
 pub(crate) use self::server::{Setup, serve};
 use crate::page;
-use crate::pin::{LOAD, pin};
+use crate::pin::{CLIENTS, pin};
 
 /// A table of `docs/load.md`.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Part {
-    /// Resident memory of a socket, guarded and bare.
+    /// Resident memory of a guarded and of a bare socket.
     Memory,
 
-    /// Instructions of an echo, guarded and bare.
+    /// Instructions of an echo through a guarded and through a bare socket.
     Echo,
 
-    /// Revocations and deadlines: until clients hear of them, and until sockets are gone.
+    /// The time to close sockets after a revocation and at their deadline.
     Ends,
 
-    /// Pending sockets that never speak.
+    /// Pending sockets of clients that never authenticate.
     Pending,
 }
 
-/// Measures, and puts the figures into the docs; with `check` it judges them instead.
+/// Measures, and writes the results to `docs/load.md`. With `check`, fails instead if a goal is missed.
 pub(crate) fn run(part: Option<Part>, check: bool) -> Result<ExitCode, Box<dyn Error>> {
     allow_open_files()?;
-    pin(None, LOAD)?;
+    pin(None, CLIENTS)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let parts = part.map_or_else(|| Part::value_variants().to_vec(), |part| vec![part]);
     let mut missed = Vec::new();
     for part in parts {
-        let figures = runtime.block_on(part.measure())?;
-        let table = figure::table(&figures);
+        let measurements = runtime.block_on(part.measure())?;
+        let table = result::table(&measurements);
         println!("{table}");
         if !check {
             page::write("load.md", part.name(), &table.to_string())?;
         }
-        missed.extend(figures.into_iter().filter(Figure::is_missed));
+        missed.extend(measurements.into_iter().filter(Measurement::is_missed));
     }
-    for figure in &missed {
-        eprintln!("missed: {figure}");
+    for measurement in &missed {
+        eprintln!("goal missed: {measurement}");
     }
     Ok(match check && !missed.is_empty() {
         true => ExitCode::FAILURE,
@@ -69,11 +68,11 @@ pub(crate) fn run(part: Option<Part>, check: bool) -> Result<ExitCode, Box<dyn E
 }
 
 impl Part {
-    async fn measure(self) -> Result<Vec<Figure>, Box<dyn Error>> {
+    async fn measure(self) -> Result<Vec<Measurement>, Box<dyn Error>> {
         match self {
             Self::Memory => memory::measure().await,
             Self::Echo => echo::measure().await,
-            Self::Ends => ends::measure().await,
+            Self::Ends => closing::measure().await,
             Self::Pending => pending::measure().await,
         }
     }
@@ -88,15 +87,15 @@ impl Part {
     }
 }
 
-/// Every socket is an open file, and the usual limit is 1024.
+/// Raises the limit of open files, which is usually 1,024. Every socket is an open file.
 fn allow_open_files() -> io::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
-/// So many sockets one process has open.
+/// The number of open sockets.
 const SOCKETS: usize = 15_000;
 
-/// So many of them are of one subject.
-const OF_A_SUBJECT: usize = 100;
+/// The number of open sockets of one subject.
+const PER_SUBJECT: usize = 100;

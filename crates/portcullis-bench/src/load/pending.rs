@@ -1,4 +1,4 @@
-//! Sockets that open and never say who they are, beside a client that does.
+//! Clients that never authenticate, and their effect on clients that do.
 
 use std::error::Error;
 use std::io;
@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::crowd::{Crowd, Manners};
-use super::figure::{Figure, quantile};
+use super::clients::{Clients, OnClose};
 use super::remote::Remote;
+use super::result::{Measurement, quantile};
 use super::server::{Handler, Kind, PENDING_LIMIT, user};
 use crate::client::{self, CLOSE, Target};
 use crate::report::thousands;
 
-pub(super) async fn measure() -> Result<Vec<Figure>, Box<dyn Error>> {
-    let mut figures = waves(None).await?;
-    figures.extend(bare().await?);
-    figures.extend(waves(Some(JEMALLOC)).await?);
-    Ok(figures)
+pub(super) async fn measure() -> Result<Vec<Measurement>, Box<dyn Error>> {
+    let mut measurements = waves(None).await?;
+    measurements.extend(bare().await?);
+    measurements.extend(waves(Some(JEMALLOC)).await?);
+    Ok(measurements)
 }
 
-/// Lets silent ones come, wait and go, more than once.
-async fn waves(allocator: Option<&str>) -> Result<Vec<Figure>, Box<dyn Error>> {
+/// Opens silent sockets and waits for their end, more than once.
+async fn waves(allocator: Option<&str>) -> Result<Vec<Measurement>, Box<dyn Error>> {
     let mut command = Command::new(std::env::current_exe()?);
     if let Some(library) = allocator {
         command
@@ -34,115 +34,123 @@ async fn waves(allocator: Option<&str>) -> Result<Vec<Figure>, Box<dyn Error>> {
     if let Some(library) = allocator
         && !server.has_loaded(library)?
     {
-        let missing = Figure::told(format!("with {library}"), "not installed");
+        let missing = Measurement::new(format!("with {library}"), "not installed");
         return Ok(vec![missing]);
     }
     let target = server.anonymous();
-    let alone = clients(&target, TRIES).await?;
+    let alone = client_times(&target, TRIES).await?;
     tokio::time::sleep(SETTLED).await;
     let base = server.resident()?;
-    let (mut coming, mut waiting) = (Vec::new(), Vec::new());
+    let (mut while_opening, mut while_open) = (Vec::new(), Vec::new());
     let mut memory = Vec::new();
     for wave in 1..=WAVES {
         eprintln!("pending sockets: wave {wave} of {WAVES}");
         let before = server.resident()?;
-        let mut crowd = Crowd::new(Manners::Ignores);
-        let silent = crowd.open(vec![&target; SILENT]);
-        coming.extend(clients_while(&target, silent).await?);
+        let mut clients = Clients::new(OnClose::Ignore);
+        let silent = clients.open(vec![&target; SILENT]);
+        while_opening.extend(client_times_during(&target, silent).await?);
         let opened = Instant::now();
-        waiting.extend(clients(&target, TRIES).await?);
+        while_open.extend(client_times(&target, TRIES).await?);
         let full = server.resident()?;
         if opened.elapsed() > PENDING_LIMIT / 2 {
-            return Err(io::Error::other("some did not wait any more").into());
+            return Err(io::Error::other("some sockets ended too early").into());
         }
-        let ends = crowd.ends(SILENT, PENDING_LIMIT + LIMIT).await?;
-        let told = ends.iter().filter_map(|end| end.told);
-        let told = told.filter(|&(_, code)| code == TIMEOUT).count();
+        let ends = clients.ends(SILENT, PENDING_LIMIT + LIMIT).await?;
+        let frames = ends.iter().filter_map(|end| end.close_frame);
+        let timed_out = frames.filter(|&(_, code)| code == TIMEOUT).count();
         tokio::time::sleep(SETTLED).await;
         let after = server.resident()?;
         memory.push(memory_of_wave(wave, allocator, [before, full, after]));
         if allocator.is_none() {
-            memory.push(closed(told));
+            memory.push(closed(timed_out));
         }
     }
     server.terminate()?;
-    let mut figures = Vec::new();
+    let mut measurements = Vec::new();
     if allocator.is_none() {
-        figures.push(latency(
+        measurements.push(latency(
             "a client alone: handshake and first message, p50 / p99 / max",
             alone,
             false,
         ));
-        figures.push(latency("… while silent ones come", coming, true));
-        figures.push(latency("… while all of them wait", waiting, true));
-        figures.push(Figure::told("memory at first", megabytes(base)));
+        measurements.push(latency(
+            "… while silent clients connect",
+            while_opening,
+            true,
+        ));
+        measurements.push(latency(
+            "… while all of them are connected",
+            while_open,
+            true,
+        ));
+        measurements.push(Measurement::new("memory at start", megabytes(base)));
     }
-    figures.extend(memory);
-    Ok(figures)
+    measurements.extend(memory);
+    Ok(measurements)
 }
 
-/// Memory before a wave, when all of its sockets wait, and when they are gone.
-fn memory_of_wave(wave: usize, allocator: Option<&str>, memory: [f64; 3]) -> Figure {
+/// Formats the memory before a wave, with all of its sockets, and after their end.
+fn memory_of_wave(wave: usize, allocator: Option<&str>, memory: [f64; 3]) -> Measurement {
     let [before, full, after] = memory;
     let named = allocator.map_or_else(String::new, |library| format!(", {library}"));
-    let measured = format!(
+    let result = format!(
         "{} → {} → {}",
         megabytes(before),
         megabytes(full),
         megabytes(after)
     );
-    let figure = Figure::told(
+    let measurement = Measurement::new(
         format!("memory before, with and after wave {wave}{named}"),
-        measured,
+        result,
     );
-    let kept = (after - before) / (full - before).max(1.0) * 100.0;
-    // The allocator of glibc keeps what it has; a second wave must find room in it.
+    let retained = (after - before) / (full - before).max(1.0) * 100.0;
+    // The allocator of glibc keeps freed memory; the second wave has to reuse it.
     match (allocator, wave) {
-        (None, 1) => figure,
-        (None, _) => figure.at_most((after - before) / MIB, 1.0, "MiB more"),
-        (Some(_), _) => figure.at_most(kept, 5.0, "% of it kept"),
+        (None, 1) => measurement,
+        (None, _) => measurement.at_most((after - before) / MIB, 1.0, "MiB more"),
+        (Some(_), _) => measurement.at_most(retained, 5.0, "% of it retained"),
     }
 }
 
-fn closed(told: usize) -> Figure {
-    Figure::told("… closed with 3008", thousands(told as f64)).all_of(told, SILENT)
+fn closed(count: usize) -> Measurement {
+    Measurement::new("… closed with 3008", thousands(count as f64)).all_of(count, SILENT)
 }
 
-/// What becomes of the memory of so many bare sockets, when their clients go.
-async fn bare() -> Result<Vec<Figure>, Box<dyn Error>> {
-    let server = Remote::start(Kind::Bare, Handler::Echoes).await?;
+/// Measures the memory of the same number of bare sockets, and after their end.
+async fn bare() -> Result<Vec<Measurement>, Box<dyn Error>> {
+    let server = Remote::start(Kind::Bare, Handler::Echo).await?;
     let target = server.target(0);
-    let mut first = Crowd::new(Manners::Ignores);
+    let mut first = Clients::new(OnClose::Ignore);
     first.open(vec![&target; 50]).await?;
     drop(first);
     tokio::time::sleep(SETTLED).await;
     let before = server.resident()?;
-    let mut crowd = Crowd::new(Manners::Ignores);
-    crowd.open(vec![&target; SILENT]).await?;
+    let mut clients = Clients::new(OnClose::Ignore);
+    clients.open(vec![&target; SILENT]).await?;
     tokio::time::sleep(SETTLED).await;
     let full = server.resident()?;
-    drop(crowd);
+    drop(clients);
     tokio::time::sleep(SETTLED).await;
     let after = server.resident()?;
     server.terminate()?;
-    let measured = [before, full, after].map(megabytes).join(" → ");
-    Ok(vec![Figure::told(
-        "bare axum: memory before, with and after as many idle sockets",
-        measured,
+    let result = [before, full, after].map(megabytes).join(" → ");
+    Ok(vec![Measurement::new(
+        "bare axum: memory before, with and after the same number of idle sockets",
+        result,
     )])
 }
 
-/// Clients that say who they are, one after the other; how long each took, in milliseconds.
-async fn clients(target: &Target, count: usize) -> Result<Vec<f64>, Box<dyn Error>> {
+/// Runs clients that authenticate, one after another. Returns the time of each in milliseconds.
+async fn client_times(target: &Target, count: usize) -> Result<Vec<f64>, Box<dyn Error>> {
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {
-        times.push(client(target).await?);
+        times.push(client_time(target).await?);
     }
     Ok(times)
 }
 
-/// The same for as long as something else takes.
-async fn clients_while(
+/// Runs clients that authenticate until `other` completes. Returns the time of each in milliseconds.
+async fn client_times_during(
     target: &Target,
     other: impl Future<Output = Result<(), Box<dyn Error>>>,
 ) -> Result<Vec<f64>, Box<dyn Error>> {
@@ -151,33 +159,33 @@ async fn clients_while(
     loop {
         tokio::select! {
             done = &mut other => return done.map(|()| times),
-            took = client(target) => times.push(took?),
+            time = client_time(target) => times.push(time?),
         }
     }
 }
 
-/// From the connection to the first message of the application.
-async fn client(target: &Target) -> Result<f64, Box<dyn Error>> {
+/// Returns the time from the connection to the first message of the application.
+async fn client_time(target: &Target) -> Result<f64, Box<dyn Error>> {
     let began = Instant::now();
-    let mut stream = enter(target).await?;
-    let took = began.elapsed().as_secs_f64() * 1e3;
+    let mut stream = authenticate(target).await?;
+    let time = began.elapsed().as_secs_f64() * 1e3;
     stream.write_all(CLOSE).await?;
-    Ok(took)
+    Ok(time)
 }
 
-/// Opens a socket, says who it is, and hears the application's greeting.
-pub(super) async fn enter(target: &Target) -> io::Result<TcpStream> {
+/// Opens a socket, authenticates in the first message, and reads the greeting of the application.
+pub(super) async fn authenticate(target: &Target) -> io::Result<TcpStream> {
     let mut stream = client::open(target).await?;
     stream.write_all(&first_message()).await?;
     let mut greeting = [0; GREETING.len()];
     stream.read_exact(&mut greeting).await?;
     match greeting == *GREETING {
         true => Ok(stream),
-        false => Err(io::Error::other("no greeting came")),
+        false => Err(io::Error::other("the first message is not the greeting")),
     }
 }
 
-/// A masked text message with the token.
+/// Encodes a masked text message with the token.
 fn first_message() -> Vec<u8> {
     let (_, token) = user(0);
     let mut frame = vec![0x81, 0x80 | token.len() as u8, 0, 0, 0, 0];
@@ -185,14 +193,14 @@ fn first_message() -> Vec<u8> {
     frame
 }
 
-fn latency(what: &str, mut times: Vec<f64>, has_goal: bool) -> Figure {
+fn latency(name: &str, mut times: Vec<f64>, has_goal: bool) -> Measurement {
     let [p50, p99, max] = [0.5, 0.99, 1.0].map(|part| quantile(&mut times, part));
     let count = times.len();
     let text = format!("{p50:.1} / {p99:.1} / {max:.1} ms of {count}");
-    let figure = Figure::told(what, text);
+    let measurement = Measurement::new(name, text);
     match has_goal {
-        true => figure.at_most(max, 200.0, "ms"),
-        false => figure,
+        true => measurement.at_most(max, 200.0, "ms"),
+        false => measurement,
     }
 }
 
@@ -200,28 +208,28 @@ fn megabytes(bytes: f64) -> String {
     format!("{:.1} MiB", bytes / MIB)
 }
 
-/// The text of the greeting, in a frame.
+/// The frame of the greeting.
 const GREETING: &[u8; 7] = b"\x81\x05hello";
 
-/// So many never say who they are …
+/// The number of clients that never authenticate.
 const SILENT: usize = 5_000;
 
-/// … and so often they come.
+/// The number of waves of them.
 const WAVES: usize = 2;
 
-/// So many clients do.
+/// The number of clients that authenticate.
 const TRIES: usize = 500;
 
-/// Until nothing is left to do.
+/// The time until the server is idle.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// After this, a socket that has not ended never will.
+/// The time limit for the end of all sockets.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The close code.
+/// The close code of an authentication timeout.
 const TIMEOUT: u16 = 3008;
 
-/// An allocator that gives back what is not in use, if the machine has it.
+/// An allocator that returns unused memory, if it is installed.
 const JEMALLOC: &str = "libjemalloc.so.2";
 
 const MIB: f64 = 1024.0 * 1024.0;

@@ -1,4 +1,4 @@
-//! A server process, from the outside.
+//! A server process, controlled through its input and output.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -12,17 +12,17 @@ use super::server::{Handler, Kind, Setup, user};
 use crate::client::Target;
 use crate::process::Server;
 
-/// A running server, and the lines that go to it and come from it. It ends with this.
+/// A running server. Dropping it kills the process.
 #[derive(Debug)]
 pub(super) struct Remote {
     server: Server,
     input: ChildStdin,
-    answers: mpsc::UnboundedReceiver<(Instant, String)>,
+    responses: mpsc::UnboundedReceiver<(Instant, String)>,
     address: SocketAddr,
 }
 
 impl Remote {
-    /// Starts a server.
+    /// Starts a server with tokens that do not expire.
     pub(super) async fn start(kind: Kind, handler: Handler) -> io::Result<Self> {
         Self::start_as(&Setup {
             kind,
@@ -32,15 +32,16 @@ impl Remote {
         .await
     }
 
+    /// Starts a server.
     pub(super) async fn start_as(setup: &Setup) -> io::Result<Self> {
         Self::start_with(&mut Command::new(std::env::current_exe()?), setup).await
     }
 
-    /// Starts a server by `command`, which is our own program or runs it.
+    /// Starts a server with `command`, which is this program or runs it.
     pub(super) async fn start_with(command: &mut Command, setup: &Setup) -> io::Result<Self> {
         let (server, input, output) = Server::start_with_pipes(command.args(setup.arguments()))?;
-        let (sender, mut answers) = mpsc::unbounded_channel();
-        // Takes the time of an answer, whatever the clients have to do at that moment.
+        let (sender, mut responses) = mpsc::unbounded_channel();
+        // A separate thread, so that the clients do not delay the time of a response.
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
                 if sender.send((Instant::now(), line)).is_err() {
@@ -48,56 +49,56 @@ impl Remote {
                 }
             }
         });
-        let (_, address) = next(&mut answers).await?;
+        let (_, address) = next(&mut responses).await?;
         Ok(Self {
             server,
             input,
-            answers,
+            responses,
             address: address.parse().map_err(io::Error::other)?,
         })
     }
 
-    /// A handshake as this user.
+    /// Returns a handshake with the token of a user.
     pub(super) fn target(&self, number: usize) -> Target {
         let (_, token) = user(number);
         let header = format!("authorization: Bearer {token}\r\n");
         Target::new(self.address, "/ws", &header)
     }
 
-    /// A handshake as nobody.
+    /// Returns a handshake without a token.
     pub(super) fn anonymous(&self) -> Target {
         Target::new(self.address, "/ws", "")
     }
 
-    /// Gives an order; when that was.
-    pub(super) fn tell(&mut self, order: &str) -> io::Result<Instant> {
+    /// Sends a command, and returns the current time.
+    pub(super) fn send(&mut self, command: &str) -> io::Result<Instant> {
         let now = Instant::now();
-        self.input.write_all(format!("{order}\n").as_bytes())?;
+        self.input.write_all(format!("{command}\n").as_bytes())?;
         Ok(now)
     }
 
-    /// The number that answers the next order, and when it came.
-    pub(super) async fn answer(&mut self) -> io::Result<(Instant, usize)> {
-        let (when, line) = next(&mut self.answers).await?;
+    /// Receives the response to the next command: a number, and the time of its arrival.
+    pub(super) async fn receive(&mut self) -> io::Result<(Instant, usize)> {
+        let (when, line) = next(&mut self.responses).await?;
         Ok((when, line.parse().map_err(io::Error::other)?))
     }
 
-    /// The memory that it has in use, in bytes.
+    /// Returns the resident memory in bytes.
     pub(super) fn resident(&self) -> io::Result<f64> {
         Ok(self.server.resident_kib()? * 1024.0)
     }
 
-    /// The time that it has spent on the processor, in seconds.
+    /// Returns the CPU time in seconds.
     pub(super) fn cpu_seconds(&self) -> io::Result<f64> {
         self.server.cpu_seconds()
     }
 
-    /// Whether it runs with this library.
+    /// Returns whether the server has loaded a library.
     pub(super) fn has_loaded(&self, library: &str) -> io::Result<bool> {
         self.server.has_loaded(library)
     }
 
-    /// Ends it.
+    /// Stops the server.
     pub(super) fn terminate(self) -> io::Result<()> {
         self.server.terminate()
     }
@@ -119,8 +120,8 @@ impl Setup {
 }
 
 async fn next(
-    answers: &mut mpsc::UnboundedReceiver<(Instant, String)>,
+    responses: &mut mpsc::UnboundedReceiver<(Instant, String)>,
 ) -> io::Result<(Instant, String)> {
     let ended = || io::Error::new(io::ErrorKind::UnexpectedEof, "the server has ended");
-    answers.recv().await.ok_or_else(ended)
+    responses.recv().await.ok_or_else(ended)
 }

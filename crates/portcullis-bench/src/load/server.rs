@@ -1,5 +1,5 @@
-//! The servers, each in a process of its own. They do what they are told on their input, a line for
-//! each order and a line for each answer, and end with it.
+//! The servers of the load tests. Each is a process that reads commands from its input, one for each
+//! line, writes one line in response, and ends with its input.
 
 use std::error::Error;
 use std::future::pending;
@@ -11,82 +11,85 @@ use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use axum::routing::any;
 use clap::{Args, ValueEnum};
-use portcullis::dialect::{Conversation, Dialect, FirstMessage};
-use portcullis::verify::StaticToken;
-use portcullis::{AuthLayer, GuardedSocket, GuardedUpgrade, Revocation, Sessions, StaticTokens};
+use portcullis::dialect::{Conversation, Dialect, FirstMessage, PendingLimits};
+use portcullis::session::Revocation;
+use portcullis::verify::{StaticToken, StaticTokenError};
+use portcullis::{AuthLayer, GuardedSocket, GuardedUpgrade, Sessions, StaticTokens};
 use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 
 use super::allow_open_files;
 
-/// What a server is.
+/// The settings of a server.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Setup {
-    /// What opens its sockets.
+    /// The layer and the type of the sockets.
     pub(super) kind: Kind,
 
-    /// What it does with them.
-    #[arg(default_value = "echoes")]
+    /// The handler of the sockets.
+    #[arg(default_value = "echo")]
     pub(super) handler: Handler,
 
-    /// When its tokens end, in milliseconds since 1970.
+    /// The expiry of the tokens, in milliseconds since 1970.
     #[arg(long)]
     pub(super) ends_at: Option<u64>,
 }
 
+/// The layer of a server and the type of its sockets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Kind {
-    /// axum's `WebSocketUpgrade` with the buffers of `GuardedUpgrade`.
+    /// `WebSocketUpgrade` of axum with the buffers of `GuardedUpgrade`.
     Bare,
 
     /// `AuthLayer` and `GuardedUpgrade`.
     Guarded,
 
-    /// The same, for clients that say in their first message who they are.
+    /// `AuthLayer` and `GuardedUpgrade`, for clients that authenticate in their first message.
     Pending,
 }
 
+/// The handler of a server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Handler {
-    /// It sends back what it reads.
-    Echoes,
+    /// Sends every message back.
+    Echo,
 
-    /// It holds its socket and never looks at it.
-    Sleeps,
+    /// Keeps the socket and never reads from it.
+    Sleep,
 }
 
 impl Kind {
-    /// A server of this kind that echoes, and whose tokens do not end.
+    /// Returns the settings of an echo server with tokens that do not expire.
     pub(super) fn echoing(self) -> Setup {
         Setup {
             kind: self,
-            handler: Handler::Echoes,
+            handler: Handler::Echo,
             ends_at: None,
         }
     }
 }
 
-/// A name for a subject, and its token.
+/// Returns the name and the token of a user.
 pub(super) fn user(number: usize) -> (String, String) {
     (format!("user-{number}"), format!("token-{number:042}"))
 }
 
-/// So many subjects a server knows.
+/// The number of users.
 pub(super) const USERS: usize = 200;
 
-/// How long a pending socket may stay so: long enough that all of them are there at once.
+/// The time limit for pending sockets, long enough to have all of them open at once.
 pub(super) const PENDING_LIMIT: Duration = Duration::from_secs(20);
 
-/// Serves on a port of the system's choice, which it prints, until its input ends.
+/// Serves on a free port, which it prints, until its input ends.
 pub(crate) fn serve(setup: &Setup) -> Result<(), Box<dyn Error>> {
     allow_open_files()?;
-    let orders = orders();
+    let commands = commands();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let sessions = Sessions::builder().build();
-        // Every server waits for some time or other, and a runtime that has none to keep is faster.
+        // A runtime without timers is faster, but every real server has some.
         tokio::spawn(async {
             loop {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -99,7 +102,7 @@ pub(crate) fn serve(setup: &Setup) -> Result<(), Box<dyn Error>> {
         println!("{}", listener.local_addr()?);
         tokio::select! {
             served = axum::serve(listener, router) => Ok(served?),
-            obeyed = obey(orders, &sessions) => obeyed,
+            result = execute(commands, &sessions) => result,
         }
     })
 }
@@ -115,31 +118,31 @@ impl Setup {
                 None => token,
             })
         });
-        let tokens: Result<Vec<_>, portcullis::verify::StaticTokenError> = tokens.collect();
+        let tokens: Result<Vec<_>, StaticTokenError> = tokens.collect();
         let auth = AuthLayer::new(StaticTokens::new(tokens?)?).sessions(sessions);
         let route = Router::new();
         Ok(match (self.kind, self.handler) {
-            (Kind::Bare, Handler::Echoes) => route.route("/ws", any(bare_echoes)),
-            (Kind::Bare, Handler::Sleeps) => route.route("/ws", any(bare_sleeps)),
-            (Kind::Guarded, Handler::Echoes) => {
-                route.route("/ws", any(guarded_echoes)).route_layer(auth)
+            (Kind::Bare, Handler::Echo) => route.route("/ws", any(bare_echo)),
+            (Kind::Bare, Handler::Sleep) => route.route("/ws", any(bare_sleep)),
+            (Kind::Guarded, Handler::Echo) => {
+                route.route("/ws", any(guarded_echo)).route_layer(auth)
             }
-            (Kind::Guarded, Handler::Sleeps) => {
-                route.route("/ws", any(guarded_sleeps)).route_layer(auth)
+            (Kind::Guarded, Handler::Sleep) => {
+                route.route("/ws", any(guarded_sleep)).route_layer(auth)
             }
-            (Kind::Pending, _) => route.route("/ws", any(greets)).route_layer(
-                auth.dialect(Patient(FirstMessage::token()))
-                    .pending_limits(10_000, 10_000),
+            (Kind::Pending, _) => route.route("/ws", any(greet)).route_layer(
+                auth.dialect(SlowFirstMessage(FirstMessage::token()))
+                    .pending_limits(PendingLimits::default().total(10_000).per_address(10_000)),
             ),
         })
     }
 }
 
-/// The first message is the token, and takes its time.
+/// The token as the first message, with a longer time limit.
 #[derive(Debug)]
-struct Patient(FirstMessage);
+struct SlowFirstMessage(FirstMessage);
 
-impl Dialect for Patient {
+impl Dialect for SlowFirstMessage {
     fn begin(&self, admitted: bool) -> Box<dyn Conversation> {
         self.0.begin(admitted)
     }
@@ -149,9 +152,9 @@ impl Dialect for Patient {
     }
 }
 
-/// The lines of the input. They end when whoever gives the orders has ended.
-fn orders() -> mpsc::UnboundedReceiver<String> {
-    let (sender, orders) = mpsc::unbounded_channel();
+/// Returns the lines of the input. They end with the controlling process.
+fn commands() -> mpsc::UnboundedReceiver<String> {
+    let (sender, commands) = mpsc::unbounded_channel();
     std::thread::spawn(move || {
         let lines = std::io::stdin().lock().lines().map_while(Result::ok);
         for line in lines {
@@ -160,20 +163,23 @@ fn orders() -> mpsc::UnboundedReceiver<String> {
             }
         }
     });
-    orders
+    commands
 }
 
-async fn obey(
-    mut orders: mpsc::UnboundedReceiver<String>,
+async fn execute(
+    mut commands: mpsc::UnboundedReceiver<String>,
     sessions: &Sessions,
 ) -> Result<(), Box<dyn Error>> {
-    while let Some(order) = orders.recv().await {
-        match order.split_once(' ').unwrap_or((&order, "")) {
+    while let Some(command) = commands.recv().await {
+        match command.split_once(' ').unwrap_or((&command, "")) {
             ("revoke", "everything") => {
                 println!("{}", sessions.revoke(Revocation::everything()).await?);
             }
             ("revoke", subject) => {
-                println!("{}", sessions.revoke(Revocation::subject(subject)).await?);
+                println!(
+                    "{}",
+                    sessions.revoke(Revocation::subject(None, subject)).await?
+                );
             }
             ("count", _) => println!("{}", sessions.len()),
             ("empty", _) => {
@@ -182,29 +188,29 @@ async fn obey(
                 }
                 println!("0");
             }
-            _ => return Err(format!("what is “{order}”?").into()),
+            _ => return Err(format!("unknown command: {command}").into()),
         }
     }
     Ok(())
 }
 
-async fn bare_echoes(upgrade: WebSocketUpgrade) -> Response {
+async fn bare_echo(upgrade: WebSocketUpgrade) -> Response {
     small(upgrade).on_upgrade(echo_bare)
 }
 
-async fn bare_sleeps(upgrade: WebSocketUpgrade) -> Response {
-    small(upgrade).on_upgrade(sleeps::<WebSocket>)
+async fn bare_sleep(upgrade: WebSocketUpgrade) -> Response {
+    small(upgrade).on_upgrade(sleep_with::<WebSocket>)
 }
 
-async fn guarded_echoes(upgrade: GuardedUpgrade) -> Response {
+async fn guarded_echo(upgrade: GuardedUpgrade) -> Response {
     upgrade.on_upgrade(echo_guarded)
 }
 
-async fn guarded_sleeps(upgrade: GuardedUpgrade) -> Response {
-    upgrade.on_upgrade(sleeps::<GuardedSocket>)
+async fn guarded_sleep(upgrade: GuardedUpgrade) -> Response {
+    upgrade.on_upgrade(sleep_with::<GuardedSocket>)
 }
 
-async fn greets(upgrade: GuardedUpgrade) -> Response {
+async fn greet(upgrade: GuardedUpgrade) -> Response {
     upgrade.on_upgrade(async |mut socket| {
         if socket.send("hello".into()).await.is_ok() {
             echo_guarded(socket).await;
@@ -212,7 +218,7 @@ async fn greets(upgrade: GuardedUpgrade) -> Response {
     })
 }
 
-/// With what `GuardedUpgrade` has by itself.
+/// Sets the buffers of `GuardedUpgrade`.
 fn small(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
     upgrade
         .read_buffer_size(4 * 1024)
@@ -222,8 +228,8 @@ fn small(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
         .max_frame_size(1024 * 1024)
 }
 
-/// The same text for both sockets: they have the same methods.
-macro_rules! echoes {
+/// The same code for both sockets, which have the same methods.
+macro_rules! echo {
     ($name:ident, $socket:ty) => {
         async fn $name(mut socket: $socket) {
             while let Some(Ok(message)) = socket.recv().await {
@@ -235,10 +241,10 @@ macro_rules! echoes {
     };
 }
 
-echoes!(echo_bare, WebSocket);
-echoes!(echo_guarded, GuardedSocket);
+echo!(echo_bare, WebSocket);
+echo!(echo_guarded, GuardedSocket);
 
-async fn sleeps<S>(socket: S) {
+async fn sleep_with<S>(socket: S) {
     pending::<()>().await;
     drop(socket);
 }

@@ -1,11 +1,11 @@
-//! Several audiences of one verifier, and which of them an identity names: the one its token is
-//! meant for, where there are several to tell apart. A renewal holds it against the one before.
+//! Verifiers with several audiences. The identity names the one that its token is for, since a
+//! session compares it with the audience of a renewal.
 
 use portcullis_jwt::{Algorithm, Jwt, JwtBuilder, JwtError, Key};
 
 use crate::support::{At, ISSUER, NOW, claims, secret_key, sign, token, verifier};
 
-/// The audience of the identity that comes of a token with this `aud`.
+/// Returns the audience of the identity for a token with this `aud`.
 fn audience_of(jwt: &Jwt, aud: &str) -> Result<Option<String>, JwtError> {
     let payload = claims(&[("aud", aud)]);
     let token = token(r#"{"alg":"HS256"}"#, payload, sign(Algorithm::HS256));
@@ -18,12 +18,12 @@ fn build(settings: impl FnOnce(Key) -> JwtBuilder) -> Jwt {
 }
 
 #[test]
-fn an_audience_may_have_other_names() {
+fn every_configured_audience_is_accepted() {
     let jwt = verifier(secret_key())
         .or_audience("https://chat.example")
         .build()
         .unwrap();
-    for (audience, is_good) in [
+    for (audience, is_accepted) in [
         ("\"chat\"", true),
         ("\"https://chat.example\"", true),
         ("[\"https://chat.example\"]", true),
@@ -31,12 +31,12 @@ fn an_audience_may_have_other_names() {
     ] {
         let payload = claims(&[("aud", audience)]);
         let token = token(r#"{"alg":"HS256"}"#, payload, sign(Algorithm::HS256));
-        assert_eq!(jwt.check(&token).is_ok(), is_good, "{audience}");
+        assert_eq!(jwt.check(&token).is_ok(), is_accepted, "{audience}");
     }
 }
 
 #[test]
-fn several_audiences_are_told_apart() {
+fn identity_names_the_audience_if_several_are_configured() {
     const NONE: Result<Option<&str>, JwtError> = Ok(None);
     const FOREIGN: Result<Option<&str>, JwtError> = Err(JwtError::Audience);
     let one = build(verifier);
@@ -48,18 +48,18 @@ fn several_audiences_are_told_apart() {
             .or_audience("mail")
             .clock(At(NOW as f64))
     });
-    // What the token says; for "chat" alone, for "chat" or "mail", for whomever.
+    // `aud`, then the result for "chat", for "chat" or "mail", and for every audience.
     let rows = [
-        // Where there is one, it tells nothing.
+        // A single audience is not named.
         (r#""chat""#, NONE, Ok(Some("chat")), NONE),
         (r#""mail""#, FOREIGN, Ok(Some("mail")), NONE),
         (r#"["mail"]"#, FOREIGN, Ok(Some("mail")), NONE),
         (r#"["other","mail"]"#, FOREIGN, Ok(Some("mail")), NONE),
-        // Meant for both: our own order decides, so that a renewal with the two the other way
-        // round is none for another audience.
+        // For both: the order of the verifier decides, so that a renewal with a token that lists
+        // them in another order has the same audience.
         (r#"["chat","mail"]"#, NONE, Ok(Some("chat")), NONE),
         (r#"["mail","chat"]"#, NONE, Ok(Some("chat")), NONE),
-        // Another letter case, or a part of the name, is another audience.
+        // The comparison is exact.
         (r#""Mail""#, FOREIGN, FOREIGN, NONE),
         (r#""mai""#, FOREIGN, FOREIGN, NONE),
         (r#""other""#, FOREIGN, FOREIGN, NONE),

@@ -1,12 +1,12 @@
-//! Beside jsonwebtoken, on tokens bent in every way we could think of: we may be stricter, never
-//! laxer.
+//! Compares the verifier with jsonwebtoken on altered tokens: it may be stricter, but never more
+//! permissive.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::signature::KeyPair as _;
 use jsonwebtoken::{DecodingKey, Validation};
-use portcullis_jwt::{Algorithm, Jwt};
+use portcullis_jwt::{Algorithm, Jwt, Key};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
@@ -15,10 +15,11 @@ use crate::support::{
     AUDIENCE, ISSUER, PAIRS, SECRET, encode, public_der, secret_key, sign, token,
 };
 
-/// jsonwebtoken, asked to be as strict as it can be.
-fn theirs(algorithm: Algorithm, key: &DecodingKey, token: &str) -> bool {
-    // Both backends are on in this build, so it needs to be told. We do not.
+/// Returns whether jsonwebtoken accepts the token, with its strictest settings.
+fn jsonwebtoken_accepts(algorithm: Algorithm, key: &DecodingKey, token: &str) -> bool {
+    // This build enables both backends, so jsonwebtoken needs a choice.
     let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
+    let algorithm = algorithm.as_str().parse().unwrap();
     let mut validation = Validation::new(algorithm);
     validation.leeway = 30;
     validation.validate_nbf = true;
@@ -36,12 +37,12 @@ fn jwt() -> Jwt {
         .unwrap()
 }
 
-/// Runs `strategy` many times, and holds that we accept nothing they refuse. That both accept some
-/// and that they accept more shows that the comparison compares.
+/// Asserts for many tokens that jsonwebtoken accepts each one that the verifier accepts. Some
+/// tokens have to be accepted by both, and some by jsonwebtoken alone, or the test proves nothing.
 fn compare(strategy: impl Strategy<Value = String>) {
     let ours = jwt();
-    let key = DecodingKey::from_secret(SECRET);
-    let (both, only_theirs) = (Cell::new(0), Cell::new(0));
+    let key = DecodingKey::from_secret(SECRET).unwrap();
+    let (both, only_jsonwebtoken) = (Cell::new(0), Cell::new(0));
     let config = Config {
         cases: 3000,
         failure_persistence: None,
@@ -49,12 +50,15 @@ fn compare(strategy: impl Strategy<Value = String>) {
     };
     TestRunner::new(config)
         .run(&strategy, |token| {
-            match (ours.check(&token), theirs(Algorithm::HS256, &key, &token)) {
+            match (
+                ours.check(&token),
+                jsonwebtoken_accepts(Algorithm::HS256, &key, &token),
+            ) {
                 (Ok(_), true) => both.set(both.get() + 1),
-                (Err(_), true) => only_theirs.set(only_theirs.get() + 1),
+                (Err(_), true) => only_jsonwebtoken.set(only_jsonwebtoken.get() + 1),
                 (Err(_), false) => {}
                 (Ok(_), false) => {
-                    return Err(TestCaseError::fail(format!("they refuse {token}")));
+                    return Err(TestCaseError::fail(format!("jsonwebtoken refuses {token}")));
                 }
             }
             Ok(())
@@ -62,17 +66,17 @@ fn compare(strategy: impl Strategy<Value = String>) {
         .unwrap();
     assert!(both.get() > 20, "{} accepted by both", both.get());
     assert!(
-        only_theirs.get() > 20,
-        "{} accepted by them alone",
-        only_theirs.get()
+        only_jsonwebtoken.get() > 20,
+        "{} accepted by jsonwebtoken alone",
+        only_jsonwebtoken.get()
     );
 }
 
 #[test]
-fn claims_and_headers() {
+fn altered_claims_and_headers() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    // Far enough from every border that the seconds of this test do not matter. Fractions are left
-    // out: jsonwebtoken refuses them where a build turns on serde_json's `arbitrary_precision`.
+    // Far enough from every limit that the duration of the test does not matter. No fractions:
+    // jsonwebtoken refuses them if a build enables serde_json's `arbitrary_precision`.
     let at = |offset: i64| (now.as_secs() as i64 + offset).to_string();
     let dates = vec![
         String::new(),
@@ -160,7 +164,7 @@ fn claims_and_headers() {
 }
 
 #[test]
-fn letters_changed_moved_and_dropped() {
+fn altered_characters() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let end = now + Duration::from_secs(3600);
     let payload = format!(
@@ -172,7 +176,7 @@ fn letters_changed_moved_and_dropped() {
         &payload,
         sign(Algorithm::HS256),
     );
-    let kept = token(
+    let wrong_kind = token(
         r#"{"alg":"HS256","typ":"x"}"#,
         &payload,
         sign(Algorithm::HS256),
@@ -187,7 +191,7 @@ fn letters_changed_moved_and_dropped() {
                 return if place % 2 == 0 {
                     good.clone()
                 } else {
-                    kept.clone()
+                    wrong_kind.clone()
                 };
             }
             let mut symbols: Vec<char> = good.chars().collect();
@@ -202,9 +206,8 @@ fn letters_changed_moved_and_dropped() {
     compare(strategy);
 }
 
-/// Each public algorithm once, with its signature bent.
 #[test]
-fn signatures() {
+fn altered_signatures() {
     let end = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
@@ -219,7 +222,7 @@ fn signatures() {
         Algorithm::EdDSA,
     ] {
         let der = public_der(algorithm);
-        let ours = portcullis_jwt::Key::from_der(algorithm, &der).unwrap();
+        let ours = Key::from_der(algorithm, &der).unwrap();
         let ours = Jwt::builder(ours)
             .issuer(ISSUER)
             .audience(AUDIENCE)
@@ -237,17 +240,20 @@ fn signatures() {
             sign(algorithm),
         );
         assert!(
-            ours.check(&good).is_ok() && theirs(algorithm, &key, &good),
+            ours.check(&good).is_ok() && jsonwebtoken_accepts(algorithm, &key, &good),
             "{algorithm:?}"
         );
         let (message, _) = good.rsplit_once('.').unwrap();
         let signature = sign(algorithm)(message.as_bytes());
         for place in 0..signature.len().min(64) {
-            let mut bent = signature.clone();
-            bent[place] ^= 0x10;
-            let token = format!("{message}.{}", encode(bent));
+            let mut altered = signature.clone();
+            altered[place] ^= 0x10;
+            let token = format!("{message}.{}", encode(altered));
             assert!(ours.check(&token).is_err(), "{algorithm:?}");
-            assert!(!theirs(algorithm, &key, &token), "{algorithm:?}");
+            assert!(
+                !jsonwebtoken_accepts(algorithm, &key, &token),
+                "{algorithm:?}"
+            );
         }
     }
 }
@@ -255,9 +261,8 @@ fn signatures() {
 proptest! {
     #![proptest_config(Config { cases: 2000, failure_persistence: None, ..Config::default() })]
 
-    /// Nothing a client can send ends in a panic, or gets in.
     #[test]
-    fn anything(text in ".{0,200}", header in any::<Vec<u8>>(), payload in any::<Vec<u8>>()) {
+    fn arbitrary_input_is_refused_without_a_panic(text in ".{0,200}", header in any::<Vec<u8>>(), payload in any::<Vec<u8>>()) {
         let jwt = jwt();
         prop_assert!(jwt.check(&text).is_err());
         let thrice = format!("{text}.{text}.{text}");

@@ -1,8 +1,9 @@
-//! Tokens, good and bad, and what becomes of them. One binary; a file for each subject.
+//! Integration tests, one module for each subject.
 
 mod audience;
 mod differential;
 mod keys;
+mod logging;
 mod matrix;
 mod rotation;
 mod support;

@@ -1,14 +1,14 @@
-//! Keys come and go while a verifier is in use.
+//! Replacing the keys of a verifier.
 
 use portcullis_core::{Credential, Verify as _, VerifyError};
 use portcullis_jwt::{Algorithm, JwtError, Key, KeySet};
 
-use crate::support::{SECRET, good_claims, mac, secret_key, token, verifier};
+use crate::support::{SECRET, mac, secret_key, token, valid_claims, verifier};
 
 const OTHER: &[u8; 32] = b"another secret, thirty-two bytes";
 
 fn signed(header: &str, secret: &'static [u8]) -> String {
-    token(header, good_claims(), |message| {
+    token(header, valid_claims(), |message| {
         mac(aws_lc_rs::hmac::HMAC_SHA256, secret, message)
     })
 }
@@ -30,7 +30,7 @@ fn tokens_of_a_removed_key_are_refused_at_once() {
 }
 
 #[test]
-fn two_keys_live_side_by_side_until_one_goes() {
+fn old_and_new_key_are_accepted_during_a_rotation() {
     let old = || secret_key().with_id("old");
     let new = || {
         Key::from_secret(Algorithm::HS256, OTHER)
@@ -62,9 +62,9 @@ fn two_keys_live_side_by_side_until_one_goes() {
     );
 }
 
-/// A header that was good once is not parsed again. It is good for this key and these rules only.
+/// A header that was accepted before is not parsed again. That holds for its verifier and key only.
 #[test]
-fn a_header_seen_before_opens_nothing_else() {
+fn remembered_header_does_not_skip_other_checks() {
     let keys = KeySet::from(secret_key());
     let header = r#"{"alg":"HS256","typ":"at+jwt"}"#;
     let access = verifier_of(&keys).kind("at+jwt").build().unwrap();
@@ -88,7 +88,7 @@ fn verifier_of(keys: &KeySet) -> portcullis_jwt::JwtBuilder {
 }
 
 #[test]
-fn replacing_races_with_verifying() {
+fn keys_can_be_replaced_during_verification() {
     let jwt = verifier(secret_key()).build().unwrap();
     let old = signed(r#"{"alg":"HS256"}"#, SECRET);
     let new = signed(r#"{"alg":"HS256"}"#, OTHER);
@@ -96,7 +96,7 @@ fn replacing_races_with_verifying() {
         let readers: Vec<_> = (0..2)
             .map(|_| {
                 scope.spawn(|| {
-                    // Each token is decided by one set or the other, and the new set stays.
+                    // Each verification uses one set or the other, and the new set stays.
                     while jwt.check(&new).is_err() {}
                     jwt.check(&old).err()
                 })
@@ -110,7 +110,7 @@ fn replacing_races_with_verifying() {
 }
 
 #[test]
-fn the_trait_answers_at_once_and_tells_no_details() {
+fn verify_now_and_verify_agree_and_hide_the_reason() {
     let jwt = verifier(secret_key()).build().unwrap();
     let good = signed(r#"{"alg":"HS256"}"#, SECRET);
     let verify = |credential: &Credential| {
@@ -145,6 +145,6 @@ fn poll_once<T>(future: impl Future<Output = T>) -> T {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match std::pin::pin!(future).poll(&mut context) {
         std::task::Poll::Ready(value) => value,
-        std::task::Poll::Pending => panic!("a verifier with its keys at hand has to wait"),
+        std::task::Poll::Pending => panic!("a verifier with local keys waits"),
     }
 }

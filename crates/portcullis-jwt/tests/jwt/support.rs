@@ -1,4 +1,4 @@
-//! Signs whatever it is told to, right or wrong.
+//! Keys, and tokens with arbitrary headers, payloads and signatures.
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,7 +22,7 @@ pub(crate) const AUDIENCE: &str = "chat";
 pub(crate) const SECRET: &[u8; 64] =
     b"a secret of sixty-four bytes, which is enough for each of HS***.";
 
-/// The second in which all tests play that do not ask the machine.
+/// The time of the tests that do not use the system clock, in seconds since 1970.
 pub(crate) const NOW: u64 = 1_900_000_000;
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Clock for At {
     }
 }
 
-/// A verifier with everything at its default but the clock.
+/// Returns a builder with the defaults, except for the clock.
 pub(crate) fn verifier(key: Key) -> JwtBuilder {
     Jwt::builder(key)
         .issuer(ISSUER)
@@ -46,11 +46,11 @@ pub(crate) fn secret_key() -> Key {
     Key::from_secret(Algorithm::HS256, SECRET).unwrap()
 }
 
-/// One pair of each kind, made once.
+/// A key pair of each type, generated once.
 pub(crate) struct Pairs {
     pub(crate) rsa: rsa::KeyPair,
     pub(crate) p256: EcdsaKeyPair,
-    /// The same key as `p256`, which signs in the format of X.509 instead of JOSE's.
+    /// The key `p256`, but with signatures in the format of X.509 instead of JOSE.
     pub(crate) p256_asn1: EcdsaKeyPair,
     pub(crate) p384: EcdsaKeyPair,
     pub(crate) ed25519: Ed25519KeyPair,
@@ -69,7 +69,7 @@ pub(crate) static PAIRS: LazyLock<Pairs> = LazyLock::new(|| {
     }
 });
 
-/// The public key for an algorithm as a `SubjectPublicKeyInfo`.
+/// Returns the public key for an algorithm as a `SubjectPublicKeyInfo`.
 pub(crate) fn public_der(algorithm: Algorithm) -> Vec<u8> {
     let der = match algorithm {
         Algorithm::ES256 => PAIRS.p256.public_key().as_der(),
@@ -100,7 +100,7 @@ pub(crate) fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Any header and any payload, with any signature over them.
+/// Builds a token from any header, payload and signature.
 pub(crate) fn token(
     header: impl AsRef<[u8]>,
     payload: impl AsRef<[u8]>,
@@ -111,7 +111,7 @@ pub(crate) fn token(
     format!("{message}.{signature}")
 }
 
-/// A signature as `algorithm` asks for it.
+/// Signs with `algorithm`.
 pub(crate) fn sign(algorithm: Algorithm) -> impl Fn(&[u8]) -> Vec<u8> {
     move |message| match algorithm {
         Algorithm::HS256 => mac(hmac::HMAC_SHA256, SECRET, message),
@@ -152,21 +152,21 @@ pub(crate) fn ecdsa_signature(pair: &EcdsaKeyPair, message: &[u8]) -> Vec<u8> {
         .to_vec()
 }
 
-/// The claims of a good token.
-pub(crate) fn good_claims() -> String {
+/// Returns the claims of a valid token.
+pub(crate) fn valid_claims() -> String {
     claims(&[])
 }
 
-/// The claims of a good token, some of them replaced, or left out where the JSON is empty.
+/// Returns the claims of a valid token with some of them replaced, or removed if the JSON is empty.
 pub(crate) fn claims(replaced: &[(&str, &str)]) -> String {
-    let good = [
+    let valid = [
         ("iss", format!("{ISSUER:?}")),
         ("sub", "\"alice\"".to_owned()),
         ("aud", format!("{AUDIENCE:?}")),
         ("exp", (NOW + 600).to_string()),
     ];
     let replacement = |name| replaced.iter().find(|(other, _)| *other == name);
-    let mut members: Vec<(&str, &str)> = good
+    let mut members: Vec<(&str, &str)> = valid
         .iter()
         .map(|(name, json)| {
             replacement(*name)
@@ -177,7 +177,7 @@ pub(crate) fn claims(replaced: &[(&str, &str)]) -> String {
     members.extend(
         replaced
             .iter()
-            .filter(|(name, _)| good.iter().all(|(other, _)| other != name)),
+            .filter(|(name, _)| valid.iter().all(|(other, _)| other != name)),
     );
     let members: Vec<String> = members
         .iter()
@@ -187,8 +187,8 @@ pub(crate) fn claims(replaced: &[(&str, &str)]) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// It is an error, whose text has this in it.
-pub(crate) fn says<T>(result: Result<T, ConfigError>, part: &str) {
+/// Asserts that the message of the error contains `part`.
+pub(crate) fn assert_error<T>(result: Result<T, ConfigError>, part: &str) {
     let error = result.err().expect("an error").to_string();
-    assert!(error.contains(part), "{error:?} should say {part:?}");
+    assert!(error.contains(part), "{error:?} does not contain {part:?}");
 }

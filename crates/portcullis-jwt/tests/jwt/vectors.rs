@@ -1,8 +1,8 @@
 //! The examples of the standards.
 //!
-//! None of them is an access token: RFC 7515's have no `sub` and no `aud`, and RFC 8037's is no
-//! JSON. What is refused for that, after its signature held, shows that the signature held; and
-//! with one bit changed it is refused for the signature.
+//! None of them is an access token: those of RFC 7515 have no `sub` and no `aud`, and that of
+//! RFC 8037 contains no JSON. Refusing them for this reason shows that the signature was valid;
+//! with one symbol changed, the reason is the signature.
 
 use portcullis_jwt::{Jwt, JwtError, Key};
 
@@ -10,8 +10,8 @@ struct Vector {
     source: &'static str,
     key: &'static str,
     token: &'static str,
-    /// What is missed once the signature holds.
-    then: JwtError,
+    /// The reason for refusing it after the signature has been verified.
+    reason: JwtError,
 }
 
 const VECTORS: [Vector; 4] = [
@@ -24,7 +24,7 @@ const VECTORS: [Vector; 4] = [
         token: "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA\
                 4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB9\
                 2K27uhbUJU1p1r_wW1gFWFOEjXk",
-        then: JwtError::Audience,
+        reason: JwtError::Audience,
     },
     Vector {
         source: "RFC 7515 A.2, RS256",
@@ -43,7 +43,7 @@ const VECTORS: [Vector; 4] = [
                 Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnv\
                 Wh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77\
                 Rw",
-        then: JwtError::Audience,
+        reason: JwtError::Audience,
     },
     Vector {
         source: "RFC 7515 A.3, ES256",
@@ -54,7 +54,7 @@ const VECTORS: [Vector; 4] = [
         token: "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA\
                 6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4Ga\
                 wxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
-        then: JwtError::Audience,
+        reason: JwtError::Audience,
     },
     Vector {
         source: "RFC 8037 A.4, EdDSA",
@@ -64,17 +64,17 @@ const VECTORS: [Vector; 4] = [
         ),
         token: "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnL\
                 WG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
-        then: JwtError::Claims,
+        reason: JwtError::Claims,
     },
 ];
 
 #[test]
-fn the_signatures_of_the_standards_hold() {
+fn signatures_of_the_standards_are_valid() {
     for vector in &VECTORS {
         let jwt = verifier(vector.key);
         assert_eq!(
             jwt.check(vector.token).err(),
-            Some(vector.then),
+            Some(vector.reason),
             "{}",
             vector.source
         );
@@ -82,12 +82,12 @@ fn the_signatures_of_the_standards_hold() {
 }
 
 #[test]
-fn with_one_symbol_changed_they_do_not() {
+fn changing_one_symbol_makes_the_signature_invalid() {
     for vector in &VECTORS {
         let jwt = verifier(vector.key);
         let (signed, signature) = vector.token.rsplit_once('.').unwrap();
         let other = |symbol: &str| if symbol == "A" { "B" } else { "A" };
-        // The payload's last symbol but one, and the signature's first: both stay canonical.
+        // The last symbol but one of the payload and the first of the signature: both stay canonical.
         let (head, tail) = signed.split_at(signed.len() - 2);
         let payload = format!("{head}{}{}.{signature}", other(&tail[..1]), &tail[1..]);
         let changed = format!("{signed}.{}{}", other(&signature[..1]), &signature[1..]);
@@ -102,7 +102,7 @@ fn with_one_symbol_changed_they_do_not() {
     }
 }
 
-/// RFC 7515 A.4 is signed with ES512 over P-521, which we do not offer.
+/// RFC 7515 A.4 uses ES512 on P-521, which is not supported.
 #[test]
 fn a_key_on_p521_is_refused() {
     const KEY: &str = concat!(
@@ -119,6 +119,6 @@ fn a_key_on_p521_is_refused() {
 fn verifier(key: &str) -> Jwt {
     let jwt = Jwt::builder(Key::from_jwk(key).unwrap())
         .issuer("joe")
-        .audience("anybody");
+        .audience("any");
     jwt.build().unwrap()
 }

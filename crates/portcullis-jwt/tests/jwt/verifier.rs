@@ -1,17 +1,19 @@
-//! What a verifier has to be told, what it may be told not to look at, and what it gives back.
+//! The settings of a verifier, its insecure switches, and the identities that it returns.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use portcullis_jwt::{Algorithm, Jwt, JwtError};
 
-use crate::support::{AUDIENCE, At, ISSUER, NOW, claims, says, secret_key, sign, token, verifier};
+use crate::support::{
+    AUDIENCE, At, ISSUER, NOW, assert_error, claims, secret_key, sign, token, verifier,
+};
 
 #[test]
-fn a_verifier_says_what_it_misses() {
+fn invalid_settings_are_named() {
     let builder = || Jwt::builder(secret_key());
-    says(builder().issuer("").audience(AUDIENCE).build(), "issuer");
-    says(builder().issuer(ISSUER).audience(" ").build(), "audience");
-    says(
+    assert_error(builder().issuer("").audience(AUDIENCE).build(), "issuer");
+    assert_error(builder().issuer(ISSUER).audience(" ").build(), "audience");
+    assert_error(
         builder()
             .issuer(ISSUER)
             .audience("a")
@@ -19,9 +21,9 @@ fn a_verifier_says_what_it_misses() {
             .build(),
         "audience",
     );
-    says(verifier(secret_key()).kind("").build(), "kind");
-    says(verifier(secret_key()).kind("application/").build(), "kind");
-    says(
+    assert_error(verifier(secret_key()).kind("").build(), "kind");
+    assert_error(verifier(secret_key()).kind("application/").build(), "kind");
+    assert_error(
         verifier(secret_key())
             .leeway(Duration::from_secs(61))
             .build(),
@@ -33,34 +35,31 @@ fn a_verifier_says_what_it_misses() {
             .build()
             .is_ok()
     );
-    says(
-        verifier(secret_key())
-            .longest_lifetime(Duration::ZERO)
-            .build(),
+    assert_error(
+        verifier(secret_key()).max_lifetime(Duration::ZERO).build(),
         "lifetime",
     );
-    says(
-        verifier(secret_key())
-            .longest_lifetime(Duration::MAX)
-            .build(),
+    assert_error(
+        verifier(secret_key()).max_lifetime(Duration::MAX).build(),
         "lifetime",
     );
 }
 
 #[test]
-fn insecure_opt_outs_drop_one_check_and_keep_the_types() {
-    let open = Jwt::builder(secret_key())
+fn insecure_switches_disable_one_check_and_keep_the_types() {
+    let insecure = Jwt::builder(secret_key())
         .insecure_any_issuer()
         .insecure_any_audience();
-    let open = open.clock(At(NOW as f64)).build().unwrap();
+    let insecure = insecure.clock(At(NOW as f64)).build().unwrap();
     let check = |replaced: &[(&str, &str)]| {
         let payload = claims(replaced);
-        open.check(&token(
-            r#"{"alg":"HS256"}"#,
-            payload,
-            sign(Algorithm::HS256),
-        ))
-        .map(|identity| identity.issuer().map(str::to_owned))
+        insecure
+            .check(&token(
+                r#"{"alg":"HS256"}"#,
+                payload,
+                sign(Algorithm::HS256),
+            ))
+            .map(|identity| identity.issuer().map(str::to_owned))
     };
     assert_eq!(check(&[("iss", ""), ("aud", "")]), Ok(None));
     assert_eq!(
@@ -74,20 +73,20 @@ fn insecure_opt_outs_drop_one_check_and_keep_the_types() {
 }
 
 #[test]
-fn identities_hold_what_the_token_says() {
+fn identity_contains_the_claims_of_the_token() {
     #[derive(Debug, PartialEq, serde::Deserialize)]
-    struct Ours {
-        room: String,
+    struct Member {
+        tenant: String,
         admin: Option<bool>,
     }
 
-    let jwt = verifier(secret_key()).claims::<Ours>().build().unwrap();
+    let jwt = verifier(secret_key()).claims::<Member>().build().unwrap();
     let signed = |replaced: &[(&str, &str)]| {
         let payload = claims(replaced);
         token(r#"{"alg":"HS256"}"#, payload, sign(Algorithm::HS256))
     };
     let identity = jwt.check(&signed(&[
-        ("room", "\"r\\u00e4um\""),
+        ("tenant", "\"r\\u00e4um\""),
         ("jti", "\"t-1\""),
         ("iat", "1899999990"),
         ("sub", "\"\\u0061lice\""),
@@ -99,26 +98,27 @@ fn identities_hold_what_the_token_says() {
     assert_eq!(identity.token_id(), Some("t-1"));
     assert_eq!(identity.issued_at(), Some(issued));
     assert_eq!(
-        *identity.claims(),
-        Ours {
-            room: "räum".to_owned(),
+        *identity.claims::<Member>().unwrap(),
+        Member {
+            tenant: "räum".to_owned(),
             admin: None
         }
     );
 
-    // The application's type is as strict as it is written.
+    // A payload that does not deserialize is refused.
     for wrong in [
         &[][..],
-        &[("room", "5")],
-        &[("room", "\"r\""), ("admin", "\"yes\"")],
+        &[("tenant", "5")],
+        &[("tenant", "\"r\""), ("admin", "\"yes\"")],
     ] {
         assert_eq!(jwt.check(&signed(wrong)).err(), Some(JwtError::Application));
     }
-    // Expiry still comes last.
+    // Expiry is checked last.
     let expired = signed(&[("exp", "1")]);
     assert_eq!(jwt.check(&expired).err(), Some(JwtError::Application));
     assert_eq!(
-        jwt.check(&signed(&[("exp", "1"), ("room", "\"r\"")])).err(),
+        jwt.check(&signed(&[("exp", "1"), ("tenant", "\"r\"")]))
+            .err(),
         Some(JwtError::Expired),
     );
 }

@@ -1,5 +1,5 @@
-mod follow;
 mod record;
+mod subscription;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,30 +10,38 @@ use redis::Value;
 
 use crate::Redis;
 
-/// Revocations that one machine makes and every machine hears of.
+/// A revocation store in Redis: a revocation made on one machine takes effect on all.
 ///
-/// They are the members of one sorted set, each with the moment when it may be forgotten. A script
-/// writes one down, counts it and publishes it, in one step. Whoever follows
-/// [subscribes first](RevocationStore::follow), then reads them all, and counts along: each second
-/// it asks for the number, which tells within a second that a message was lost on its way, and all
-/// is read anew. It is also read anew after every lost connection, and every ten seconds.
+/// Revocations are members of a sorted set, with their end as the score. A script adds a
+/// revocation, increments a counter and publishes the revocation, in one step. A follower
+/// [subscribes first](RevocationStore::follow) and then reads the whole set. Every second it compares
+/// the counter with the messages that it received. If a message was lost, it reads the set again. It
+/// also does so after a lost connection, and every ten seconds.
 ///
-/// # What is promised
+/// # Guarantees
 ///
-/// * A revocation that [`revoke`](RevocationStore::revoke) has acknowledged is as durable as what
-///   Redis acknowledges. With `appendfsync always` it survives a crash. With `everysec`, which is
-///   Redis's default once `appendonly` is on, a crash may cost the last second; without
-///   `appendonly`, all since the last snapshot. Where a replica takes over,
+/// * An acknowledged revocation is as durable as any write that Redis acknowledges. With
+///   `appendfsync always`, it survives a crash. With `everysec`, the default if `appendonly` is
+///   enabled, a crash can lose the last second. Without `appendonly`, a crash can lose everything
+///   since the last snapshot. If a replica can take over, set
 ///   [`wait_for_replicas`](Self::wait_for_replicas).
-/// * It is written down even if Redis is out of memory, so that nobody who fills it with tickets
-///   keeps you from taking them back.
-/// * It has no expiry of Redis's, so that no policy but `allkeys-…` evicts it. It is removed an hour
-///   after its end, by a later revocation; the hour is for clocks that disagree.
-/// * Redis away is [`Unavailable`](StoreError::Unavailable), and whoever follows is told that the
-///   connection is [lost](Follower::lost), at the latest one deadline and one check after it last
-///   answered.
+/// * Revocations are stored even if Redis is out of memory, so filling it with tickets does not
+///   prevent revocations.
+/// * The keys have no expiry, so only an `allkeys-…` policy evicts them. A revocation is removed one
+///   hour after its end, which allows for differing clocks; the next revocation removes it.
+/// * If Redis is unavailable, [`revoke`](RevocationStore::revoke) returns
+///   [`Unavailable`](StoreError::Unavailable), and followers are notified that the connection is
+///   [lost](Follower::lost): at the latest one deadline and one check after the last response.
 ///
-/// Whoever can write to this Redis can revoke, and can delete what was revoked.
+/// An attacker with write access to Redis can revoke credentials and delete revocations.
+///
+/// ```
+/// use portcullis_redis::{Redis, RedisRevocations};
+///
+/// let redis = Redis::open("redis://127.0.0.1:6379")?;
+/// let revocations = RedisRevocations::new(&redis);
+/// # Ok::<_, portcullis_redis::ConfigError>(())
+/// ```
 #[derive(Clone)]
 pub struct RedisRevocations {
     redis: Redis,
@@ -44,7 +52,7 @@ pub struct RedisRevocations {
     clock: Arc<dyn Clock>,
 }
 
-/// The braces keep both keys at one server of a cluster.
+/// The keys and the channel. The braces place both keys on one server of a cluster.
 struct Names {
     set: String,
     count: String,
@@ -52,7 +60,7 @@ struct Names {
 }
 
 impl RedisRevocations {
-    /// Keeps revocations in `redis`.
+    /// Creates a store in `redis`.
     pub fn new(redis: &Redis) -> Self {
         Self {
             names: Arc::new(Names {
@@ -68,34 +76,33 @@ impl RedisRevocations {
         }
     }
 
-    /// Acknowledges a revocation only when this many replicas have it, too; 0 by default.
+    /// Acknowledges a revocation only after `count` replicas have stored it, too. The default is 0.
     ///
-    /// It is for deployments where a replica takes over from a primary that has crashed. Redis is
-    /// given three quarters of the [deadline](crate::RedisBuilder::deadline), and everything else
-    /// that this [`Redis`] asks of the same server waits for so long: give revocations a `Redis` of
-    /// their own.
+    /// Use it if a replica takes over when the primary crashes. The replicas have three quarters of
+    /// the [deadline](crate::RedisBuilder::deadline). Other commands of this [`Redis`] to the same
+    /// server wait during that time, so create a separate `Redis` for revocations.
     #[must_use]
     pub fn wait_for_replicas(mut self, count: usize) -> Self {
         self.replicas = count;
         self
     }
 
-    /// How often one who follows asks whether Redis still answers and whether a message was missed;
-    /// every second by default.
+    /// Sets how often a follower checks that Redis responds and that no message was lost: every
+    /// second by default.
     #[must_use]
     pub fn check_every(mut self, time: Duration) -> Self {
         self.check_every = time;
         self
     }
 
-    /// How often one who follows reads everything anew; every ten seconds by default.
+    /// Sets how often a follower reads all revocations: every ten seconds by default.
     #[must_use]
     pub fn read_every(mut self, time: Duration) -> Self {
         self.read_every = time;
         self
     }
 
-    /// Takes the time from `clock` instead of the machine.
+    /// Sets the clock that ends of revocations are compared with. The default is [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -105,11 +112,11 @@ impl RedisRevocations {
 
 impl RevocationStore for RedisRevocations {
     async fn revoke(&self, revocation: &Revocation) -> Result<(), StoreError> {
-        let Some(record) = record::write(revocation) else {
+        let Some(record) = record::encode(revocation) else {
             return Ok(());
         };
         let end = revocation.ends_at().map(record::score);
-        let forgotten = self
+        let removable = self
             .clock
             .now()
             .checked_sub(MARGIN)
@@ -122,13 +129,13 @@ impl RevocationStore for RedisRevocations {
         let mut write = redis::cmd("EVAL");
         write.arg(WRITE).arg(2).arg(set).arg(count).arg(channel);
         write.arg(end.map_or("+inf".to_owned(), |end| end.to_string()));
-        write.arg(record).arg(forgotten);
+        write.arg(record).arg(removable);
         let mut commands = vec![write];
         if self.replicas > 0 {
             commands.push(self.redis.wait_for(self.replicas));
         }
-        let answers = self.redis.ask(set, &commands).await;
-        match &*answers.map_err(|_| StoreError::Unavailable)? {
+        let responses = self.redis.send(set, &commands).await;
+        match &*responses.map_err(|_| StoreError::Unavailable)? {
             [Value::Int(_)] => Ok(()),
             [Value::Int(_), Value::Int(replicas)] if *replicas >= self.replicas as i64 => Ok(()),
             _ => Err(StoreError::Unavailable),
@@ -136,7 +143,7 @@ impl RevocationStore for RedisRevocations {
     }
 
     async fn follow(&self, follower: impl Follower) {
-        follow::follow(self, follower).await;
+        subscription::follow(self, follower).await;
     }
 }
 
@@ -151,8 +158,8 @@ impl fmt::Debug for RedisRevocations {
     }
 }
 
-/// Writes down, counts and publishes in one step. Whoever has read the count before the set has
-/// missed nothing up to that count.
+/// Adds, counts and publishes a revocation in one step. A follower that reads the counter before the
+/// set therefore knows all revocations up to that count.
 const WRITE: &str = "#!lua flags=allow-oom
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[4])
@@ -161,5 +168,5 @@ redis.call('PUBLISH', ARGV[1], count .. ' ' .. ARGV[3])
 return count
 ";
 
-/// How long after its end a revocation is kept, for clocks that disagree.
+/// How long a revocation is kept after its end, to allow for differing clocks.
 const MARGIN: Duration = Duration::from_secs(3_600);

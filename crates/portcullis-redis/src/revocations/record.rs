@@ -3,25 +3,25 @@ use std::time::{Duration, SystemTime};
 use portcullis_core::Revocation;
 use serde::{Deserialize, Serialize};
 
-/// How a revocation is written down. It says its version, so that a later one is passed over, with a
-/// word in the log, by those who cannot read it.
+/// A stored revocation. It contains the version of its format, so that machines with an older version
+/// of this crate skip it and log a warning.
 #[derive(Deserialize, Serialize)]
 struct Record<R> {
     version: u32,
     revocation: R,
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// `None` if it ended before there was time.
-pub(super) fn write(revocation: &Revocation) -> Option<String> {
+/// Encodes a revocation. Returns `None` if it ended before 1970 and is without effect.
+pub(super) fn encode(revocation: &Revocation) -> Option<String> {
     if revocation
         .ends_at()
         .is_some_and(|end| end < SystemTime::UNIX_EPOCH)
     {
         return None;
     }
-    // Nothing was issued before there was time, and such a moment cannot be written.
+    // Times before 1970 cannot be serialized, and no credential was issued before.
     let limit = revocation.covers_issued_before();
     let revocation = match limit {
         Some(limit) if limit < SystemTime::UNIX_EPOCH => {
@@ -34,11 +34,12 @@ pub(super) fn write(revocation: &Revocation) -> Option<String> {
         version,
         revocation,
     };
-    let written = serde_json::to_string(&record);
-    Some(written.expect("names and times since 1970 can be written"))
+    let json = serde_json::to_string(&record);
+    Some(json.expect("names and times since 1970 can be serialized"))
 }
 
-pub(super) fn read(record: &[u8]) -> Option<Revocation> {
+/// Decodes a revocation. Returns `None` for another version or a malformed record.
+pub(super) fn decode(record: &[u8]) -> Option<Revocation> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,
@@ -51,10 +52,10 @@ pub(super) fn read(record: &[u8]) -> Option<Revocation> {
     Some(record.revocation)
 }
 
-/// Milliseconds since 1970, as a set sorts them.
+/// Returns the score of a time in the sorted set: milliseconds since 1970.
 pub(super) fn score(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
-    // Rounded up: rather remembered for too long.
+    // Rounded up, so that a revocation is never removed too early.
     let since = since
         .unwrap_or_default()
         .saturating_add(Duration::from_micros(999));
@@ -70,39 +71,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn revocations_survive_encoding() {
         let revocations = [
             Revocation::token("t\"1\\").until(at(9)),
-            Revocation::subject("älice")
+            Revocation::subject("https://idp.example", "älice")
                 .issued_before(at(3))
                 .issuer("i")
                 .until(at(9)),
+            Revocation::subject(None, "alice").until(at(9)),
+            Revocation::subject_at_any_issuer("alice").until(at(9)),
             Revocation::session("").until(at(u64::from(u32::MAX) * 1_000)),
             Revocation::everything()
                 .issued_before(SystemTime::UNIX_EPOCH + Duration::from_nanos(1)),
         ];
         for revocation in revocations {
-            let record = write(&revocation).unwrap();
-            assert_eq!(read(record.as_bytes()), Some(revocation), "{record}");
+            let record = encode(&revocation).unwrap();
+            assert_eq!(decode(record.as_bytes()), Some(revocation), "{record}");
         }
     }
 
     #[test]
-    fn moments_before_1970() {
+    fn times_before_1970_are_handled() {
         let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
-        assert_eq!(write(&Revocation::token("t").until(before)), None);
-        let old = Revocation::subject("alice").issued_before(before);
-        let read = read(write(&old).unwrap().as_bytes()).unwrap();
-        assert_eq!(read.covers_issued_before(), Some(SystemTime::UNIX_EPOCH));
+        assert_eq!(encode(&Revocation::token("t").until(before)), None);
+        let old = Revocation::subject(None, "alice").issued_before(before);
+        let decoded = decode(encode(&old).unwrap().as_bytes()).unwrap();
+        assert_eq!(decoded.covers_issued_before(), Some(SystemTime::UNIX_EPOCH));
         assert_eq!(score(before), 0);
     }
 
     #[test]
-    fn what_we_cannot_read() {
-        let known = write(&Revocation::token("t").until(at(9))).unwrap();
-        assert!(read(known.as_bytes()).is_some());
+    fn unknown_versions_and_malformed_records_are_skipped() {
+        let known = encode(&Revocation::token("t").until(at(9))).unwrap();
+        assert!(decode(known.as_bytes()).is_some());
         for record in [
-            known.replace("\"version\":1", "\"version\":2"),
+            known.replace("\"version\":2", "\"version\":3"),
             known.replace("Token", "Device"),
             known.replace(
                 "\"secs_since_epoch\":9",
@@ -115,12 +118,12 @@ mod tests {
             "null".to_owned(),
         ] {
             assert_ne!(record, known);
-            assert_eq!(read(record.as_bytes()), None, "{record}");
+            assert_eq!(decode(record.as_bytes()), None, "{record}");
         }
     }
 
     #[test]
-    fn scores_round_up() {
+    fn scores_are_rounded_up() {
         let second = Duration::from_secs(1);
         assert_eq!(score(at(0) + second), 1_000);
         assert_eq!(score(at(0) + second + Duration::from_nanos(1_000)), 1_001);

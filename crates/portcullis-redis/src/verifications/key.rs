@@ -7,24 +7,33 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::ConfigError;
 
-/// The secret that all machines of a deployment share, and Redis does not know.
+/// The secret that all machines of a deployment share for verification results. Redis does not
+/// receive it.
 ///
-/// Under it, credentials become names, and what is kept is signed. With another key, nothing that
-/// was kept before is found.
+/// It keys the digests of credentials and authenticates the stored results. After a change of the
+/// key, earlier results are not found any more.
+///
+/// ```
+/// use portcullis_redis::VerificationKey;
+///
+/// // Generated with `head -c 32 /dev/urandom | basenc --base64url | tr -d =`.
+/// let key = VerificationKey::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8")?;
+/// # Ok::<_, portcullis_redis::ConfigError>(())
+/// ```
 #[derive(Clone)]
 pub struct VerificationKey(Zeroizing<[u8; 32]>);
 
 impl VerificationKey {
-    /// A key of these random bytes.
+    /// Creates a key from 32 random bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// A key from its text form.
+    /// Parses a key of 32 bytes in unpadded base64url, with optional white space around it.
     ///
     /// # Errors
     ///
-    /// If the text, without the white space around it, is not 32 bytes in unpadded base64url.
+    /// Returns [`ConfigError::Key`] if the text is anything else.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let bytes = URL_SAFE_NO_PAD.decode(text.trim());
         let bytes = Zeroizing::new(bytes.map_err(|_| ConfigError::Key)?);
@@ -39,14 +48,13 @@ impl fmt::Debug for VerificationKey {
     }
 }
 
-/// The two keys that are made of it, for one verifier.
+/// The keys for one verifier, derived from its [`VerificationKey`] and namespace.
 pub(super) struct Keys {
     name: [u8; 32],
-    seal: [u8; 32],
+    tag: [u8; 32],
 }
 
 impl Keys {
-    /// Everything that changes an answer is a part of the names: here, which verifier it is.
     pub(super) fn new(key: &VerificationKey, namespace: &str) -> Self {
         let derive = |purpose| {
             let mut base = blake3::derive_key(purpose, &*key.0);
@@ -56,12 +64,12 @@ impl Keys {
         };
         Self {
             name: derive("portcullis-redis 2026-11 name of a verification"),
-            seal: derive("portcullis-redis 2026-11 seal of a verification"),
+            tag: derive("portcullis-redis 2026-11 seal of a verification"),
         }
     }
 
-    /// The name of a credential: a digest of all that a verifier can see of it. Each part has its
-    /// length before it, so that nothing can be moved from one to the next.
+    /// Returns the name of a credential: a keyed digest of everything that a verifier sees of it.
+    /// Each part is preceded by its length, so that different parts never have the same digest.
     pub(super) fn name(&self, credential: &Credential) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.name);
         let mut part = |bytes: &[u8]| {
@@ -70,16 +78,16 @@ impl Keys {
         };
         part(credential.carrier().as_str().as_bytes());
         part(credential.scheme().as_str().as_bytes());
-        // No name is something else than an empty one.
+        // A missing user name differs from an empty one.
         part(&[u8::from(credential.username().is_some())]);
         part(credential.username().unwrap_or_default().as_bytes());
         part(credential.expose_secret().as_bytes());
         hasher.finalize()
     }
 
-    /// What only one who has the key can say about `message`, kept under `name`.
-    pub(super) fn seal(&self, name: &blake3::Hash, message: &[u8]) -> blake3::Hash {
-        blake3::Hasher::new_keyed(&self.seal)
+    /// Authenticates `message` for `name`.
+    pub(super) fn tag(&self, name: &blake3::Hash, message: &[u8]) -> blake3::Hash {
+        blake3::Hasher::new_keyed(&self.tag)
             .update(name.as_bytes())
             .update(message)
             .finalize()
@@ -89,7 +97,7 @@ impl Keys {
 impl Drop for Keys {
     fn drop(&mut self) {
         self.name.zeroize();
-        self.seal.zeroize();
+        self.tag.zeroize();
     }
 }
 
@@ -102,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_a_verifier_can_see_counts() {
+    fn names_differ_in_everything_that_a_verifier_sees() {
         let credentials = [
             Credential::bearer("abc"),
             Credential::bearer("ab"),
@@ -120,8 +128,8 @@ mod tests {
         ];
         let one = VerificationKey::new([1; 32]);
         let other = VerificationKey::new([2; 32]);
-        let rooms = [(&one, "a"), (&one, "b"), (&other, "a"), (&one, "")];
-        let names: HashSet<_> = rooms
+        let scopes = [(&one, "a"), (&one, "b"), (&other, "a"), (&one, "")];
+        let names: HashSet<_> = scopes
             .iter()
             .flat_map(|(key, namespace)| {
                 let keys = Keys::new(key, namespace);
@@ -130,17 +138,17 @@ mod tests {
                     .map(move |credential| keys.name(credential))
             })
             .collect();
-        assert_eq!(names.len(), rooms.len() * credentials.len());
+        assert_eq!(names.len(), scopes.len() * credentials.len());
         let again = Keys::new(&one.clone(), "a");
         assert!(
             credentials
                 .iter()
-                .all(|it| names.contains(&again.name(&it.clone())))
+                .all(|credential| names.contains(&again.name(&credential.clone())))
         );
     }
 
     #[test]
-    fn keys_are_written_in_base64url() {
+    fn keys_are_parsed_from_base64url() {
         let key = VerificationKey::parse(" AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\n").unwrap();
         assert_eq!(key.0[31], 31);
         assert_eq!(format!("{key:?}"), "VerificationKey([redacted])");

@@ -1,11 +1,14 @@
-mod kept;
 mod key;
+mod record;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use portcullis_core::{Clock, Credential, Identity, SystemClock, Verify, VerifyError};
+use portcullis_core::{
+    ClaimsCodec, ClaimsError, Clock, Credential, Identity, SystemClock, Verify, VerifyError,
+};
 use redis::{Cmd, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,10 +18,12 @@ use self::key::Keys;
 pub use self::key::VerificationKey;
 use crate::Redis;
 
-/// A verifier whose results all machines share: what one was told, no other has to ask for.
+/// A verifier that shares its results between machines: a credential that one machine has verified
+/// is not verified again on the others.
 ///
-/// It is for verifiers that ask somebody else, such as an introspection endpoint. In front of it,
-/// `cached` of portcullis answers for the same machine without a way to Redis.
+/// Use it around verifiers that call another service, such as an introspection endpoint. Add
+/// `cached` of portcullis in front of it, which needs no round trip to Redis for credentials that
+/// the same machine has seen.
 ///
 /// ```no_run
 /// use portcullis_core::{Credential, Identity, VerifyError};
@@ -39,73 +44,107 @@ use crate::Redis;
 /// # }
 /// ```
 ///
-/// # What it promises
+/// # Behaviour
 ///
-/// * Only identities are kept, for [`time_to_live`](Self::time_to_live) and never after their own
-///   expiry. No refusal is, and nothing about a verifier that cannot tell.
-/// * Redis never decides. When it is away, slow or full, the verifier is asked, as it would be
-///   without. What Redis takes is [bounded](Self::lookup_limit), and after a call that failed it is
-///   left alone for a second.
-/// * Redis sees no credential: an entry's name is a keyed digest of the namespace, the credential,
-///   its scheme, its user name and its carrier. It does see the identity, in clear.
-/// * An identity is signed under the key, for its name and its end. Whoever can write to Redis can
-///   delete one, but not make one, change one, or keep one for longer.
-/// * What is good for one time ([`Identity::is_single_use`]) is not kept, and a verifier that
-///   [looks at the handshake](Verify::needs_handshake) is asked each time.
-/// * What the verifier answers at once, by [`verify_now`](Verify::verify_now), needs no Redis.
+/// * Only identities are stored, for the [time to live](Self::time_to_live) and not beyond their
+///   expiry. Refusals and errors of the verifier are not stored.
+/// * If Redis is unavailable, slow or full, the verifier is called. The time for Redis is
+///   [limited](Self::lookup_limit), and after a failed command no further one is sent for a second.
+/// * Redis receives no credential: the key of a result is a keyed digest of the namespace, the
+///   credential, its scheme, its user name and its carrier. The identity itself is not encrypted.
+/// * A result is authenticated together with its key and its end. An attacker with write access to
+///   Redis can delete a result, but not forge, alter, move or extend one.
+/// * [Single-use](Identity::is_single_use) identities are not stored, and a verifier that
+///   [needs the handshake](Verify::needs_handshake) is called each time.
+/// * A verifier that answers by [`verify_now`](Verify::verify_now) does not use Redis.
 ///
-/// Revocations beat it: admission looks them up after its verifier has answered, wherever the
-/// answer came from. A credential that was taken back at its source, and of which portcullis was
-/// not told, is accepted for the time to live.
+/// Revocations take precedence, since admission checks them after its verifier has returned. A
+/// credential that was revoked at its source, without a revocation in portcullis, stays accepted
+/// for the time to live.
 ///
-/// # The namespace
+/// # Namespace
 ///
-/// It names the verifier, with everything that changes its answers: issuer, audience, realm. Two
-/// verifiers that may answer differently need two. The type of the claims is a part of what is
-/// kept, so one that has changed is asked for anew; give a changed *meaning* a new namespace.
+/// The namespace names the verifier and everything that changes its results, such as issuer,
+/// audience or realm. Verifiers that can return different results need different namespaces. If the
+/// [claims type](Self::with_claims) changes, stored results do not deserialize, and the verifier is
+/// called. If only the meaning of the claims changes, change the namespace, too.
 pub struct RedisVerifications<V> {
     redis: Redis,
     verifier: V,
     keys: Keys,
+    claims: ClaimsCodec,
     time_to_live: Duration,
     lookup_limit: Duration,
     clock: Arc<dyn Clock>,
-    /// Until when Redis is left alone.
-    away_until: Mutex<Option<Instant>>,
+    /// Until when no command is sent, after one has failed.
+    paused_until: Mutex<Option<Instant>>,
+    /// Whether unregistered claims have been logged.
+    has_logged_claims: AtomicBool,
 }
 
 impl<V> RedisVerifications<V> {
-    /// Shares what `verifier` answers, under `key` and `namespace`.
+    /// Shares the results of `verifier` under `key` and `namespace`.
     pub fn new(redis: &Redis, verifier: V, key: &VerificationKey, namespace: &str) -> Self {
         Self {
             redis: redis.clone(),
             verifier,
             keys: Keys::new(key, namespace),
+            claims: ClaimsCodec::none(),
             time_to_live: Duration::from_secs(10),
             lookup_limit: Duration::from_millis(100),
             clock: Arc::new(SystemClock),
-            away_until: Mutex::new(None),
+            paused_until: Mutex::new(None),
+            has_logged_claims: AtomicBool::new(false),
         }
     }
 
-    /// How long an identity is kept, from when the verifier was asked; ten seconds by default.
+    /// Registers the type of the claims that `verifier` attaches to identities.
     ///
-    /// This is also how long a credential that was revoked at its source is still accepted.
+    /// Results are stored as JSON, so their claims need a type that serde knows. Identities with
+    /// claims of another type are not shared: the verifier is called on each machine, and the first
+    /// such identity is an ERROR in the log.
+    ///
+    /// ```
+    /// # use portcullis_core::Verify;
+    /// # use portcullis_redis::{Redis, RedisVerifications, VerificationKey};
+    /// #[derive(serde::Deserialize, serde::Serialize)]
+    /// struct Member {
+    ///     tenant: u32,
+    /// }
+    ///
+    /// # fn build<V: Verify>(redis: &Redis, verifier: V, key: &VerificationKey) {
+    /// let verifier = RedisVerifications::new(redis, verifier, key, "idp.example.com chat")
+    ///     .with_claims::<Member>();
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_claims<T>(mut self) -> Self
+    where
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        self.claims = ClaimsCodec::of::<T>();
+        self
+    }
+
+    /// Sets how long an identity is stored, counted from the call of the verifier: ten seconds by
+    /// default.
+    ///
+    /// A credential that was revoked at its source can stay accepted for this time.
     #[must_use]
     pub fn time_to_live(mut self, time: Duration) -> Self {
         self.time_to_live = time;
         self
     }
 
-    /// How long one call to Redis may take; 100 milliseconds by default. A verification makes two:
-    /// it looks the credential up, and keeps the answer.
+    /// Limits the time for one command to Redis: 100 milliseconds by default. A verification sends
+    /// up to two, to look up the credential and to store the result.
     #[must_use]
     pub fn lookup_limit(mut self, limit: Duration) -> Self {
         self.lookup_limit = limit;
         self
     }
 
-    /// Takes the time from `clock` instead of the machine.
+    /// Sets the clock that expiry is checked with. The default is [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -116,27 +155,24 @@ impl<V> RedisVerifications<V> {
         self.redis.key(&format!("verification:{}", name.to_hex()))
     }
 
-    async fn look_up<C: DeserializeOwned>(&self, name: &blake3::Hash) -> Option<Identity<C>> {
+    async fn look_up(&self, name: &blake3::Hash) -> Option<Identity> {
         let key = self.key(name);
         let mut command = redis::cmd("GET");
         command.arg(&key);
-        match self.ask(&key, command).await? {
-            Value::BulkString(sealed) => kept::open(&self.keys, name, &sealed, self.clock.now()),
+        match self.send(&key, command).await? {
+            Value::BulkString(bytes) => {
+                record::decode(&self.keys, self.claims, name, &bytes, self.clock.now())
+            }
             _ => None,
         }
     }
 
-    async fn keep<C: Serialize>(
-        &self,
-        name: &blake3::Hash,
-        identity: &Identity<C>,
-        asked_at: SystemTime,
-    ) {
+    async fn store(&self, name: &blake3::Hash, identity: &Identity, called_at: SystemTime) {
         if identity.is_single_use() {
             return;
         }
-        // No end that a clock can show is one that nobody has to wait for.
-        let Some(until) = asked_at.checked_add(self.time_to_live) else {
+        // An end out of range comes from a time to live that makes no sense: store nothing.
+        let Some(until) = called_at.checked_add(self.time_to_live) else {
             return;
         };
         let until = identity.expires_at().map_or(until, |end| end.min(until));
@@ -145,43 +181,48 @@ impl<V> RedisVerifications<V> {
         if left == 0 {
             return;
         }
-        let Some(sealed) = kept::close(&self.keys, name, identity, until) else {
-            return;
+        let bytes = match record::encode(&self.keys, self.claims, name, identity, until) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return,
+            Err(error) => return self.log_claims(&error),
         };
         let key = self.key(name);
         let mut command = redis::cmd("SET");
-        command.arg(&key).arg(sealed).arg("PX").arg(left);
-        self.ask(&key, command).await;
+        command.arg(&key).arg(bytes).arg("PX").arg(left);
+        self.send(&key, command).await;
     }
 
-    /// The answer; `None` if there is none, or Redis is left alone.
-    async fn ask(&self, key: &str, command: Cmd) -> Option<Value> {
-        if self.away_until().is_some_and(|end| Instant::now() < end) {
+    fn log_claims(&self, error: &ClaimsError) {
+        if !self.has_logged_claims.swap(true, Ordering::Relaxed) {
+            tracing::error!(target: "portcullis", "verification results are not shared: {error}");
+        }
+    }
+
+    /// Returns the response, or `None` if there is none or commands are paused.
+    async fn send(&self, key: &str, command: Cmd) -> Option<Value> {
+        if self.paused_until().is_some_and(|end| Instant::now() < end) {
             return None;
         }
         let commands = [command];
-        let answers = self.redis.ask_within(self.lookup_limit, key, &commands);
-        let answer = answers.await.ok().and_then(|mut answers| answers.pop());
-        *self.away_until.lock().expect(NOBODY_PANICS) = match answer {
+        let responses = self.redis.send_within(self.lookup_limit, key, &commands);
+        let response = responses
+            .await
+            .ok()
+            .and_then(|mut responses| responses.pop());
+        *self.paused_until.lock().expect(NOT_POISONED) = match response {
             Some(_) => None,
             None => Some(Instant::now() + PAUSE),
         };
-        answer
+        response
     }
 
-    fn away_until(&self) -> Option<Instant> {
-        *self.away_until.lock().expect(NOBODY_PANICS)
+    fn paused_until(&self) -> Option<Instant> {
+        *self.paused_until.lock().expect(NOT_POISONED)
     }
 }
 
-impl<V> Verify for RedisVerifications<V>
-where
-    V: Verify,
-    V::Claims: Serialize + DeserializeOwned,
-{
-    type Claims = V::Claims;
-
-    async fn verify(&self, credential: &Credential) -> Result<Identity<V::Claims>, VerifyError> {
+impl<V: Verify> Verify for RedisVerifications<V> {
+    async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         if self.verifier.needs_handshake() {
             return self.verifier.verify(credential).await;
         }
@@ -189,16 +230,13 @@ where
         if let Some(identity) = self.look_up(&name).await {
             return Ok(identity);
         }
-        let asked_at = self.clock.now();
+        let called_at = self.clock.now();
         let identity = self.verifier.verify(credential).await?;
-        self.keep(&name, &identity, asked_at).await;
+        self.store(&name, &identity, called_at).await;
         Ok(identity)
     }
 
-    fn verify_now(
-        &self,
-        credential: &Credential,
-    ) -> Option<Result<Identity<V::Claims>, VerifyError>> {
+    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         self.verifier.verify_now(credential)
     }
 
@@ -217,6 +255,6 @@ impl<V> fmt::Debug for RedisVerifications<V> {
     }
 }
 
-/// How long Redis is left alone after a call that failed.
+/// How long no command is sent after one has failed.
 const PAUSE: Duration = Duration::from_secs(1);
-const NOBODY_PANICS: &str = "nobody panics with the lock";
+const NOT_POISONED: &str = "no code panics while it holds the lock";

@@ -9,18 +9,18 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::server::{RedisCluster, RedisServer};
-use crate::suite::revocations::{self, Heard, Listener, revocation};
+use crate::suite::revocations::{self, Listener, Notice, revocation};
 use crate::suite::tickets::{self, new_key};
-use crate::{hasty, patient};
+use crate::{with_default_deadline, with_long_deadline};
 
 const SET: &str = "portcullis:{revocations}";
 const COUNT: &str = "portcullis:{revocations}:count";
 const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keeps_all_promises() {
+async fn a_cluster_fulfils_both_traits() {
     let cluster = RedisCluster::start();
-    let redis = patient(&cluster.url());
+    let redis = with_long_deadline(&cluster.url());
     assert_eq!(redis.check().await, Ok(()));
     let store = Arc::new(RedisTickets::new(&redis));
     tickets::promises(&*store, sleep).await;
@@ -32,14 +32,14 @@ async fn keeps_all_promises() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_one_server_leads_to_the_others() {
+async fn one_server_of_the_url_is_sufficient() {
     let mut cluster = RedisCluster::start();
     let port = cluster.nodes()[2].port();
-    let redis = patient(&format!("redis+cluster://127.0.0.1:{port}"));
+    let redis = with_long_deadline(&format!("redis+cluster://127.0.0.1:{port}"));
     let store = Arc::new(RedisTickets::new(&redis));
     tickets::ledger(&store, sleep).await;
-    // As one server it is not good for much, and says so.
-    let one = RedisTickets::new(&patient(&format!("redis://127.0.0.1:{port}")));
+    // With a URL for a single server, keys of other servers are unavailable.
+    let one = RedisTickets::new(&with_long_deadline(&format!("redis://127.0.0.1:{port}")));
     let mut puts = Vec::new();
     for _ in 0..50 {
         puts.push(one.put(new_key(), b"r".to_vec(), LONG).await);
@@ -48,29 +48,33 @@ async fn any_one_server_leads_to_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_down_takes_its_own_tickets_along() {
+async fn only_tickets_of_a_stopped_server_are_unavailable() {
     let mut cluster = RedisCluster::start();
-    let store = RedisTickets::new(&hasty(&cluster.url()));
+    let store = RedisTickets::new(&with_default_deadline(&cluster.url()));
     let keys: Vec<_> = (0..60).map(|_| new_key()).collect();
     for key in &keys {
         store.put(*key, b"r".to_vec(), LONG).await.unwrap();
     }
     cluster.nodes()[0].kill();
-    let mut lost = Vec::new();
+    let mut unavailable = Vec::new();
     for key in keys {
         match store.take(key).await {
             Ok(record) => assert!(record.is_some()),
             Err(error) => {
                 assert_eq!(error, StoreError::Unavailable);
-                lost.push(key);
+                unavailable.push(key);
             }
         }
     }
-    assert!((1..60).contains(&lost.len()), "{}", lost.len());
+    assert!(
+        (1..60).contains(&unavailable.len()),
+        "{}",
+        unavailable.len()
+    );
     cluster.nodes()[0].restart();
     cluster.wait_until_whole();
-    for key in lost {
-        // Some were taken by a call that got no answer: none, since it was not running.
+    for key in unavailable {
+        // The stopped server executed none of the failed redemptions.
         assert_eq!(store.take(key).await, Ok(Some(b"r".to_vec())));
     }
 }
@@ -78,11 +82,11 @@ async fn a_server_that_is_down_takes_its_own_tickets_along() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_loses_no_revocation() {
     let mut cluster = RedisCluster::start();
-    let redis = hasty(&cluster.url());
+    let redis = with_default_deadline(&cluster.url());
     let every = Duration::from_millis(100);
     let store = Arc::new(RedisRevocations::new(&redis).check_every(every));
     let mut listener = Listener::start(&store);
-    listener.picture().await;
+    listener.full_set().await;
     let mut acknowledged = Vec::new();
     for round in 0..3 {
         cluster.nodes()[round].stop();
@@ -101,22 +105,22 @@ async fn a_rolling_restart_loses_no_revocation() {
             listener.knows(revocation).await;
         }
     }
-    listener.hears(&Heard::Alive).await;
-    let picture = Listener::start(&store).picture().await;
+    listener.receives(&Notice::Alive).await;
+    let set = Listener::start(&store).full_set().await;
     for revocation in acknowledged {
-        assert!(picture.contains(&revocation));
+        assert!(set.contains(&revocation));
     }
 }
 
-/// A slot moves to another server while its tickets are redeemed: `ASK` first, then `MOVED`.
+/// During the migration, the server redirects with `ASK`, and afterwards with `MOVED`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slot_that_moves() {
+async fn tickets_are_redeemed_while_their_slot_migrates() {
     let mut cluster = RedisCluster::start();
-    let store = RedisTickets::new(&patient(&cluster.url()));
+    let store = RedisTickets::new(&with_long_deadline(&cluster.url()));
     let [from, to, _] = cluster.nodes() else {
         panic!("three servers");
     };
-    // Two tickets of one slot, which the first server has.
+    // Two tickets of one slot of the first server.
     let put = async |key: TicketKey| store.put(key, b"r".to_vec(), LONG).await.unwrap();
     let (slot, [stays, goes]) = two_of_one_slot(from);
     put(stays).await;
@@ -132,7 +136,7 @@ async fn a_slot_that_moves() {
     assert_eq!(
         store.take(stays).await,
         Ok(Some(b"r".to_vec())),
-        "still here"
+        "not migrated yet"
     );
     assert_eq!(store.take(goes).await, Ok(Some(b"r".to_vec())), "ASK");
     assert_eq!(store.take(goes).await, Ok(None));
@@ -144,11 +148,11 @@ async fn a_slot_that_moves() {
     assert_eq!(store.take(stays).await, Ok(None));
 }
 
-/// The same with revocations, whose two keys are in two places for a moment.
+/// During the migration, the two keys are on two servers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_slot_of_the_revocations_moves() {
+async fn revocations_work_while_their_slot_migrates() {
     let mut cluster = RedisCluster::start();
-    let redis = patient(&cluster.url());
+    let redis = with_long_deadline(&cluster.url());
     let every = Duration::from_millis(50);
     let store = Arc::new(RedisRevocations::new(&redis).check_every(every));
     let mut listener = Listener::start(&store);
@@ -171,7 +175,7 @@ async fn the_slot_of_the_revocations_moves() {
         let (store, meanwhile) = (Arc::clone(&store), meanwhile.clone());
         async move { store.revoke(&meanwhile).await }
     });
-    // It is told to try again.
+    // The server responds with `TRYAGAIN`.
     from.wait_for(&["INFO", "errorstats"], |stats| {
         stats.contains("errorstat_TRYAGAIN")
     });
@@ -184,69 +188,70 @@ async fn the_slot_of_the_revocations_moves() {
     let after = revocation("after");
     assert_eq!(store.revoke(&after).await, Ok(()));
     listener.knows(&after).await;
-    let picture = Listener::start(&store).picture().await;
+    let set = Listener::start(&store).full_set().await;
     assert!(
         [before, meanwhile, after]
             .iter()
-            .all(|it| picture.contains(it))
+            .all(|revocation| set.contains(revocation))
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_takes_over() {
+async fn a_promoted_replica_has_the_revocations() {
     let mut cluster = RedisCluster::start();
     let home = cluster.owner_of(SET);
     cluster.add_replica(home);
-    let redis = patient(&cluster.url());
+    let redis = with_long_deadline(&cluster.url());
     let every = Duration::from_millis(100);
     let store = RedisRevocations::new(&redis).wait_for_replicas(1);
     let store = Arc::new(store.check_every(every));
     let mut listener = Listener::start(&store);
-    listener.picture().await;
+    listener.full_set().await;
     let acknowledged = revocation("before");
     assert_eq!(store.revoke(&acknowledged).await, Ok(()));
     listener.knows(&acknowledged).await;
 
     cluster.nodes()[home].kill();
-    listener.hears(&Heard::Lost).await;
+    listener.receives(&Notice::Lost).await;
     let replica = &cluster.nodes()[3];
     replica.wait_for(&["ROLE"], |role| role.starts_with("master"));
-    let picture = listener.picture().await;
-    assert!(picture.contains(&acknowledged));
-    // There is no second copy any more, and it says so.
-    let hasty = RedisRevocations::new(&hasty(&cluster.url())).wait_for_replicas(1);
-    let alone = hasty.revoke(&revocation("alone")).await;
+    let set = listener.full_set().await;
+    assert!(set.contains(&acknowledged));
+    // The new primary has no replica, so the revocation is not acknowledged.
+    let waiting = RedisRevocations::new(&with_default_deadline(&cluster.url()));
+    let waiting = waiting.wait_for_replicas(1);
+    let alone = waiting.revoke(&revocation("alone")).await;
     assert_eq!(alone, Err(StoreError::Unavailable));
     let after = revocation("after");
     assert_eq!(RedisRevocations::new(&redis).revoke(&after).await, Ok(()));
     listener.knows(&after).await;
 }
 
-/// One that cannot reach the rest says so to everybody. The others know better.
+/// A server that has lost the majority responds with `CLUSTERDOWN`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_cut_off_from_the_rest() {
+async fn another_server_is_used_if_one_reports_that_the_cluster_is_down() {
     let mut cluster = RedisCluster::start();
     let alone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = alone.local_addr().unwrap().port();
-    let (asked, mut was_asked) = mpsc::unbounded_channel();
+    let (requests, mut received) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((connection, _)) = alone.accept().await {
-            tokio::spawn(say_that_it_is_down(connection, asked.clone()));
+            tokio::spawn(respond_clusterdown(connection, requests.clone()));
         }
     });
     let with = cluster.nodes()[0].port();
     let url = format!("redis+cluster://127.0.0.1:{port},127.0.0.1:{with}");
-    let store = Arc::new(RedisTickets::new(&patient(&url)));
+    let store = Arc::new(RedisTickets::new(&with_long_deadline(&url)));
     tickets::ledger(&store, sleep).await;
-    assert!(was_asked.recv().await.is_some());
+    assert!(received.recv().await.is_some());
 
-    // When nobody knows better, it is the answer.
-    let only = hasty(&format!("redis+cluster://127.0.0.1:{port}"));
+    // Without another server, Redis is unavailable.
+    let only = with_default_deadline(&format!("redis+cluster://127.0.0.1:{port}"));
     assert_eq!(only.check().await, Err(StoreError::Unavailable));
 }
 
-/// Greets, and answers every other command as a server does that has lost the majority.
-async fn say_that_it_is_down(connection: TcpStream, asked: mpsc::UnboundedSender<()>) {
+/// Accepts the greeting, and responds with `CLUSTERDOWN` to all other commands.
+async fn respond_clusterdown(connection: TcpStream, requests: mpsc::UnboundedSender<()>) {
     let (read, mut write) = connection.into_split();
     let mut lines = BufReader::new(read).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -258,15 +263,15 @@ async fn say_that_it_is_down(connection: TcpStream, asked: mpsc::UnboundedSender
             lines.next_line().await.expect("a length");
             command.extend(lines.next_line().await.expect("a part"));
         }
-        let answer = match command[0].as_str() {
+        let response = match command[0].as_str() {
             "HELLO" => "%0\r\n",
             "CLIENT" => "+OK\r\n",
             _ => {
-                let _ = asked.send(());
+                let _ = requests.send(());
                 "-CLUSTERDOWN The cluster is down\r\n"
             }
         };
-        if write.write_all(answer.as_bytes()).await.is_err() {
+        if write.write_all(response.as_bytes()).await.is_err() {
             return;
         }
     }

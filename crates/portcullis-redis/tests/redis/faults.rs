@@ -7,13 +7,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::proxy::{Mode, Proxy};
 use crate::server::RedisServer;
-use crate::suite::revocations::{Heard, Listener, revocation};
+use crate::suite::revocations::{Listener, Notice, revocation};
 use crate::suite::tickets::new_key;
-use crate::{hasty, patient};
+use crate::{with_default_deadline, with_long_deadline};
 
 const LONG: Duration = Duration::from_secs(600);
 
-/// The stores of one machine, and one who follows.
+/// The stores of one machine, and a follower of its revocations.
 struct Machine {
     redis: Redis,
     tickets: RedisTickets,
@@ -23,18 +23,18 @@ struct Machine {
 
 impl Machine {
     async fn start(url: &str) -> Self {
-        Self::with(hasty(url)).await
+        Self::with(with_default_deadline(url)).await
     }
 
     async fn with(redis: Redis) -> Self {
-        // Without the net below: whatever is noticed, the checks notice.
+        // Without periodic reading, so that only the checks can detect a fault.
         let revocations = RedisRevocations::new(&redis)
             .check_every(Duration::from_millis(100))
             .read_every(LONG);
         let revocations = Arc::new(revocations);
         let mut listener = Listener::start(&revocations);
-        listener.picture().await;
-        listener.hears(&Heard::Alive).await;
+        listener.full_set().await;
+        listener.receives(&Notice::Alive).await;
         Self {
             tickets: RedisTickets::new(&redis),
             revocations,
@@ -43,8 +43,8 @@ impl Machine {
         }
     }
 
-    /// Every call ends by itself, and says that it cannot tell.
-    async fn is_without_store(&self) {
+    /// Asserts that every call returns `Unavailable` in time.
+    async fn cannot_use_redis(&self) {
         let calls = async {
             let unavailable = Err(StoreError::Unavailable);
             assert_eq!(self.redis.check().await, unavailable);
@@ -52,69 +52,69 @@ impl Machine {
             assert_eq!(put, unavailable);
             let take = self.tickets.take(new_key()).await;
             assert_eq!(take, Err(StoreError::Unavailable));
-            let revoked = self.revocations.revoke(&revocation("nobody knows")).await;
+            let revoked = self.revocations.revoke(&revocation("unavailable")).await;
             assert_eq!(revoked, unavailable);
         };
         timeout(Duration::from_secs(20), calls)
             .await
-            .expect("calls end");
+            .expect("all calls return");
     }
 
-    /// Every call works.
-    async fn has_its_store(&mut self) {
+    /// Asserts that every call works.
+    async fn can_use_redis(&mut self) {
         let key = new_key();
         assert_eq!(self.tickets.put(key, b"r".to_vec(), LONG).await, Ok(()));
         assert_eq!(self.tickets.take(key).await, Ok(Some(b"r".to_vec())));
         let revoked = revocation("again");
         assert_eq!(self.revocations.revoke(&revoked).await, Ok(()));
         self.listener.knows(&revoked).await;
-        self.listener.hears(&Heard::Alive).await;
+        self.listener.receives(&Notice::Alive).await;
     }
 }
 
 #[tokio::test]
-async fn away_at_start() {
+async fn redis_can_start_after_the_program() {
     let mut server = RedisServer::start();
     server.kill();
-    let redis = hasty(&server.url());
+    let redis = with_default_deadline(&server.url());
     assert_eq!(redis.check().await, Err(StoreError::Unavailable));
     let revocations = Arc::new(RedisRevocations::new(&redis));
     let mut listener = Listener::start(&revocations);
-    assert_eq!(listener.next().await, Heard::Lost);
+    assert_eq!(listener.next().await, Notice::Lost);
     server.restart();
     assert_eq!(redis.check().await, Ok(()));
-    // It was told once that it is lost, however often it tried.
-    assert_eq!(listener.next().await, Heard::Synchronized(vec![]));
+    // The follower was notified once, in spite of several attempts.
+    assert_eq!(listener.next().await, Notice::Synchronized(vec![]));
 }
 
 #[tokio::test]
-async fn killed_and_restarted() {
+async fn redis_is_killed_and_restarted() {
     let mut server = RedisServer::start();
     let mut machine = Machine::start(&server.url()).await;
     let key = new_key();
     machine.tickets.put(key, b"r".to_vec(), LONG).await.unwrap();
     let revoked = revocation("before");
     machine.revocations.revoke(&revoked).await.unwrap();
-    let resting = RedisTickets::new(&hasty(&server.url()));
+    let idle = RedisTickets::new(&with_default_deadline(&server.url()));
     let other_key = new_key();
-    resting.put(other_key, b"r".to_vec(), LONG).await.unwrap();
+    idle.put(other_key, b"r".to_vec(), LONG).await.unwrap();
     server.kill();
-    machine.listener.hears(&Heard::Lost).await;
-    machine.is_without_store().await;
-    assert_eq!(machine.listener.so_far(), []);
+    machine.listener.receives(&Notice::Lost).await;
+    machine.cannot_use_redis().await;
+    assert_eq!(machine.listener.unread(), []);
 
     server.restart();
-    // Nobody has to fail for a connection to be made again, not even who did not call meanwhile.
+    // The next command reconnects, even for a client that was idle during the outage.
     assert_eq!(machine.tickets.take(key).await, Ok(Some(b"r".to_vec())));
-    assert_eq!(resting.take(other_key).await, Ok(Some(b"r".to_vec())));
-    assert!(machine.listener.picture().await.contains(&revoked));
-    machine.has_its_store().await;
+    assert_eq!(idle.take(other_key).await, Ok(Some(b"r".to_vec())));
+    assert!(machine.listener.full_set().await.contains(&revoked));
+    machine.can_use_redis().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_acknowledged_revocation_is_lost_by_a_crash() {
+async fn a_crash_loses_no_acknowledged_revocation() {
     let mut server = RedisServer::start();
-    let store = Arc::new(RedisRevocations::new(&hasty(&server.url())));
+    let store = Arc::new(RedisRevocations::new(&with_default_deadline(&server.url())));
     let revokers: Vec<_> = (0..8)
         .map(|revoker| {
             let store = Arc::clone(&store);
@@ -134,77 +134,77 @@ async fn no_acknowledged_revocation_is_lost_by_a_crash() {
             })
         })
         .collect();
-    // In the middle of it: some are acknowledged, and more are under way.
+    // Some revocations are acknowledged, and others are in progress.
     server.wait_for(&["ZCARD", "portcullis:{revocations}"], |count| {
         count.parse::<usize>().is_ok_and(|count| count > 100)
     });
     server.kill();
     server.restart();
-    let picture = Listener::start(&store).picture().await;
+    let set = Listener::start(&store).full_set().await;
     for revoker in revokers {
         let acknowledged = revoker.await.unwrap();
         assert!(!acknowledged.is_empty());
         for revocation in acknowledged {
-            assert!(picture.contains(&revocation), "{revocation:?} is lost");
+            assert!(set.contains(&revocation), "{revocation:?} is lost");
         }
     }
 }
 
 #[tokio::test]
-async fn stopped() {
+async fn redis_is_stopped_and_continued() {
     let server = RedisServer::start();
     let mut machine = Machine::start(&server.url()).await;
     server.freeze();
-    machine.listener.hears(&Heard::Lost).await;
-    machine.is_without_store().await;
-    assert_eq!(machine.listener.so_far(), []);
+    machine.listener.receives(&Notice::Lost).await;
+    machine.cannot_use_redis().await;
+    assert_eq!(machine.listener.unread(), []);
     server.thaw();
-    machine.listener.picture().await;
-    machine.has_its_store().await;
+    machine.listener.full_set().await;
+    machine.can_use_redis().await;
 }
 
 #[tokio::test]
-async fn slow() {
+async fn redis_is_slow() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
     let mut machine = Machine::start(&proxy.url()).await;
     proxy.set(Mode::Slow(Duration::from_secs(5)));
-    machine.listener.hears(&Heard::Lost).await;
-    machine.is_without_store().await;
-    // Slower than usual and within the deadline is good enough.
+    machine.listener.receives(&Notice::Lost).await;
+    machine.cannot_use_redis().await;
+    // A delay within the deadline is tolerated.
     proxy.set(Mode::Slow(Duration::from_millis(5)));
-    machine.listener.picture().await;
-    machine.has_its_store().await;
+    machine.listener.full_set().await;
+    machine.can_use_redis().await;
 }
 
-/// The network goes away and says nothing, as when a cable is pulled.
+/// As if a network cable were pulled.
 #[tokio::test]
-async fn half_open() {
+async fn the_network_drops_everything() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
     let mut machine = Machine::start(&proxy.url()).await;
     proxy.set(Mode::Silent);
-    machine.listener.hears(&Heard::Lost).await;
-    machine.is_without_store().await;
-    // The old connections stay as they are: nobody may wait for them any more.
+    machine.listener.receives(&Notice::Lost).await;
+    machine.cannot_use_redis().await;
+    // The old connections stay half open, so they must not be used any more.
     proxy.set(Mode::Open);
-    machine.listener.picture().await;
-    machine.has_its_store().await;
+    machine.listener.full_set().await;
+    machine.can_use_redis().await;
 }
 
 #[tokio::test]
-async fn a_read_only_replica() {
+async fn a_replica_is_unavailable_until_it_is_promoted() {
     let primary = RedisServer::start();
     let port = primary.port().to_string();
     let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &port]);
-    let redis = patient(&replica.url());
+    let redis = with_long_deadline(&replica.url());
     let put = RedisTickets::new(&redis)
         .put(new_key(), b"r".to_vec(), LONG)
         .await;
     assert_eq!(put, Err(StoreError::Unavailable));
     let revoked = RedisRevocations::new(&redis).revoke(&revocation("t")).await;
     assert_eq!(revoked, Err(StoreError::Unavailable));
-    // It becomes the primary.
+    // Promote the replica.
     replica.command(&["REPLICAOF", "NO", "ONE"]);
     let put = RedisTickets::new(&redis)
         .put(new_key(), b"r".to_vec(), LONG)
@@ -213,7 +213,7 @@ async fn a_read_only_replica() {
 }
 
 #[tokio::test]
-async fn cut_off_for_ten_seconds() {
+async fn a_machine_is_disconnected_for_ten_seconds() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
     let mut far = Machine::start(&proxy.url()).await;
@@ -223,125 +223,125 @@ async fn cut_off_for_ten_seconds() {
     far.listener.knows(&healthy).await;
 
     proxy.set(Mode::Cut);
-    far.listener.hears(&Heard::Lost).await;
-    let missed = revocation("in the gap");
+    far.listener.receives(&Notice::Lost).await;
+    let missed = revocation("missed");
     near.revocations.revoke(&missed).await.unwrap();
     near.listener.knows(&missed).await;
-    // The fault itself takes this long.
+    // The duration of the outage.
     sleep(Duration::from_secs(10)).await;
-    assert_eq!(far.listener.so_far(), [], "nothing is alive in the gap");
+    assert_eq!(far.listener.unread(), [], "no notice during the outage");
     proxy.set(Mode::Open);
-    let picture = far.listener.picture().await;
-    assert!(picture.contains(&healthy) && picture.contains(&missed));
-    far.has_its_store().await;
+    let set = far.listener.full_set().await;
+    assert!(set.contains(&healthy) && set.contains(&missed));
+    far.can_use_redis().await;
 }
 
-/// Only the messages are lost: the connection lives, and answers.
+/// The connection works otherwise.
 #[tokio::test]
-async fn messages_that_are_lost_on_their_way() {
+async fn lost_messages_are_detected_by_the_next_check() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    let mut far = Machine::with(patient(&proxy.url())).await;
-    let near = RedisRevocations::new(&patient(&server.url()));
+    let mut far = Machine::with(with_long_deadline(&proxy.url())).await;
+    let near = RedisRevocations::new(&with_long_deadline(&server.url()));
     proxy.set(Mode::Deaf);
-    let missed = revocation("in the gap");
+    let missed = revocation("missed");
     near.revoke(&missed).await.unwrap();
-    // The next check counts one that it has not heard of.
-    let mut heard = Vec::new();
-    while !matches!(heard.last(), Some(Heard::Synchronized(picture)) if picture.contains(&missed)) {
-        heard.push(far.listener.next().await);
+    let mut notices = Vec::new();
+    while !matches!(notices.last(), Some(Notice::Synchronized(set)) if set.contains(&missed)) {
+        notices.push(far.listener.next().await);
     }
     assert!(
-        !heard.contains(&Heard::Revoked(missed)),
-        "the proxy is not deaf"
+        !notices.contains(&Notice::Revoked(missed)),
+        "the proxy drops the message"
     );
-    assert!(!heard.contains(&Heard::Lost));
+    assert!(!notices.contains(&Notice::Lost));
 }
 
-/// One that is missed shows at the next message, too.
 #[tokio::test]
-async fn a_gap_between_messages() {
+async fn lost_messages_are_detected_by_the_next_message() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    // It neither checks nor reads anew by itself.
-    let far = RedisRevocations::new(&patient(&proxy.url()));
+    // Neither checks nor reads periodically.
+    let far = RedisRevocations::new(&with_long_deadline(&proxy.url()));
     let far = Arc::new(far.check_every(LONG).read_every(LONG));
     let mut listener = Listener::start(&far);
-    listener.picture().await;
-    let near = RedisRevocations::new(&patient(&server.url()));
+    listener.full_set().await;
+    let near = RedisRevocations::new(&with_long_deadline(&server.url()));
     let [first, missed, last] = ["first", "missed", "last"].map(revocation);
     near.revoke(&first).await.unwrap();
-    assert_eq!(listener.next().await, Heard::Revoked(first));
+    assert_eq!(listener.next().await, Notice::Revoked(first));
     proxy.set(Mode::Deaf);
     near.revoke(&missed).await.unwrap();
     proxy.has_lost_one().await;
     proxy.set(Mode::Open);
     near.revoke(&last).await.unwrap();
-    assert_eq!(listener.next().await, Heard::Revoked(last));
-    assert!(listener.picture().await.contains(&missed));
+    assert_eq!(listener.next().await, Notice::Revoked(last));
+    assert!(listener.full_set().await.contains(&missed));
 }
 
 #[tokio::test]
-async fn connections_that_listen_are_killed() {
+async fn a_follower_reconnects_after_its_connection_is_killed() {
     let server = RedisServer::start();
     let mut machine = Machine::start(&server.url()).await;
     assert_eq!(server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]), "1");
-    machine.listener.hears(&Heard::Lost).await;
-    machine.listener.picture().await;
-    machine.has_its_store().await;
+    machine.listener.receives(&Notice::Lost).await;
+    machine.listener.full_set().await;
+    machine.can_use_redis().await;
 }
 
 #[tokio::test]
-async fn data_that_is_lost_is_noticed() {
+async fn lost_data_is_detected() {
     let server = RedisServer::start();
     let mut machine = Machine::start(&server.url()).await;
     let revoked = revocation("t");
     machine.revocations.revoke(&revoked).await.unwrap();
     machine.listener.knows(&revoked).await;
     server.command(&["FLUSHALL"]);
-    machine.listener.hears(&Heard::Synchronized(vec![])).await;
-    machine.has_its_store().await;
+    machine
+        .listener
+        .receives(&Notice::Synchronized(vec![]))
+        .await;
+    machine.can_use_redis().await;
 }
 
-/// The net below: everything is read anew now and then, even if nothing seems to be missed.
+/// The counter does not show this change.
 #[tokio::test]
-async fn what_nobody_counted_is_read_in_time() {
+async fn periodic_reading_detects_changes_outside_of_the_counter() {
     let server = RedisServer::start();
     let often = Duration::from_millis(50);
-    let store = RedisRevocations::new(&patient(&server.url()));
+    let store = RedisRevocations::new(&with_long_deadline(&server.url()));
     let store = Arc::new(store.check_every(often).read_every(often));
     let mut listener = Listener::start(&store);
-    assert_eq!(listener.picture().await, []);
+    assert_eq!(listener.full_set().await, []);
     let known = revocation("t");
     store.revoke(&known).await.unwrap();
     listener.knows(&known).await;
     server.command(&["ZREMRANGEBYRANK", "portcullis:{revocations}", "0", "-1"]);
-    listener.hears(&Heard::Synchronized(vec![])).await;
+    listener.receives(&Notice::Synchronized(vec![])).await;
 }
 
-/// A caller who goes away takes nobody else's answer with it.
 #[tokio::test]
-async fn callers_that_hang_up() {
+async fn a_cancelled_call_does_not_affect_others() {
     let server = RedisServer::start();
-    let tickets = Arc::new(RedisTickets::new(&patient(&server.url())));
+    let tickets = Arc::new(RedisTickets::new(&with_long_deadline(&server.url())));
     for _ in 0..200 {
         let [key, other] = [new_key(), new_key()];
         tickets.put(key, b"r".to_vec(), LONG).await.unwrap();
         tickets.put(other, b"o".to_vec(), LONG).await.unwrap();
-        let leaving = tokio::spawn({
+        let cancelled = tokio::spawn({
             let tickets = Arc::clone(&tickets);
             async move { tickets.take(key).await }
         });
         tokio::task::yield_now().await;
-        leaving.abort();
+        cancelled.abort();
         assert_eq!(tickets.take(other).await, Ok(Some(b"o".to_vec())));
-        // It is redeemed or it is not, and not twice.
-        let first = leaving.await.map_or(Ok(None), |taken| taken).unwrap();
+        // The ticket is redeemed at most once.
+        let first = cancelled.await.map_or(Ok(None), |taken| taken).unwrap();
         let second = tickets.take(key).await.unwrap();
         assert!(first.is_none() || second.is_none());
         assert_eq!(tickets.take(key).await, Ok(None));
     }
-    // Nobody had to connect again: there is this connection, and the one that asks.
+    // No reconnection: one connection of the store, and one of this command.
     let clients = server.command(&["INFO", "clients"]);
     assert!(clients.contains("connected_clients:2"), "{clients}");
 }

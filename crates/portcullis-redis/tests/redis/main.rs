@@ -1,14 +1,14 @@
-//! Against real Redis: the promises of each store, and what becomes of them when Redis is killed,
-//! stopped, slow, full, cut off, restarted, or a cluster.
+//! Tests of the stores with real Redis servers and clusters that are killed, stopped, slow, full,
+//! disconnected or restarted.
 
 mod cluster;
 mod faults;
-mod naive;
-#[allow(dead_code, unreachable_pub, reason = "a part of another crate")]
+mod get_then_delete;
+#[allow(dead_code, unreachable_pub, reason = "a module of another crate")]
 #[path = "../../../../tests/src/proxy.rs"]
 mod proxy;
 mod revocations;
-#[allow(dead_code, unreachable_pub, reason = "a part of another crate")]
+#[allow(dead_code, unreachable_pub, reason = "a module of another crate")]
 #[path = "../../../../tests/src/redis.rs"]
 mod server;
 #[path = "../suite/mod.rs"]
@@ -24,8 +24,8 @@ use portcullis_redis::Redis;
 
 use crate::server::RedisServer;
 
-/// With a deadline that no test waits for.
-fn patient(url: &str) -> Redis {
+/// Returns a client with a deadline that no test reaches.
+fn with_long_deadline(url: &str) -> Redis {
     let deadline = Duration::from_secs(20);
     Redis::builder(url)
         .deadline(deadline)
@@ -33,14 +33,14 @@ fn patient(url: &str) -> Redis {
         .expect("a URL")
 }
 
-/// With the deadline that there is by default, which faults may be held against.
-fn hasty(url: &str) -> Redis {
+/// Returns a client with the default deadline, for tests of faults.
+fn with_default_deadline(url: &str) -> Redis {
     Redis::open(url).expect("a URL")
 }
 
-/// So that a run against another server than Redis is one.
+/// A test run with another server than Redis has to use that server.
 #[test]
-fn what_runs_is_what_was_asked_for() {
+fn the_configured_server_runs() {
     let server = RedisServer::start();
     let is_valkey = server
         .command(&["INFO", "server"])

@@ -5,20 +5,20 @@ use portcullis_core::TicketStore as _;
 use portcullis_core::{Revocation, RevocationStore as _, StoreError};
 use portcullis_redis::{Redis, RedisRevocations, RedisTickets};
 
-use crate::patient;
 use crate::server::RedisServer;
-use crate::suite::revocations::{Heard, Listener, promises, races, revocation};
+use crate::suite::revocations::{Listener, Notice, promises, races, revocation};
 use crate::suite::tickets::new_key;
+use crate::with_long_deadline;
 
 const SET: &str = "portcullis:{revocations}";
 const COUNT: &str = "portcullis:{revocations}:count";
 
 fn store(server: &RedisServer) -> RedisRevocations {
-    RedisRevocations::new(&patient(&server.url()))
+    RedisRevocations::new(&with_long_deadline(&server.url()))
 }
 
 #[tokio::test]
-async fn keeps_its_promises() {
+async fn fulfils_the_trait() {
     let server = RedisServer::start();
     promises(&Arc::new(
         store(&server).check_every(Duration::from_millis(50)),
@@ -27,13 +27,13 @@ async fn keeps_its_promises() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_comes_while_others_revoke_knows_all() {
+async fn followers_that_start_during_revocations_receive_all() {
     let server = RedisServer::start();
     races(&Arc::new(store(&server))).await;
 }
 
 #[tokio::test]
-async fn more_than_a_page() {
+async fn more_revocations_than_a_page_are_read() {
     let server = RedisServer::start();
     let store = Arc::new(store(&server));
     let revokers: Vec<_> = (0..2_500)
@@ -46,14 +46,14 @@ async fn more_than_a_page() {
     for revoker in revokers {
         assert_eq!(revoker.await.unwrap(), Ok(()));
     }
-    let mut picture = Listener::start(&store).picture().await;
-    picture.sort_by_key(|revocation| format!("{revocation:?}"));
-    picture.dedup();
-    assert_eq!(picture.len(), 2_500);
+    let mut set = Listener::start(&store).full_set().await;
+    set.sort_by_key(|revocation| format!("{revocation:?}"));
+    set.dedup();
+    assert_eq!(set.len(), 2_500);
 }
 
 #[tokio::test]
-async fn what_is_over_is_removed_an_hour_later() {
+async fn ended_revocations_are_removed_after_an_hour() {
     let server = RedisServer::start();
     let store = store(&server);
     let ago = |seconds| SystemTime::now() - Duration::from_secs(seconds);
@@ -63,16 +63,19 @@ async fn what_is_over_is_removed_an_hour_later() {
             .await
             .unwrap();
     }
-    store.revoke(&Revocation::token("for ever")).await.unwrap();
+    store
+        .revoke(&Revocation::token("without end"))
+        .await
+        .unwrap();
     let left = server.command(&["ZRANGE", SET, "0", "-1"]);
     assert!(!left.contains("long ago"), "{left}");
     assert!(left.contains("just now"), "{left}");
-    let picture = Listener::start(&Arc::new(store)).picture().await;
-    assert_eq!(picture, [Revocation::token("for ever")]);
+    let set = Listener::start(&Arc::new(store)).full_set().await;
+    assert_eq!(set, [Revocation::token("without end")]);
 }
 
 #[tokio::test]
-async fn nothing_that_redis_evicts_when_it_is_full() {
+async fn keys_have_no_expiry() {
     let server = RedisServer::start();
     store(&server).revoke(&revocation("t")).await.unwrap();
     for key in [SET, COUNT] {
@@ -81,35 +84,35 @@ async fn nothing_that_redis_evicts_when_it_is_full() {
 }
 
 #[tokio::test]
-async fn what_a_later_version_writes_is_passed_over() {
+async fn unknown_versions_and_foreign_messages_are_skipped() {
     let server = RedisServer::start();
     let store = Arc::new(store(&server).check_every(Duration::from_millis(20)));
     let mut listener = Listener::start(&store);
-    listener.picture().await;
+    listener.full_set().await;
     server.command(&["PUBLISH", SET, "hello"]);
     server.command(&["INCR", COUNT]);
     server.command(&[
         "ZADD",
         SET,
         "+inf",
-        r#"{"version":2,"revocation":{"device":"d"}}"#,
+        r#"{"version":3,"revocation":{"device":"d"}}"#,
     ]);
     server.command(&[
         "PUBLISH",
         SET,
-        r#"1 {"version":2,"revocation":{"device":"d"}}"#,
+        r#"1 {"version":3,"revocation":{"device":"d"}}"#,
     ]);
     let known = revocation("t");
     store.revoke(&known).await.unwrap();
     listener.knows(&known).await;
-    assert_eq!(Listener::start(&store).picture().await, [known]);
-    assert!(!listener.so_far().contains(&Heard::Lost));
+    assert_eq!(Listener::start(&store).full_set().await, [known]);
+    assert!(!listener.unread().contains(&Notice::Lost));
 }
 
 #[tokio::test]
-async fn even_when_redis_is_out_of_memory() {
+async fn revocations_are_stored_if_redis_is_out_of_memory() {
     let server = RedisServer::start_with(&["--maxmemory", "1500kb"]);
-    let redis = patient(&server.url());
+    let redis = with_long_deadline(&server.url());
     let tickets = RedisTickets::new(&redis);
     let lifetime = Duration::from_secs(60);
     while tickets
@@ -124,14 +127,14 @@ async fn even_when_redis_is_out_of_memory() {
 
     let store = Arc::new(RedisRevocations::new(&redis));
     let mut listener = Listener::start(&store);
-    listener.picture().await;
+    listener.full_set().await;
     let revoked = revocation("t");
     assert_eq!(store.revoke(&revoked).await, Ok(()));
     listener.knows(&revoked).await;
 }
 
 #[tokio::test]
-async fn acknowledged_when_a_replica_has_it() {
+async fn revocation_waits_for_replicas() {
     let primary = RedisServer::start();
     let redis = Redis::builder(&primary.url()).deadline(Duration::from_millis(800));
     let redis = redis.build().unwrap();
@@ -144,16 +147,16 @@ async fn acknowledged_when_a_replica_has_it() {
     replica.wait_for(&["INFO", "replication"], |info| {
         info.contains("master_link_status:up")
     });
-    let store = RedisRevocations::new(&patient(&primary.url())).wait_for_replicas(1);
+    let store = RedisRevocations::new(&with_long_deadline(&primary.url())).wait_for_replicas(1);
     assert_eq!(store.revoke(&revocation("both")).await, Ok(()));
-    let there = replica.command(&["ZRANGE", SET, "0", "-1"]);
-    assert!(there.contains("both"), "{there}");
+    let members = replica.command(&["ZRANGE", SET, "0", "-1"]);
+    assert!(members.contains("both"), "{members}");
 }
 
 #[tokio::test]
-async fn a_user_of_its_own_is_enough() {
+async fn the_documented_acl_is_sufficient() {
     let server = RedisServer::start();
-    // As the documentation of the crate has it.
+    // The rule in the documentation of the crate.
     let documented = include_str!("../../src/lib.rs");
     let (_, rule) = documented
         .split_once("//! ACL SETUSER portcullis ")
@@ -165,11 +168,11 @@ async fn a_user_of_its_own_is_enough() {
     assert_eq!(server.command(&command), "OK");
     let url = |password| format!("redis://portcullis:{password}@127.0.0.1:{}", server.port());
 
-    let redis = patient(&url("s3cret"));
+    let redis = with_long_deadline(&url("s3cret"));
     assert_eq!(redis.check().await, Ok(()));
     let store = Arc::new(RedisRevocations::new(&redis));
     let mut listener = Listener::start(&store);
-    listener.picture().await;
+    listener.full_set().await;
     let revoked = revocation("t");
     assert_eq!(store.revoke(&revoked).await, Ok(()));
     listener.knows(&revoked).await;
@@ -184,7 +187,7 @@ async fn a_user_of_its_own_is_enough() {
     assert_eq!(tickets.take(key).await, Ok(Some(b"r".to_vec())));
 
     assert_eq!(
-        patient(&url("wrong")).check().await,
+        with_long_deadline(&url("wrong")).check().await,
         Err(StoreError::Unavailable)
     );
     let foreign = Redis::builder(&url("s3cret"))

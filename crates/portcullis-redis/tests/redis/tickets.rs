@@ -8,60 +8,60 @@ use portcullis_core::{StoreError, TicketKey, TicketStore as _};
 use portcullis_redis::{Redis, RedisTickets};
 use tokio::time::sleep;
 
-use crate::naive::NaiveTickets;
-use crate::patient;
+use crate::get_then_delete::GetThenDelete;
 use crate::server::RedisServer;
 use crate::suite::tickets::{contend, ledger, new_key, promises, race};
+use crate::with_long_deadline;
 
 const ROUNDS: usize = 100;
 const CONTENDERS: usize = 1_000;
 
 #[tokio::test]
-async fn keeps_its_promises() {
+async fn fulfils_the_trait() {
     let server = RedisServer::start();
-    let tickets = RedisTickets::new(&patient(&server.url()));
-    // Only Redis's own clock says when a key has ended.
+    let tickets = RedisTickets::new(&with_long_deadline(&server.url()));
+    // Keys expire by the clock of Redis.
     promises(&tickets, sleep).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_redemption_of_many_wins() {
+async fn one_of_many_redemptions_succeeds() {
     let server = RedisServer::start();
-    let tickets = Arc::new(RedisTickets::new(&patient(&server.url())));
+    let tickets = Arc::new(RedisTickets::new(&with_long_deadline(&server.url())));
     assert_eq!(race(&tickets, ROUNDS, CONTENDERS).await, Ok(()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_naive_store_fails_the_same_race() {
+async fn the_race_detects_a_wrong_store() {
     let server = RedisServer::start();
-    let naive = Arc::new(NaiveTickets::new(&server.url()).await);
-    let winners = race(&naive, ROUNDS, CONTENDERS).await.unwrap_err();
-    assert!(winners > 1);
+    let wrong = Arc::new(GetThenDelete::new(&server.url()).await);
+    let redeemed = race(&wrong, ROUNDS, CONTENDERS).await.unwrap_err();
+    assert!(redeemed > 1);
 }
 
-/// Plays both sides: with the variable set, it is the second process.
+/// Runs as the second process if the variable is set.
 #[test]
-fn one_redemption_of_two_processes_wins() {
-    const URL: &str = "PORTCULLIS_REDIS_OF_THE_OTHER_PROCESS";
+fn one_redemption_of_two_processes_succeeds() {
+    const URL: &str = "PORTCULLIS_REDIS_OF_SECOND_PROCESS";
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let redeem = |tickets: &Arc<RedisTickets>, key| {
         runtime.block_on(contend(tickets, TicketKey::new(key), CONTENDERS / 2))
     };
     if let Ok(url) = env::var(URL) {
-        let tickets = Arc::new(RedisTickets::new(&patient(&url)));
+        let tickets = Arc::new(RedisTickets::new(&with_long_deadline(&url)));
         for line in stdin().lines() {
             let key = blake3::Hash::from_hex(line.expect("a line")).expect("a key");
-            println!("\nwinners {}", redeem(&tickets, *key.as_bytes()));
+            println!("\nredeemed {}", redeem(&tickets, *key.as_bytes()));
         }
         return;
     }
 
     let server = RedisServer::start();
-    let tickets = Arc::new(RedisTickets::new(&patient(&server.url())));
+    let tickets = Arc::new(RedisTickets::new(&with_long_deadline(&server.url())));
     let mut other = Command::new(env::current_exe().expect("this binary"))
         .args([
             "--exact",
-            "tickets::one_redemption_of_two_processes_wins",
+            "tickets::one_redemption_of_two_processes_succeeds",
             "--nocapture",
         ])
         .env(URL, server.url())
@@ -74,14 +74,19 @@ fn one_redemption_of_two_processes_wins() {
     for round in 0..ROUNDS {
         let key = new_key();
         let put = tickets.put(key, b"r".to_vec(), Duration::from_secs(600));
-        runtime.block_on(put).expect("there is room");
+        runtime.block_on(put).expect("the store has capacity");
         let hex = blake3::Hash::from_bytes(*key.as_bytes()).to_hex();
         writeln!(keys, "{hex}").expect("the other process runs");
         let here = redeem(&tickets, *key.as_bytes());
         let there: usize = lines
             .by_ref()
-            .find_map(|line| line.expect("a line").strip_prefix("winners ")?.parse().ok())
-            .expect("the other process answers");
+            .find_map(|line| {
+                line.expect("a line")
+                    .strip_prefix("redeemed ")?
+                    .parse()
+                    .ok()
+            })
+            .expect("the other process responds");
         assert_eq!(here + there, 1, "round {round}: {here} here, {there} there");
     }
     drop(keys);
@@ -89,15 +94,15 @@ fn one_redemption_of_two_processes_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_ledger_holds() {
+async fn every_ticket_is_redeemed_expired_or_valid() {
     let server = RedisServer::start();
-    let tickets = Arc::new(RedisTickets::new(&patient(&server.url())));
+    let tickets = Arc::new(RedisTickets::new(&with_long_deadline(&server.url())));
     ledger(&tickets, sleep).await;
     assert_eq!(server.command(&["DBSIZE"]), "0");
 }
 
 #[tokio::test]
-async fn deployments_share_a_server_and_no_tickets() {
+async fn prefixes_separate_deployments() {
     let server = RedisServer::start();
     let with = |prefix: &str| {
         let redis = Redis::builder(&server.url())
@@ -116,17 +121,17 @@ async fn deployments_share_a_server_and_no_tickets() {
 }
 
 #[tokio::test]
-async fn redeemed_when_a_replica_knows_of_it() {
+async fn redemption_waits_for_replicas() {
     let primary = RedisServer::start();
     let redis = Redis::builder(&primary.url()).deadline(Duration::from_millis(800));
     let alone = RedisTickets::new(&redis.build().unwrap()).wait_for_replicas(1);
     let lifetime = Duration::from_secs(60);
     let key = new_key();
-    assert_eq!(alone.take(key).await, Ok(None), "nothing was put");
+    assert_eq!(alone.take(key).await, Ok(None), "no ticket was put");
     alone.put(key, b"r".to_vec(), lifetime).await.unwrap();
     assert_eq!(alone.take(key).await, Err(StoreError::Unavailable));
-    let tickets = RedisTickets::new(&patient(&primary.url()));
-    assert_eq!(tickets.take(key).await, Ok(None), "and it is gone");
+    let tickets = RedisTickets::new(&with_long_deadline(&primary.url()));
+    assert_eq!(tickets.take(key).await, Ok(None), "the ticket is used up");
 
     let port = primary.port().to_string();
     let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &port]);
@@ -140,9 +145,9 @@ async fn redeemed_when_a_replica_knows_of_it() {
 }
 
 #[tokio::test]
-async fn out_of_memory_is_full() {
+async fn redis_out_of_memory_is_full() {
     let server = RedisServer::start_with(&["--maxmemory", "1500kb"]);
-    let tickets = RedisTickets::new(&patient(&server.url()));
+    let tickets = RedisTickets::new(&with_long_deadline(&server.url()));
     let lifetime = Duration::from_secs(60);
     let mut kept = Vec::new();
     let full = loop {
@@ -151,10 +156,13 @@ async fn out_of_memory_is_full() {
             Ok(()) => kept.push(key),
             Err(error) => break error,
         }
-        assert!(kept.len() < 1_000, "it takes 16 MB with a limit of 1.5");
+        assert!(
+            kept.len() < 1_000,
+            "Redis accepts 16 MB with a limit of 1.5 MB"
+        );
     };
     assert_eq!(full, StoreError::Full);
-    // What was acknowledged is there, and taking it makes room.
+    // Acknowledged tickets exist, and redeeming them frees memory.
     for key in kept {
         assert!(tickets.take(key).await.unwrap().is_some());
     }

@@ -8,7 +8,7 @@ use crate::server::{Port, RedisServer};
 use crate::suite::tickets::new_key;
 
 #[tokio::test]
-async fn only_a_trusted_server() {
+async fn only_trusted_servers_are_accepted() {
     let authority = authority();
     let folder = tempfile::tempdir().unwrap();
     let key = KeyPair::generate().unwrap();
@@ -43,11 +43,11 @@ async fn only_a_trusted_server() {
     assert_eq!(tickets.take(key).await, Ok(Some(b"r".to_vec())));
 
     let other = Redis::builder(&url).root_certificate(self::authority().pem());
-    let machines_own = Redis::builder(&url);
-    // The certificate is for a name.
-    let elsewhere =
+    let system_roots = Redis::builder(&url);
+    // The certificate is for the name `localhost`.
+    let other_name =
         Redis::builder(&format!("rediss://127.0.0.1:{port}")).root_certificate(authority.pem());
-    for untrusted in [other, machines_own, elsewhere] {
+    for untrusted in [other, system_roots, other_name] {
         let redis = untrusted.deadline(deadline).build().unwrap();
         assert_eq!(
             redis.check().await,
@@ -58,9 +58,9 @@ async fn only_a_trusted_server() {
 }
 
 #[test]
-fn certificates_that_are_none() {
+fn unusable_root_certificates_are_refused() {
     for (url, pem) in [
-        ("rediss://localhost:1", "no PEM".to_owned()),
+        ("rediss://localhost:1", "not PEM".to_owned()),
         ("redis://localhost:1", authority().pem()),
     ] {
         let built = Redis::builder(url).root_certificate(pem).build();

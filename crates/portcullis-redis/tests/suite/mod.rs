@@ -1,5 +1,5 @@
-//! The suites of the stores' traits. Every implementation runs them: a test binary includes this
-//! file with `#[path]`.
+//! Tests that every implementation of a store trait has to pass. A test binary includes this file, or
+//! one of its modules, with `#[path]`.
 
 pub(crate) mod revocations;
 pub(crate) mod tickets;

@@ -1,4 +1,4 @@
-//! What every `RevocationStore` has to do, whoever implements it. Test binaries include this file.
+//! Tests for implementations of `RevocationStore`.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,43 +8,51 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// What is told, to those who follow and to those who come later.
+/// Checks the promises of the trait for early and late followers.
 pub(crate) async fn promises(store: &Arc<impl RevocationStore>) {
     let mut early = Listener::start(store);
     let mut second = Listener::start(store);
-    assert_eq!(early.picture().await, []);
-    assert_eq!(second.picture().await, []);
+    assert_eq!(early.full_set().await, []);
+    assert_eq!(second.full_set().await, []);
     let revocations = one_of_each();
     for revocation in &revocations {
-        store.revoke(revocation).await.expect("it answers");
+        store
+            .revoke(revocation)
+            .await
+            .expect("the store is available");
     }
     for revocation in &revocations {
         early.knows(revocation).await;
         second.knows(revocation).await;
     }
-    early.hears(&Heard::Alive).await;
+    early.receives(&Notice::Alive).await;
 
-    // Again, and one that is over: neither disturbs the picture.
-    store.revoke(&revocations[0]).await.expect("it answers");
-    let over = Revocation::token("over").until(SystemTime::now() - Duration::from_secs(60));
-    store.revoke(&over).await.expect("it answers");
+    // A repeated and an ended revocation do not change the set.
+    store
+        .revoke(&revocations[0])
+        .await
+        .expect("the store is available");
+    let ended = Revocation::token("ended").until(SystemTime::now() - Duration::from_secs(60));
+    store.revoke(&ended).await.expect("the store is available");
     let mut late = Listener::start(store);
-    let picture = late.picture().await;
-    assert_eq!(picture.len(), revocations.len(), "{picture:?}");
+    let set = late.full_set().await;
+    assert_eq!(set.len(), revocations.len(), "{set:?}");
     assert!(
-        revocations.iter().all(|it| picture.contains(it)),
-        "{picture:?}"
+        revocations
+            .iter()
+            .all(|revocation| set.contains(revocation)),
+        "{set:?}"
     );
 
-    // A follower that is not polled any more holds up nobody.
+    // A dropped follower does not affect the others.
     drop(second);
     let last = revocation("last");
-    store.revoke(&last).await.expect("it answers");
+    store.revoke(&last).await.expect("the store is available");
     early.knows(&last).await;
     late.knows(&last).await;
 }
 
-/// Whoever begins to follow while others revoke knows all that was acknowledged.
+/// Checks that followers that start during revocations receive all acknowledged ones.
 pub(crate) async fn races(store: &Arc<impl RevocationStore>) {
     let revokers: Vec<_> = (0..4)
         .map(|revoker| {
@@ -54,7 +62,10 @@ pub(crate) async fn races(store: &Arc<impl RevocationStore>) {
                     .map(|index| revocation(&format!("{revoker}-{index}")))
                     .collect();
                 for revocation in &revocations {
-                    store.revoke(revocation).await.expect("it answers");
+                    store
+                        .revoke(revocation)
+                        .await
+                        .expect("the store is available");
                 }
                 revocations
             })
@@ -62,7 +73,7 @@ pub(crate) async fn races(store: &Arc<impl RevocationStore>) {
         .collect();
     let mut listeners: Vec<_> = (0..4).map(|_| Listener::start(store)).collect();
     for revoker in revokers {
-        for revocation in revoker.await.expect("nobody panics") {
+        for revocation in revoker.await.expect("no panic") {
             for listener in &mut listeners {
                 listener.knows(&revocation).await;
             }
@@ -70,35 +81,37 @@ pub(crate) async fn races(store: &Arc<impl RevocationStore>) {
     }
 }
 
-/// One of each kind, in force for an hour.
+/// Returns one revocation of each kind, in force for an hour.
 pub(crate) fn one_of_each() -> Vec<Revocation> {
     let now = SystemTime::now();
     let until = now + Duration::from_secs(3_600);
     let revocations = [
         Revocation::token("t\"1"),
         Revocation::token("t2").issuer("https://idp.example.com"),
-        Revocation::subject("älice").issued_before(now),
+        Revocation::subject(None, "älice").issued_before(now),
+        Revocation::subject("https://idp.example.com", "älice").issued_before(now),
+        Revocation::subject_at_any_issuer("bob").issued_before(now),
         Revocation::session("s\n1"),
         Revocation::everything().issued_before(now),
     ];
     revocations.map(|revocation| revocation.until(until)).into()
 }
 
-/// The revocation of a token of this name, in force for an hour.
+/// Returns the revocation of a token, in force for an hour.
 pub(crate) fn revocation(name: &str) -> Revocation {
     Revocation::token(name).until(SystemTime::now() + Duration::from_secs(3_600))
 }
 
-/// Follows a store, and writes down what it hears.
+/// Follows a store and records its notices.
 pub(crate) struct Listener {
-    heard: UnboundedReceiver<Heard>,
+    notices: UnboundedReceiver<Notice>,
     known: Vec<Revocation>,
     task: JoinHandle<()>,
 }
 
-/// What a follower is told.
+/// A call of a method of `Follower`.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Heard {
+pub(crate) enum Notice {
     Synchronized(Vec<Revocation>),
     Revoked(Revocation),
     Alive,
@@ -107,62 +120,64 @@ pub(crate) enum Heard {
 
 impl Listener {
     pub(crate) fn start(store: &Arc<impl RevocationStore>) -> Self {
-        let (sender, heard) = unbounded_channel();
+        let (sender, notices) = unbounded_channel();
         let store = Arc::clone(store);
         Self {
-            heard,
+            notices,
             known: Vec::new(),
             task: tokio::spawn(async move { store.follow(Recorder(sender)).await }),
         }
     }
 
-    /// The next thing it hears.
-    pub(crate) async fn next(&mut self) -> Heard {
-        let heard = timeout(LIMIT, self.heard.recv()).await;
-        let heard = heard.expect("it hears something in time");
-        let heard = heard.expect("following goes on");
-        match &heard {
-            Heard::Synchronized(picture) => self.known.clone_from(picture),
-            Heard::Revoked(revocation) => self.known.push(revocation.clone()),
-            Heard::Alive | Heard::Lost => {}
+    /// Waits for the next notice.
+    pub(crate) async fn next(&mut self) -> Notice {
+        let notice = timeout(LIMIT, self.notices.recv()).await;
+        let notice = notice.expect("a notice before the time limit");
+        let notice = notice.expect("the follower still runs");
+        match &notice {
+            Notice::Synchronized(set) => self.known.clone_from(set),
+            Notice::Revoked(revocation) => self.known.push(revocation.clone()),
+            Notice::Alive | Notice::Lost => {}
         }
-        heard
+        notice
     }
 
-    /// What it has heard so far, and not looked at.
-    pub(crate) fn so_far(&mut self) -> Vec<Heard> {
-        std::iter::from_fn(|| self.heard.try_recv().ok()).collect()
+    /// Returns the notices that were not read yet, without waiting.
+    pub(crate) fn unread(&mut self) -> Vec<Notice> {
+        std::iter::from_fn(|| self.notices.try_recv().ok()).collect()
     }
 
-    /// Waits for this, and passes over all else.
-    pub(crate) async fn hears(&mut self, expected: &Heard) {
-        self.wait_until(|_, heard| heard == expected).await;
+    /// Waits for this notice, and skips all others.
+    pub(crate) async fn receives(&mut self, expected: &Notice) {
+        self.wait_until(|_, notice| notice == expected).await;
     }
 
-    /// Waits for the next picture.
-    pub(crate) async fn picture(&mut self) -> Vec<Revocation> {
-        self.wait_until(|_, heard| matches!(heard, Heard::Synchronized(_)))
+    /// Waits for the next complete set of revocations.
+    pub(crate) async fn full_set(&mut self) -> Vec<Revocation> {
+        self.wait_until(|_, notice| matches!(notice, Notice::Synchronized(_)))
             .await;
         self.known.clone()
     }
 
-    /// Waits until it knows of this one, told or in a picture.
+    /// Waits until the follower has received this revocation, alone or in a complete set.
     pub(crate) async fn knows(&mut self, revocation: &Revocation) {
         if !self.known.contains(revocation) {
             self.wait_until(|known, _| known.contains(revocation)).await;
         }
     }
 
-    async fn wait_until(&mut self, is_enough: impl Fn(&[Revocation], &Heard) -> bool) {
+    async fn wait_until(&mut self, is_done: impl Fn(&[Revocation], &Notice) -> bool) {
         let waiting = async {
             loop {
-                let heard = self.next().await;
-                if is_enough(&self.known, &heard) {
+                let notice = self.next().await;
+                if is_done(&self.known, &notice) {
                     return;
                 }
             }
         };
-        timeout(LIMIT, waiting).await.expect("it hears it in time");
+        timeout(LIMIT, waiting)
+            .await
+            .expect("the notice before the time limit");
     }
 }
 
@@ -172,30 +187,30 @@ impl Drop for Listener {
     }
 }
 
-struct Recorder(UnboundedSender<Heard>);
+struct Recorder(UnboundedSender<Notice>);
 
 impl Recorder {
-    fn write_down(&self, heard: Heard) {
-        // The listener may have gone.
-        let _ = self.0.send(heard);
+    fn record(&self, notice: Notice) {
+        // The listener may have been dropped.
+        let _ = self.0.send(notice);
     }
 }
 
 impl Follower for Recorder {
     fn synchronized(&mut self, revocations: Vec<Revocation>) {
-        self.write_down(Heard::Synchronized(revocations));
+        self.record(Notice::Synchronized(revocations));
     }
 
     fn revoked(&mut self, revocation: Revocation) {
-        self.write_down(Heard::Revoked(revocation));
+        self.record(Notice::Revoked(revocation));
     }
 
     fn alive(&mut self) {
-        self.write_down(Heard::Alive);
+        self.record(Notice::Alive);
     }
 
     fn lost(&mut self) {
-        self.write_down(Heard::Lost);
+        self.record(Notice::Lost);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What every `TicketStore` has to do, whoever implements it. Test binaries include this file.
+//! Tests for implementations of `TicketStore`.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -11,10 +11,11 @@ use tokio::sync::Barrier;
 const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(50);
 
-/// One ticket after the other. `pass` lets time pass for the store.
+/// Checks the promises of the trait with one ticket after the other. `pass` lets time pass for the
+/// store.
 pub(crate) async fn promises(store: &impl TicketStore, pass: impl AsyncFn(Duration)) {
     let key = new_key();
-    assert_eq!(store.take(key).await, Ok(None), "nothing was put");
+    assert_eq!(store.take(key).await, Ok(None), "no record was put");
     let records = [
         vec![],
         vec![0],
@@ -28,9 +29,9 @@ pub(crate) async fn promises(store: &impl TicketStore, pass: impl AsyncFn(Durati
         assert_eq!(
             store.take(key).await,
             Ok(Some(record)),
-            "the first one stays"
+            "the first record stays"
         );
-        assert_eq!(store.take(key).await, Ok(None), "once");
+        assert_eq!(store.take(key).await, Ok(None), "taken once");
     }
 
     let [ending, taken, staying] = [new_key(), new_key(), new_key()];
@@ -38,9 +39,9 @@ pub(crate) async fn promises(store: &impl TicketStore, pass: impl AsyncFn(Durati
         assert_eq!(store.put(key, b"r".to_vec(), lifetime).await, Ok(()));
     }
     pass(SHORT * 2).await;
-    assert_eq!(store.take(ending).await, Ok(None), "it has ended");
+    assert_eq!(store.take(ending).await, Ok(None), "the record has expired");
     let again = store.put(taken, b"new".to_vec(), LONG).await;
-    assert_eq!(again, Ok(()), "one that has ended occupies nothing");
+    assert_eq!(again, Ok(()), "an expired record does not occupy its key");
     assert_eq!(store.take(taken).await, Ok(Some(b"new".to_vec())));
     assert_eq!(store.take(staying).await, Ok(Some(b"r".to_vec())));
 
@@ -48,13 +49,18 @@ pub(crate) async fn promises(store: &impl TicketStore, pass: impl AsyncFn(Durati
         let key = new_key();
         assert_eq!(store.put(key, b"r".to_vec(), odd).await, Ok(()), "{odd:?}");
         pass(SHORT).await;
-        let is_there = store.take(key).await.expect("it answers").is_some();
+        let is_there = store
+            .take(key)
+            .await
+            .expect("the store is available")
+            .is_some();
         assert_eq!(is_there, odd > LONG, "{odd:?}");
     }
 }
 
-/// One ticket, and many who want it, for some rounds. The number of those who got it, in the first
-/// round in which that is not one.
+/// Lets many tasks redeem the same ticket, for some rounds.
+///
+/// Returns the number of successful redemptions in the first round in which it is not one.
 pub(crate) async fn race(
     store: &Arc<impl TicketStore>,
     rounds: usize,
@@ -65,16 +71,16 @@ pub(crate) async fn race(
         store
             .put(key, b"r".to_vec(), LONG)
             .await
-            .expect("there is room");
+            .expect("the store has capacity");
         match contend(store, key, contenders).await {
             1 => {}
-            winners => return Err(winners),
+            redeemed => return Err(redeemed),
         }
     }
     Ok(())
 }
 
-/// How many of `contenders`, who all start at once, get the ticket.
+/// Starts `contenders` redemptions of a ticket at the same time, and returns how many succeed.
 pub(crate) async fn contend(
     store: &Arc<impl TicketStore>,
     key: TicketKey,
@@ -86,18 +92,19 @@ pub(crate) async fn contend(
             let (store, start) = (Arc::clone(store), Arc::clone(&start));
             tokio::spawn(async move {
                 start.wait().await;
-                store.take(key).await.expect("it answers")
+                store.take(key).await.expect("the store is available")
             })
         })
         .collect();
-    let mut winners = 0;
+    let mut redeemed = 0;
     for contender in contenders {
-        winners += usize::from(contender.await.expect("nobody panics").is_some());
+        redeemed += usize::from(contender.await.expect("no panic").is_some());
     }
-    winners
+    redeemed
 }
 
-/// Tickets that are issued are redeemed, expired or live, whatever happens at the same time.
+/// Checks after many concurrent redemptions that each ticket is either redeemed, expired or still
+/// valid.
 pub(crate) async fn ledger(store: &Arc<impl TicketStore>, pass: impl AsyncFn(Duration)) {
     const ISSUED: usize = 600;
     let keys: Vec<_> = (0..ISSUED).map(|_| new_key()).collect();
@@ -108,44 +115,54 @@ pub(crate) async fn ledger(store: &Arc<impl TicketStore>, pass: impl AsyncFn(Dur
         store
             .put(key, b"r".to_vec(), lifetime)
             .await
-            .expect("there is room");
-        // Some are wanted by several, some by nobody.
+            .expect("the store has capacity");
+        // Between none and three redemptions for each ticket.
         for _ in 0..index % 4 {
             let store = Arc::clone(store);
             redeemers.push(tokio::spawn(async move {
-                let record = store.take(key).await.expect("it answers");
+                let record = store.take(key).await.expect("the store is available");
                 record.map(|_| index)
             }));
         }
     }
     let mut redeemed = Vec::new();
     for redeemer in redeemers {
-        redeemed.extend(redeemer.await.expect("nobody panics"));
+        redeemed.extend(redeemer.await.expect("no panic"));
     }
-    let once: HashSet<_> = redeemed.iter().copied().collect();
-    assert_eq!(once.len(), redeemed.len(), "a ticket was redeemed twice");
+    let unique: HashSet<_> = redeemed.iter().copied().collect();
+    assert_eq!(unique.len(), redeemed.len(), "a ticket was redeemed twice");
 
     pass(SHORT * 2).await;
-    let (mut live, mut expired) = (0, 0);
+    let (mut valid, mut expired) = (0, 0);
     for (index, key) in keys.into_iter().enumerate() {
-        let is_live = store.take(key).await.expect("it answers").is_some();
-        let is_redeemed = once.contains(&index);
-        assert!(!(is_live && is_redeemed), "a redeemed ticket is live");
-        assert!(!(is_live && is_short(index)), "an expired ticket is live");
-        let is_expired = !is_live && !is_redeemed;
+        let is_valid = store
+            .take(key)
+            .await
+            .expect("the store is available")
+            .is_some();
+        let is_redeemed = unique.contains(&index);
+        assert!(
+            !(is_valid && is_redeemed),
+            "a redeemed ticket is still valid"
+        );
+        assert!(
+            !(is_valid && is_short(index)),
+            "an expired ticket is still valid"
+        );
+        let is_expired = !is_valid && !is_redeemed;
         assert!(!is_expired || is_short(index), "a ticket is lost");
-        live += usize::from(is_live);
+        valid += usize::from(is_valid);
         expired += usize::from(is_expired);
     }
-    assert_eq!(ISSUED, redeemed.len() + expired + live);
-    assert!(live > 0 && expired > 0 && !redeemed.is_empty());
+    assert_eq!(ISSUED, redeemed.len() + expired + valid);
+    assert!(valid > 0 && expired > 0 && !redeemed.is_empty());
 }
 
-/// A key that nobody has used.
+/// Returns a new random key.
 pub(crate) fn new_key() -> TicketKey {
     let mut bytes = [0; 32];
     for (index, chunk) in bytes.chunks_mut(8).enumerate() {
-        // Each has random keys.
+        // Every `RandomState` has random keys.
         chunk.copy_from_slice(&RandomState::new().hash_one(index).to_le_bytes());
     }
     TicketKey::new(bytes)

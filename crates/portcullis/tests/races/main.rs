@@ -1,9 +1,9 @@
-//! The registry of sessions under every order of events that chance and priorities can think of.
+//! The registry of sessions under many interleavings of concurrent operations.
 //!
-//! The files of the registry are taken in as they are, over locks and atomics that let another
-//! thread go first at every step. Each scenario runs 10,000 random schedules and as many by priority
-//! (PCT), and has to hold in all of them. A registry that is naive in one way runs the same
-//! scenarios, and has to be caught.
+//! The files of the registry are compiled with shuttle's locks and atomics, which switch to another
+//! thread at any step. Each scenario runs 10,000 random schedules and as many with random
+//! priorities (PCT), and its assertions must hold in all of them. A registry with a deliberate
+//! defect runs the same scenarios, and one of them must fail.
 
 #[allow(
     dead_code,
@@ -19,49 +19,49 @@ mod session;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-use self::scenarios::{Naive, SCENARIOS, Scenario};
+use self::scenarios::{Defect, SCENARIOS, Scenario};
 
 fn main() {
     let start = std::time::Instant::now();
     thread::scope(|scope| {
-        for some in SCENARIOS.chunks(SCENARIOS.len().div_ceil(2)) {
-            scope.spawn(|| some.iter().for_each(explore));
+        for half in SCENARIOS.chunks(SCENARIOS.len().div_ceil(2)) {
+            scope.spawn(|| half.iter().for_each(explore));
         }
     });
 
-    // What follows panics, on purpose.
+    // The scenarios below panic, so the panic messages are noise.
     std::panic::set_hook(Box::new(|_| {}));
-    for (naive, name) in CAUGHT_BY {
+    for (defect, name) in DETECTED_BY {
         let (_, scenario) = SCENARIOS
             .iter()
-            .find(|(own, _)| own == name)
-            .expect("it is one");
-        let run = || shuttle::check_pct(scenario.clone_for(*naive), SCHEDULES, DEPTH);
+            .find(|(scenario, _)| scenario == name)
+            .expect("every name is a scenario");
+        let run = || shuttle::check_pct(scenario.with(*defect), SCHEDULES, DEPTH);
         if catch_unwind(AssertUnwindSafe(run)).is_ok() {
-            println!("{name} does not catch {naive:?}");
+            println!("{name} does not detect {defect:?}");
             std::process::exit(1);
         }
-        println!("{name} catches {naive:?}");
+        println!("{name} detects {defect:?}");
     }
     println!("in {:?}", start.elapsed());
 }
 
 fn explore((name, scenario): &(&str, Scenario)) {
-    shuttle::check_random(scenario.clone_for(Naive::Nowhere), SCHEDULES);
-    shuttle::check_pct(scenario.clone_for(Naive::Nowhere), SCHEDULES, DEPTH);
+    shuttle::check_random(scenario.with(Defect::None), SCHEDULES);
+    shuttle::check_pct(scenario.with(Defect::None), SCHEDULES, DEPTH);
     println!("{name}: {} schedules", 2 * SCHEDULES);
 }
 
-/// Which scenario each naive registry fails in.
-const CAUGHT_BY: &[(Naive, &str)] = &[
-    (Naive::ChecksFirst, "admit ‖ revoke"),
-    (Naive::LooksFirst, "admit ‖ revoke"),
-    (Naive::ForgetsThePlace, "admit and leave ‖ revoke"),
-    (Naive::ExpiresBlindly, "renew ‖ expire"),
-    (Naive::Forgets, "renew and close ‖ watch"),
+/// The scenario that detects each defect.
+const DETECTED_BY: &[(Defect, &str)] = &[
+    (Defect::ChecksBeforeRegistering, "admit ‖ revoke"),
+    (Defect::ListsBeforeRecording, "admit ‖ revoke"),
+    (Defect::LeaksCapacity, "admit and leave ‖ revoke"),
+    (Defect::ExpiresRenewedSessions, "renew ‖ expire"),
+    (Defect::SkipsChanges, "renew and close ‖ watch"),
 ];
 
 const SCHEDULES: usize = 10_000;
 
-/// How many times PCT changes a priority.
+/// The number of priority changes in a PCT schedule.
 const DEPTH: usize = 3;

@@ -1,33 +1,33 @@
-//! What may happen at the same time, and what has to hold after it.
+//! Operations that run concurrently, and the conditions that hold after them.
 
 use std::sync::Arc;
 
 use shuttle::thread;
 
-use crate::session::House;
+use crate::session::Model;
 
-/// A way to write it wrong.
+/// A deliberate defect of the registry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Naive {
-    Nowhere,
-    /// Looks at the revocations before it registers.
-    ChecksFirst,
-    /// Looks for the sessions of a revocation before it takes note of it.
-    LooksFirst,
-    /// A session whose socket never comes keeps its place.
-    ForgetsThePlace,
-    /// Ends what was due a moment ago.
-    ExpiresBlindly,
-    /// Whoever watches sees what changes while it looks, and forgets what it has seen.
-    Forgets,
+pub(crate) enum Defect {
+    None,
+    /// Compares a session with the revocations before it registers the session.
+    ChecksBeforeRegistering,
+    /// Lists the sessions of a revocation before it records the revocation.
+    ListsBeforeRecording,
+    /// Does not release the capacity of a session that never receives a socket.
+    LeaksCapacity,
+    /// Expires a session that was renewed after its timer fired.
+    ExpiresRenewedSessions,
+    /// A watcher skips the changes that happen while it processes one.
+    SkipsChanges,
 }
 
 #[derive(Clone, Copy)]
-pub(crate) struct Scenario(fn(Naive));
+pub(crate) struct Scenario(fn(Defect));
 
 impl Scenario {
-    pub(crate) fn clone_for(self, naive: Naive) -> impl Fn() + Send + Sync + 'static {
-        move || (self.0)(naive)
+    pub(crate) fn with(self, defect: Defect) -> impl Fn() + Send + Sync + 'static {
+        move || (self.0)(defect)
     }
 }
 
@@ -39,183 +39,186 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
     ("renew ‖ revoke", Scenario(renew_and_revoke)),
     ("renew and close ‖ watch", Scenario(watch)),
     ("shutdown ‖ upgrade", Scenario(shutdown_and_upgrade)),
-    ("places", Scenario(places)),
-    ("places of one subject", Scenario(places_of_a_subject)),
+    ("total limit", Scenario(total_limit)),
+    ("limit of a subject", Scenario(subject_limit)),
 ];
 
-/// Nobody is left open who was revoked.
-fn admit_and_revoke(naive: Naive) {
-    let house = Arc::new(House::new(naive, 10, 10));
-    let revoker = spawn(&house, House::revoke);
-    let guest = house.admit(100);
-    if let Some(guest) = &guest {
-        house.open(guest);
+/// No revoked session stays open.
+fn admit_and_revoke(defect: Defect) {
+    let model = Arc::new(Model::new(defect, 10, 10));
+    let revoker = spawn(&model, Model::revoke);
+    let session = model.admit(100);
+    if let Some(session) = &session {
+        model.open(session);
     }
     revoker.join().unwrap();
-    if let Some(guest) = &guest {
-        assert!(!guest.is_open(), "open, and revoked");
-        assert_eq!(guest.cause(), Some("revoked"));
+    if let Some(session) = &session {
+        assert!(!session.is_open(), "open, and revoked");
+        assert_eq!(session.cause(), Some("revoked"));
     }
-    assert_eq!(house.counts(), (0, 0));
-    assert!(house.admit(100).is_none(), "and nobody comes in again");
+    assert_eq!(model.counts(), (0, 0));
+    assert!(model.admit(100).is_none(), "admitted after the revocation");
 }
 
-/// The same with a handler that goes by itself, and one that never comes.
-fn open_and_revoke(naive: Naive) {
-    let house = Arc::new(House::new(naive, 10, 10));
-    let revoker = spawn(&house, House::revoke);
-    let leaving = spawn(&house, |house| {
-        if let Some(guest) = house.admit(100) {
-            house.open(&guest);
-            house.leave(&guest);
+/// One handler returns early, and one session never receives its socket.
+fn open_and_revoke(defect: Defect) {
+    let model = Arc::new(Model::new(defect, 10, 10));
+    let revoker = spawn(&model, Model::revoke);
+    let leaving = spawn(&model, |model| {
+        if let Some(session) = model.admit(100) {
+            model.open(&session);
+            model.leave(&session);
         }
     });
-    if let Some(guest) = house.admit(100) {
-        house.abandon(&guest);
+    if let Some(session) = model.admit(100) {
+        model.abandon(&session);
     }
     revoker.join().unwrap();
     leaving.join().unwrap();
-    assert_eq!(house.counts(), (0, 0));
+    assert_eq!(model.counts(), (0, 0));
 }
 
-/// Whatever comes first, one of them ends it, once, and a renewal that was granted before the end
-/// does not bring it back.
-fn renew_expire_close(naive: Naive) {
-    let house = Arc::new(House::new(naive, 10, 10));
-    let guest = Arc::new(house.admit(100).unwrap());
-    house.open(&guest);
-    let id = guest.id();
-    let keeper = spawn(&house, move |house| house.attend(id, 100));
+/// The session ends once, whichever operation is first. An accepted renewal does not reopen it.
+fn renew_expire_close(defect: Defect) {
+    let model = Arc::new(Model::new(defect, 10, 10));
+    let session = Arc::new(model.admit(100).unwrap());
+    model.open(&session);
+    let id = session.id();
+    let keeper = spawn(&model, move |model| model.on_timer(id, 100));
     let closer = {
-        let guest = Arc::clone(&guest);
-        spawn(&house, move |house| house.close(&guest))
+        let session = Arc::clone(&session);
+        spawn(&model, move |model| model.close(&session))
     };
-    let renewed = house.renew(&guest, 200);
+    let renewed = model.renew(&session, 200);
     keeper.join().unwrap();
     closer.join().unwrap();
-    let cause = guest.cause().expect("it was closed");
+    let cause = session.cause().expect("it was closed");
     if renewed {
-        assert_eq!(cause, "application", "renewed, and expired all the same");
+        assert_eq!(cause, "application", "expired after a renewal");
     }
-    assert!(!house.renew(&guest, 300), "it has ended");
-    assert_eq!(house.counts(), (0, 0));
+    assert!(!model.renew(&session, 300), "renewed after the end");
+    assert_eq!(model.counts(), (0, 0));
 }
 
-/// Either it is renewed and lives, or it has expired and is not renewed.
-fn renew_and_expire(naive: Naive) {
-    let house = Arc::new(House::new(naive, 10, 10));
-    let guest = house.admit(100).unwrap();
-    house.open(&guest);
-    let id = guest.id();
-    let keeper = spawn(&house, move |house| house.attend(id, 100));
-    let renewed = house.renew(&guest, 200);
+/// The session is either renewed and open, or expired and not renewed.
+fn renew_and_expire(defect: Defect) {
+    let model = Arc::new(Model::new(defect, 10, 10));
+    let session = model.admit(100).unwrap();
+    model.open(&session);
+    let id = session.id();
+    let keeper = spawn(&model, move |model| model.on_timer(id, 100));
+    let renewed = model.renew(&session, 200);
     keeper.join().unwrap();
-    assert_eq!(guest.is_open(), renewed);
+    assert_eq!(session.is_open(), renewed);
     let live = usize::from(renewed);
-    assert_eq!(house.counts(), (live, live));
+    assert_eq!(model.counts(), (live, live));
 }
 
-/// A renewal does not outrun a revocation.
-fn renew_and_revoke(naive: Naive) {
-    let house = Arc::new(House::new(naive, 10, 10));
-    let guest = house.admit(100).unwrap();
-    house.open(&guest);
-    let revoker = spawn(&house, House::revoke);
-    house.renew(&guest, 200);
+/// A renewal does not undo a revocation.
+fn renew_and_revoke(defect: Defect) {
+    let model = Arc::new(Model::new(defect, 10, 10));
+    let session = model.admit(100).unwrap();
+    model.open(&session);
+    let revoker = spawn(&model, Model::revoke);
+    model.renew(&session, 200);
     revoker.join().unwrap();
-    assert_eq!(guest.cause(), Some("revoked"));
-    assert_eq!(house.counts(), (0, 0));
+    assert_eq!(session.cause(), Some("revoked"));
+    assert_eq!(model.counts(), (0, 0));
 }
 
-/// Who watches hears of the last renewal, and of the end after it.
-fn watch(naive: Naive) {
-    let house = Arc::new(House::new(naive, 10, 10));
-    let guest = Arc::new(house.admit(100).unwrap());
-    house.open(&guest);
+/// A watcher receives the last renewal and then the end.
+fn watch(defect: Defect) {
+    let model = Arc::new(Model::new(defect, 10, 10));
+    let session = Arc::new(model.admit(100).unwrap());
+    model.open(&session);
     let watcher = {
-        let mut changes = house.watch(&guest);
+        let mut changes = model.watch(&session);
         thread::spawn(move || changes.all())
     };
-    assert!(house.renew(&guest, 200) && house.renew(&guest, 300));
-    house.close(&guest);
-    let heard = watcher.join().unwrap().join(", ");
+    assert!(model.renew(&session, 200) && model.renew(&session, 300));
+    model.close(&session);
+    let received = watcher.join().unwrap().join(", ");
     let complete = ["300, application", "200, 300, application"];
-    assert!(complete.contains(&&*heard), "{heard}");
+    assert!(complete.contains(&&*received), "{received}");
 }
 
-/// Nobody is left open after a shutdown, whenever the upgrade came.
-fn shutdown_and_upgrade(naive: Naive) {
-    let house = Arc::new(House::new(naive, 10, 10));
-    let server = spawn(&house, House::shutdown);
-    let upgrade = spawn(&house, |house| {
-        let guest = house.admit(100);
-        if let Some(guest) = &guest {
-            house.open(guest);
+/// No session is open after a shutdown, whenever the upgrade was.
+fn shutdown_and_upgrade(defect: Defect) {
+    let model = Arc::new(Model::new(defect, 10, 10));
+    let server = spawn(&model, Model::shutdown);
+    let upgrade = spawn(&model, |model| {
+        let session = model.admit(100);
+        if let Some(session) = &session {
+            model.open(session);
         }
-        guest
+        session
     });
-    let late = house.admit(100);
+    let late = model.admit(100);
     if let Some(late) = &late {
-        house.abandon(late);
+        model.abandon(late);
     }
     server.join().unwrap();
-    if let Some(guest) = upgrade.join().unwrap() {
-        assert!(!guest.is_open());
+    if let Some(session) = upgrade.join().unwrap() {
+        assert!(!session.is_open());
     }
-    assert_eq!(house.counts(), (0, 0));
-    assert!(house.admit(100).is_none());
+    assert_eq!(model.counts(), (0, 0));
+    assert!(model.admit(100).is_none());
 }
 
-/// Two places, three who want one, and as many places after it as before.
-fn places(naive: Naive) {
-    let house = Arc::new(House::new(naive, 2, 10));
-    let guests: Vec<_> = (0..3)
+/// Three requests at a limit of two. The capacity after them is the same as before.
+fn total_limit(defect: Defect) {
+    let model = Arc::new(Model::new(defect, 2, 10));
+    let sessions: Vec<_> = (0..3)
         .map(|index| {
-            spawn(&house, move |house| {
-                let guest = house.admit(100);
-                let (_, taken) = house.counts();
-                assert!(taken <= 2, "{taken} places are taken");
-                match guest {
-                    Some(guest) if index == 0 => house.abandon(&guest),
-                    Some(guest) => {
-                        house.open(&guest);
-                        house.leave(&guest);
+            spawn(&model, move |model| {
+                let session = model.admit(100);
+                let (_, used) = model.counts();
+                assert!(used <= 2, "{used} sessions at a limit of two");
+                match session {
+                    Some(session) if index == 0 => model.abandon(&session),
+                    Some(session) => {
+                        model.open(&session);
+                        model.leave(&session);
                     }
                     None => {}
                 }
             })
         })
         .collect();
-    guests.into_iter().for_each(|guest| guest.join().unwrap());
-    assert_eq!(house.counts(), (0, 0));
-    let both = [house.admit(100), house.admit(100)];
-    assert!(both.iter().all(Option::is_some) && house.admit(100).is_none());
+    sessions
+        .into_iter()
+        .for_each(|session| session.join().unwrap());
+    assert_eq!(model.counts(), (0, 0));
+    let both = [model.admit(100), model.admit(100)];
+    assert!(both.iter().all(Option::is_some) && model.admit(100).is_none());
 }
 
-/// The same for those of one subject, who are revoked besides.
-fn places_of_a_subject(naive: Naive) {
-    let house = Arc::new(House::new(naive, 10, 1));
-    let guests: Vec<_> = (0..2)
+/// Two requests of one subject at a limit of one.
+fn subject_limit(defect: Defect) {
+    let model = Arc::new(Model::new(defect, 10, 1));
+    let sessions: Vec<_> = (0..2)
         .map(|_| {
-            spawn(&house, |house| {
-                let guest = house.admit(100);
-                if let Some(guest) = &guest {
-                    house.open(guest);
-                    house.close(guest);
+            spawn(&model, |model| {
+                let session = model.admit(100);
+                if let Some(session) = &session {
+                    model.open(session);
+                    model.close(session);
                 }
             })
         })
         .collect();
-    guests.into_iter().for_each(|guest| guest.join().unwrap());
-    assert_eq!(house.counts(), (0, 0));
-    let first = house.admit(100);
-    assert!(first.is_some() && house.admit(100).is_none());
+    sessions
+        .into_iter()
+        .for_each(|session| session.join().unwrap());
+    assert_eq!(model.counts(), (0, 0));
+    let first = model.admit(100);
+    assert!(first.is_some() && model.admit(100).is_none());
 }
 
 fn spawn<T: Send + 'static>(
-    house: &Arc<House>,
-    act: impl FnOnce(&House) -> T + Send + 'static,
+    model: &Arc<Model>,
+    act: impl FnOnce(&Model) -> T + Send + 'static,
 ) -> thread::JoinHandle<T> {
-    let house = Arc::clone(house);
-    thread::spawn(move || act(&house))
+    let model = Arc::clone(model);
+    thread::spawn(move || act(&model))
 }

@@ -1,10 +1,10 @@
-//! The registry, over shuttle's locks.
+//! The registry with shuttle's locks, and the operations of the library on it.
 
 #![allow(
     dead_code,
     unreachable_pub,
     unused_imports,
-    reason = "a part of the library's own module"
+    reason = "the included files are a part of the library's module"
 )]
 
 #[path = "../../src/session/entry/mod.rs"]
@@ -18,7 +18,7 @@ mod registry;
 #[path = "../../src/session/revocations.rs"]
 mod revocations;
 
-/// Stands in for the file of the same name.
+/// Replaces the library's module of the same name.
 mod sync {
     use std::sync::PoisonError;
 
@@ -53,90 +53,88 @@ pub(crate) use self::id::SessionId;
 use self::registry::{Limits, Registry};
 use self::revocations::Revocations;
 use crate::close::{CloseCause, CloseFrame};
-use crate::scenarios::Naive;
+use crate::scenarios::Defect;
 
-/// What a session keeps of its layer, which the registry never looks into.
-pub(crate) struct SessionContext;
+/// The settings of the layer, which the registry does not read.
+pub(crate) struct Policy;
 
-/// The registry with what the library does to it: the steps of `sessions.rs`, without its runtime.
-pub(crate) struct House {
+/// The registry and the steps of `sessions.rs`, without a runtime.
+pub(crate) struct Model {
     registry: Registry,
     revocations: Arc<Revocations>,
-    naive: Naive,
+    defect: Defect,
 }
 
-/// One admitted request.
-pub(crate) struct Guest {
+/// An admitted request.
+pub(crate) struct Admitted {
     entry: Arc<Entry>,
 }
 
-/// Somebody who hears of every change of a session.
-pub(crate) struct Watch {
+/// Receives every change of a session.
+pub(crate) struct Watcher {
     entry: Arc<Entry>,
     seen: Seen,
-    naive: Naive,
+    defect: Defect,
 }
 
-impl House {
-    pub(crate) fn new(naive: Naive, total: usize, per_subject: usize) -> Self {
+impl Model {
+    pub(crate) fn new(defect: Defect, total: usize, per_subject: usize) -> Self {
         let limits = Limits {
             total,
             per_subject: Some(per_subject),
         };
         let revocations = Arc::new(Revocations::default());
-        // A registry that does not look knows of none.
-        let looked_at = match naive {
-            Naive::ChecksFirst => Arc::default(),
+        let checked = match defect {
+            // The registry checks no revocations.
+            Defect::ChecksBeforeRegistering => Arc::default(),
             _ => Arc::clone(&revocations),
         };
         Self {
-            registry: Registry::new(limits, looked_at),
+            registry: Registry::new(limits, checked),
             revocations,
-            naive,
+            defect,
         }
     }
 
-    /// Admits alice, by a credential that ends at `end`.
-    pub(crate) fn admit(&self, end: u64) -> Option<Guest> {
+    /// Admits alice with a credential that expires at `end`.
+    pub(crate) fn admit(&self, end: u64) -> Option<Admitted> {
         let identity = identity(end);
-        let context = Arc::new(SessionContext);
-        let entry = Entry::new(context, identity, None, at(0), end, None);
+        let policy = Arc::new(Policy);
+        let entry = Entry::new(policy, identity, None, at(0), end, None);
         let entry = Arc::new(entry);
-        if self.naive == Naive::ChecksFirst {
-            // As one would write it: who is revoked is not let in.
-            if entry.with_identity(|it| self.revocations.cover(it)) {
-                return None;
-            }
+        let checks_here = self.defect == Defect::ChecksBeforeRegistering;
+        if checks_here && entry.with_identity(|it| self.revocations.cover(it)) {
+            return None;
         }
         let registered = self.registry.register(&entry);
-        registered.is_ok().then_some(Guest { entry })
+        registered.is_ok().then_some(Admitted { entry })
     }
 
-    /// The socket of a session comes. If that had to end, its close is done at once.
-    pub(crate) fn open(&self, guest: &Guest) {
-        if guest.entry.open(Arc::new(Idle)).is_err() {
-            self.finish(&guest.entry);
+    /// The session receives its socket. If the session has ended, its close finishes at once.
+    pub(crate) fn open(&self, session: &Admitted) {
+        if session.entry.open(Arc::new(Idle)).is_err() {
+            self.finish(&session.entry);
         }
     }
 
-    /// The handler is done with it.
-    pub(crate) fn leave(&self, guest: &Guest) {
-        if guest.entry.leave(CloseCause::Handler) {
-            self.registry.release(&guest.entry);
+    /// The handler returns.
+    pub(crate) fn leave(&self, session: &Admitted) {
+        if session.entry.leave(CloseCause::Handler) {
+            self.registry.release(&session.entry);
         }
     }
 
-    /// Its socket never comes.
-    pub(crate) fn abandon(&self, guest: &Guest) {
-        if guest.entry.abandon() && self.naive != Naive::ForgetsThePlace {
-            self.registry.release(&guest.entry);
+    /// The session never receives a socket.
+    pub(crate) fn abandon(&self, session: &Admitted) {
+        if session.entry.abandon() && self.defect != Defect::LeaksCapacity {
+            self.registry.release(&session.entry);
         }
     }
 
-    /// Takes alice's credentials back.
+    /// Revokes the credentials of alice.
     pub(crate) fn revoke(&self) {
         let revocation = Revocation::subject(None, "alice").until(at(1_000));
-        if self.naive == Naive::LooksFirst {
+        if self.defect == Defect::ListsBeforeRecording {
             let all = self.registry.all();
             self.revocations.add(&revocation, at(0));
             self.end(&all, &CloseCause::Revoked);
@@ -152,52 +150,51 @@ impl House {
         self.end(&covered, &CloseCause::Revoked);
     }
 
-    /// A new credential that ends at `end`; whether it renews the session.
-    pub(crate) fn renew(&self, guest: &Guest, end: u64) -> bool {
+    /// Renews a session with a credential that expires at `end`. Returns whether it was accepted.
+    pub(crate) fn renew(&self, session: &Admitted, end: u64) -> bool {
         let new = identity(end);
         if self.revocations.cover(&new) {
             return false;
         }
-        if guest.entry.renew(new, None, |_| end).is_err() {
+        if session.entry.renew(new, None, |_| end).is_err() {
             return false;
         }
-        let covered = guest.entry.with_identity(|it| self.revocations.cover(it));
+        let covered = session.entry.with_identity(|it| self.revocations.cover(it));
         if covered {
-            self.end(std::slice::from_ref(&guest.entry), &CloseCause::Revoked);
+            self.end(std::slice::from_ref(&session.entry), &CloseCause::Revoked);
         }
         !covered
     }
 
-    /// Watches a session from now on.
-    pub(crate) fn watch(&self, guest: &Guest) -> Watch {
-        Watch {
-            entry: Arc::clone(&guest.entry),
-            seen: guest.entry.seen(),
-            naive: self.naive,
+    pub(crate) fn watch(&self, session: &Admitted) -> Watcher {
+        Watcher {
+            entry: Arc::clone(&session.entry),
+            seen: session.entry.seen(),
+            defect: self.defect,
         }
     }
 
-    /// The timer of a session has come, at `now`.
-    pub(crate) fn attend(&self, id: SessionId, now: u64) {
+    /// The timer of a session fires at `now`.
+    pub(crate) fn on_timer(&self, id: SessionId, now: u64) {
         let found = self.registry.find(id);
         if let Some(entry) = found.filter(|entry| entry.deadline() <= now) {
-            let ended = match self.naive {
-                Naive::ExpiresBlindly => entry.end(CloseCause::Expired),
+            let ended = match self.defect {
+                Defect::ExpiresRenewedSessions => entry.end(CloseCause::Expired),
                 _ => entry.expire(now),
             };
             self.closed(&entry, &ended);
         }
     }
 
-    pub(crate) fn close(&self, guest: &Guest) {
+    pub(crate) fn close(&self, session: &Admitted) {
         let frame = CloseFrame::new(4000, "");
         self.end(
-            std::slice::from_ref(&guest.entry),
+            std::slice::from_ref(&session.entry),
             &CloseCause::Application(frame),
         );
     }
 
-    /// Nobody is let in any more, and everybody goes.
+    /// Refuses new sessions and ends all others.
     pub(crate) fn shutdown(&self) {
         self.registry.shut();
         self.end(&self.registry.all(), &CloseCause::Shutdown);
@@ -209,7 +206,7 @@ impl House {
         }
     }
 
-    /// The close of a socket that was taken, which is a matter of its own in the library.
+    /// Finishes the close of a socket. In the library a task does this.
     fn closed(&self, entry: &Entry, ended: &Ended) {
         if let Ended::With(_) = ended {
             self.finish(entry);
@@ -222,49 +219,50 @@ impl House {
         }
     }
 
-    /// How many there are, and how many places are taken.
+    /// The number of registered sessions, and the capacity that they use.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.registry.all().len(), self.registry.len())
     }
 }
 
-impl Watch {
-    /// What it hears, to the end: of a renewal its end, of the end its cause.
+impl Watcher {
+    /// Every change until the session ends: the expiry of a renewal, the cause of the end.
     pub(crate) fn all(&mut self) -> Vec<String> {
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         while let Some(changed) = shuttle::future::block_on(poll_fn(|context| {
             self.entry.poll_change(&mut self.seen, context.waker())
         })) {
             let has_ended = matches!(changed, Changed::Ended(_));
-            heard.push(match changed {
+            received.push(match changed {
                 Changed::Renewed(identity) => {
-                    let end = identity.expires_at().expect("it has one");
+                    let end = identity.expires_at().expect("a credential expires");
                     let end = end.duration_since(SystemTime::UNIX_EPOCH);
-                    end.expect("it is later").as_secs().to_string()
+                    end.expect("times are after the epoch")
+                        .as_secs()
+                        .to_string()
                 }
                 Changed::Expiring(_) => "expiring".to_owned(),
                 Changed::Ended(cause) => cause.to_string(),
             });
-            if self.naive == Naive::Forgets && !has_ended {
-                // As one would write it: from here on.
+            if self.defect == Defect::SkipsChanges && !has_ended {
                 self.seen = self.entry.seen();
             }
         }
-        heard
+        received
     }
 }
 
-impl Guest {
+impl Admitted {
     pub(crate) fn id(&self) -> SessionId {
         self.entry.id
     }
 
-    /// Whether its socket is in a handler's hands.
+    /// Whether the handler has the socket.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.entry.state(), State::Open(_))
     }
 
-    /// Why it has ended, if it has.
+    /// Why the session has ended, if it has.
     pub(crate) fn cause(&self) -> Option<&'static str> {
         self.entry.state().cause().map(CloseCause::as_str)
     }

@@ -2,15 +2,14 @@
 
 use http::header::AUTHORIZATION;
 use portcullis::Profile;
-use portcullis::carrier::Authorization;
+use portcullis::carrier::AuthorizationCarrier;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::site::{Over, Site};
-use crate::table::Table;
+use crate::support::{HttpVersion, Matrix, Table, with_lines};
 
 const TOKENS: &[(&str, &str)] = &[("alice", "s3cret-._~+/=="), ("x", "x"), ("bob", "tök")];
 
-/// The lines of the header, and what comes of them.
+/// The lines of the header, and the outcome.
 const BEARER: &[(&[&str], &str)] = &[
     (&[], "401 missing-credential"),
     (&["Bearer s3cret-._~+/=="], "open alice by authorization"),
@@ -20,9 +19,9 @@ const BEARER: &[(&[&str], &str)] = &[
     (&["Bearer s3cret-._~+/="], "401 invalid-credential"),
     (&["Bearer"], "400 malformed-credential"),
     (&["Bearer "], "400 malformed-credential"),
-    // Both RFCs write `1*SP`, so this is a token, not a mistake.
+    // Both RFCs specify `1*SP`, so this is valid.
     (&["Bearer  x"], "open x by authorization"),
-    // Only a space ends the name of a scheme, so these are in schemes that we do not know.
+    // Only a space ends the name of a scheme, so these have unsupported schemes.
     (&["Bearer\tx"], "401 unsupported-scheme"),
     (&["Bearer: x"], "401 unsupported-scheme"),
     (&["bear x"], "401 unsupported-scheme"),
@@ -47,12 +46,12 @@ const BEARER: &[(&[&str], &str)] = &[
 ];
 
 #[tokio::test]
-async fn bearer() {
-    let site = Site::new(TOKENS, |auth| auth);
-    run(&site, BEARER).await;
+async fn bearer_header_is_parsed_strictly() {
+    let matrix = Matrix::new(TOKENS, |auth| auth);
+    check(&matrix, BEARER).await;
 }
 
-/// The vectors of RFC 7617 and of Python's `websockets`.
+/// The test vectors of RFC 7617 and of Python's `websockets`.
 const BASIC_TOKENS: &[(&str, &str)] = &[
     ("Aladdin", "open sesame"),
     ("aladdin", "open:sesame"),
@@ -65,12 +64,12 @@ const BASIC: &[(&[&str], &str)] = &[
     (&["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="], "open Aladdin by authorization (basic)"),
     (&["bAsIc QWxhZGRpbjpvcGVuIHNlc2FtZQ=="], "open Aladdin by authorization (basic)"),
     (&["Basic  QWxhZGRpbjpvcGVuIHNlc2FtZQ=="], "open Aladdin by authorization (basic)"),
-    // UTF-8, as the challenge asks for; then the same in Latin-1.
+    // UTF-8, as the challenge requests; then the same in Latin-1.
     (&["Basic dGVzdDoxMjPCow=="], "open test by authorization (basic)"),
     (&["Basic dGVzdDoxMjOj"], "400 malformed-credential"),
-    // The first colon separates.
+    // The first colon separates the user name from the password.
     (&["Basic YWxhZGRpbjpvcGVuOnNlc2FtZQ=="], "open aladdin by authorization (basic)"),
-    // A password that is right, of somebody else.
+    // The password of another user.
     (&["Basic QWxhZGRpbjpvcGVuOnNlc2FtZQ=="], "401 invalid-credential"),
     (&["// Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="], "401 unsupported-scheme"),
     (&["Basic\tQWxhZGRpbjpvcGVuIHNlc2FtZQ=="], "401 unsupported-scheme"),
@@ -78,43 +77,42 @@ const BASIC: &[(&[&str], &str)] = &[
     (&["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==//"], "400 malformed-credential"),
     (&["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ"], "400 malformed-credential"),
     (&["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ="], "400 malformed-credential"),
-    // The last symbol has bits that belong to no byte.
+    // The last symbol has nonzero trailing bits.
     (&["Basic QWxhZGRpbjpvcGVuIHNlc2FtZR=="], "400 malformed-credential"),
-    // The other alphabet.
+    // The base64url alphabet.
     (&["Basic eDp4_w=="], "400 malformed-credential"),
     (&["Basic"], "400 malformed-credential"),
     (&["Basic "], "400 malformed-credential"),
     // `alice`, without a colon.
     (&["Basic YWxpY2U="], "400 malformed-credential"),
-    // `x:x` and then a NUL, a CR, a DEL.
+    // `x:x` followed by a NUL, a CR, a DEL.
     (&["Basic eDp4AA=="], "400 malformed-credential"),
     (&["Basic eDp4DQ=="], "400 malformed-credential"),
     (&["Basic eDp4fw=="], "400 malformed-credential"),
-    // `:x`. The verifier decides; this one knows no such name.
+    // `:x`. The verifier decides; this one has no user without a name.
     (&["Basic Ong="], "401 invalid-credential"),
-    // `x:` and `:`. RFC 7617 allows an empty password, and many a directory takes it for a stranger.
+    // `x:` and `:`. RFC 7617 allows an empty password, but many directories treat it as anonymous.
     (&["Basic eDo="], "400 malformed-credential"),
     (&["Basic Og=="], "400 malformed-credential"),
     (&["Basic eDp4", "Basic eDp4"], "400 malformed-credential"),
-    // The password without a name.
+    // The password as a token.
     (&["Bearer x"], "open x by authorization"),
 ];
 
 #[tokio::test]
-async fn basic() {
-    let reader = || Authorization::bearer().and_basic();
-    let profile = || Profile::new("basic").carrier(reader());
-    let site = Site::new(BASIC_TOKENS, |auth| auth.profile(profile()));
-    run(&site, BASIC).await;
+async fn basic_header_is_parsed_strictly() {
+    let carrier = || AuthorizationCarrier::bearer().and_basic();
+    let profile = || Profile::new("basic").carrier(carrier());
+    let matrix = Matrix::new(BASIC_TOKENS, |auth| auth.profile(profile()));
+    check(&matrix, BASIC).await;
 }
 
-/// What a profile without Bearer makes of it.
 #[tokio::test]
-async fn basic_alone() {
-    let profile = || Profile::new("basic").carrier(Authorization::basic());
-    let site = Site::new(BASIC_TOKENS, |auth| auth.profile(profile()));
-    run(
-        &site,
+async fn profile_without_bearer_refuses_bearer() {
+    let profile = || Profile::new("basic").carrier(AuthorizationCarrier::basic());
+    let matrix = Matrix::new(BASIC_TOKENS, |auth| auth.profile(profile()));
+    check(
+        &matrix,
         &[
             (&["Basic eDp4"], "open x by authorization (basic)"),
             (&["Bearer x"], "401 unsupported-scheme"),
@@ -123,23 +121,22 @@ async fn basic_alone() {
     .await;
 }
 
-/// HTTP/1.1 takes white space at the end of a line away before anybody reads it; HTTP/2 forbids it
-/// (RFC 9113 §8.2.1), and nobody below us does.
+/// An HTTP/1.1 parser removes white space at the end of a line. RFC 9113 §8.2.1 forbids it in
+/// HTTP/2, but the layers below do not check that.
 #[tokio::test]
-async fn white_space_at_the_end() {
-    for (over, expected) in [
-        (Over::Http1, "open x by authorization"),
-        (Over::Http2, "400 malformed-credential"),
+async fn trailing_space_is_refused_over_http2() {
+    for (version, expected) in [
+        (HttpVersion::Http1, "open x by authorization"),
+        (HttpVersion::Http2, "400 malformed-credential"),
     ] {
-        let site = Site::new(TOKENS, |auth| auth).only(over);
-        run(&site, &[(&["Bearer x "], expected)]).await;
+        let matrix = Matrix::new(TOKENS, |auth| auth).only(version);
+        check(&matrix, &[(&["Bearer x "], expected)]).await;
     }
 }
 
-/// Headers that look like ours, and are not.
 #[tokio::test]
-async fn other_headers_are_no_carrier() {
-    let site = Site::new(TOKENS, |auth| auth);
+async fn similar_header_names_are_ignored() {
+    let matrix = Matrix::new(TOKENS, |auth| auth);
     let mut table = Table::new();
     for name in [
         "proxy-authorization",
@@ -147,35 +144,37 @@ async fn other_headers_are_no_carrier() {
         "authentication",
         "authorization_",
     ] {
-        let outcome = site
-            .ask(|client| client.websocket("/ws").header(name, "Bearer x"))
+        let outcome = matrix
+            .send(|client| client.websocket("/ws").header(name, "Bearer x"))
             .await;
         table.row(name, "401 missing-credential", outcome);
     }
     table.finish();
 }
 
-/// What the handler sees of it: nothing, whether it is a socket or a page.
+/// The layer strips it from an upgrade and from an ordinary request.
 #[tokio::test]
-async fn the_handler_does_not_see_it() {
-    let site = Site::new(TOKENS, |auth| auth);
-    let socket = site.ask(|client| client.websocket("/ws").bearer("x")).await;
-    assert_eq!(socket.verdict(), "open x by authorization");
-    assert!(socket.left("authorization").is_empty());
+async fn authorization_header_does_not_reach_the_handler() {
+    let matrix = Matrix::new(TOKENS, |auth| auth);
+    let socket = matrix
+        .send(|client| client.websocket("/ws").bearer("x"))
+        .await;
+    assert_eq!(socket.decision(), "open x by authorization");
+    assert!(socket.received_lines("authorization").is_empty());
 
-    let page = site.ask(|client| client.get("/page").bearer("x")).await;
-    assert_eq!(page.verdict(), "200 x by authorization");
-    assert!(page.left("authorization").is_empty());
+    let page = matrix.send(|client| client.get("/page").bearer("x")).await;
+    assert_eq!(page.decision(), "200 x by authorization");
+    assert!(page.received_lines("authorization").is_empty());
 }
 
-/// A line that goes on in the next one (RFC 9112 §5.2). No client of ours can send it.
+/// RFC 9112 §5.2 forbids it. The test client cannot send a folded line, so this writes bytes.
 #[tokio::test]
-async fn a_folded_line_is_refused() {
-    let site = Site::new(TOKENS, |auth| auth).only(Over::Http1);
+async fn folded_line_is_refused() {
+    let matrix = Matrix::new(TOKENS, |auth| auth).only(HttpVersion::Http1);
     let handshake = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, close\r\n\
         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer\r\n x\r\n\r\n";
-    for mut pipe in site.pipes() {
+    for mut pipe in matrix.pipes() {
         pipe.write_all(handshake.as_bytes()).await.unwrap();
         let mut answer = String::new();
         pipe.read_to_string(&mut answer).await.unwrap();
@@ -183,15 +182,11 @@ async fn a_folded_line_is_refused() {
     }
 }
 
-async fn run(site: &Site, rows: &[(&[&str], &str)]) {
+async fn check(matrix: &Matrix, rows: &[(&[&str], &str)]) {
     let mut table = Table::new();
     for (lines, expected) in rows {
-        let outcome = site
-            .ask(|client| {
-                lines.iter().fold(client.websocket("/ws"), |request, line| {
-                    request.header(AUTHORIZATION, line.as_bytes())
-                })
-            })
+        let outcome = matrix
+            .send(|client| with_lines(client.websocket("/ws"), &AUTHORIZATION, lines))
             .await;
         table.row(lines, expected, outcome);
     }

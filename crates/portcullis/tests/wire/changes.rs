@@ -1,4 +1,4 @@
-//! `Session::changes`: whoever looks late, or seldom, hears all that still matters.
+//! `Session::changes`: a reader that polls late or rarely still receives every relevant change.
 
 use std::time::Duration;
 
@@ -7,70 +7,69 @@ use axum::response::Response;
 use axum::routing::any;
 use futures_util::FutureExt;
 use portcullis::session::{Change, Changes};
-use portcullis::{Clock, GuardedUpgrade, Identity, Revocation, Session};
+use portcullis::{GuardedUpgrade, Identity, Session, clock::Clock, session::Revocation};
 use tokio::sync::mpsc;
 
-use crate::live::{Live, settle};
-use crate::site::Over;
+use crate::support::{HttpVersion, SECOND, TestServer, settle};
 
-const SECOND: Duration = Duration::from_secs(1);
-
-/// What a handler finds that looks at certain times only.
 #[tokio::test(start_paused = true)]
-async fn a_late_look() {
-    for over in Over::BOTH {
-        let (live, mut sessions) = live();
-        let _socket = live.open(over, "/tells", "t0k").await;
+async fn late_reader_receives_the_latest_changes() {
+    for version in HttpVersion::ALL {
+        let (server, mut sessions) = server();
+        let _socket = server.open(version, "/ws", "t0k").await;
         let session = sessions.recv().await.unwrap();
         let mut changes = session.changes();
         assert_eq!(found(&mut changes), [""; 0]);
 
-        renew(&live, &session, "second", 60 * SECOND);
-        renew(&live, &session, "third", 70 * SECOND);
+        renew(&server, &session, "second", 60 * SECOND);
+        renew(&server, &session, "third", 70 * SECOND);
         assert_eq!(found(&mut changes), ["renewed third"], "the latest");
         assert_eq!(found(&mut changes), [""; 0], "once");
 
-        live.pass(62 * SECOND).await;
+        server.advance(62 * SECOND).await;
         assert_eq!(found(&mut changes), ["expiring in 8 s"]);
         let mut late = session.changes();
-        assert_eq!(found(&mut late), ["expiring in 8 s"], "as long as it does");
-        renew(&live, &session, "fourth", 60 * SECOND);
+        assert_eq!(found(&mut late), ["expiring in 8 s"], "still expiring");
+        renew(&server, &session, "fourth", 60 * SECOND);
         assert_eq!(found(&mut late), ["renewed fourth"]);
 
-        live.pass(51 * SECOND).await;
-        renew(&live, &session, "fifth", 60 * SECOND);
-        // It was warned in between, which holds no more.
+        server.advance(51 * SECOND).await;
+        renew(&server, &session, "fifth", 60 * SECOND);
+        // The warning before this renewal no longer applies.
         assert_eq!(found(&mut late), ["renewed fifth"]);
 
-        renew(&live, &session, "sixth", 70 * SECOND);
-        let revoked = live.sessions.revoke(Revocation::subject("alice")).await;
+        renew(&server, &session, "sixth", 70 * SECOND);
+        let revoked = server
+            .sessions
+            .revoke(Revocation::subject(None, "alice"))
+            .await;
         assert_eq!(revoked.unwrap(), 1);
         for changes in [&mut changes, &mut late] {
-            assert_eq!(found(changes), ["renewed sixth", "revoked", "over"]);
+            assert_eq!(found(changes), ["renewed sixth", "revoked", "end"]);
         }
-        assert_eq!(found(&mut session.changes()), ["revoked", "over"]);
+        assert_eq!(found(&mut session.changes()), ["revoked", "end"]);
         assert_eq!(session.closed().await.as_str(), "revoked");
     }
 }
 
-/// A loop that does something else every moment hears of every change, too.
+/// The future of `next` is dropped again and again before it is ready.
 #[tokio::test(start_paused = true)]
-async fn between_two_looks() {
-    for over in Over::BOTH {
-        let (live, mut sessions) = live();
-        let _socket = live.open(over, "/tells", "t0k").await;
+async fn busy_reader_misses_no_change() {
+    for version in HttpVersion::ALL {
+        let (server, mut sessions) = server();
+        let _socket = server.open(version, "/ws", "t0k").await;
         let session = sessions.recv().await.unwrap();
         let mut changes = session.changes();
         let watcher = tokio::spawn(async move {
-            let mut heard = Vec::new();
+            let mut received = Vec::new();
             loop {
                 tokio::select! {
                     change = changes.next() => match change {
-                        Some(change) => heard.push(name(change)),
-                        None => return heard,
+                        Some(change) => received.push(name(change)),
+                        None => return received,
                     },
                     () = tokio::time::sleep(Duration::from_millis(7)) => {
-                        // It is busy for a while, and does not wait meanwhile.
+                        // The reader is busy and does not wait for a change.
                         tokio::time::sleep(Duration::from_millis(6)).await;
                     }
                 }
@@ -80,54 +79,55 @@ async fn between_two_looks() {
         for number in 1..=50 {
             tokio::time::sleep(Duration::from_millis(13)).await;
             let token = number.to_string();
-            renew(&live, &session, &token, 60 * SECOND + number * SECOND);
+            renew(&server, &session, &token, 60 * SECOND + number * SECOND);
             expected.push(format!("renewed {token}"));
         }
         tokio::time::sleep(SECOND).await;
-        live.sessions
+        server
+            .sessions
             .revoke(Revocation::everything())
             .await
             .unwrap();
         settle().await;
         expected.push("revoked".to_owned());
-        assert_eq!(watcher.await.unwrap(), expected, "{over:?}");
+        assert_eq!(watcher.await.unwrap(), expected, "{version:?}");
     }
 }
 
-/// A server whose handler hands its session out, and warns ten seconds before the end.
-fn live() -> (Live, mpsc::UnboundedReceiver<Session>) {
-    let (told, sessions) = mpsc::unbounded_channel();
-    let tells = async move |upgrade: GuardedUpgrade| -> Response {
-        let told = told.clone();
+/// A server that warns ten seconds before the deadline. Its handler sends each session to the test.
+fn server() -> (TestServer, mpsc::UnboundedReceiver<Session>) {
+    let (sender, sessions) = mpsc::unbounded_channel();
+    let handler = async move |upgrade: GuardedUpgrade| -> Response {
+        let sender = sender.clone();
         upgrade.on_upgrade(async move |mut socket| {
-            told.send(socket.session()).unwrap();
+            sender.send(socket.session()).unwrap();
             while let Some(Ok(_)) = socket.recv().await {}
         })
     };
-    let routes = Router::new().route("/tells", any(tells));
-    let live = Live::serving(routes, |it| it.warn_before(10 * SECOND), |auth| auth);
-    live.grant("t0k", "alice", 50 * SECOND);
-    (live, sessions)
+    let routes = Router::new().route("/ws", any(handler));
+    let server = TestServer::with_handlers(routes, |it| it.warn_before(10 * SECOND), |auth| auth);
+    server.accept("t0k", "alice", 50 * SECOND);
+    (server, sessions)
 }
 
-fn renew(live: &Live, session: &Session, token: &str, lifetime: Duration) {
-    let now = live.clock.now();
+fn renew(server: &TestServer, session: &Session, token: &str, lifetime: Duration) {
+    let now = server.clock.now();
     let identity = Identity::builder("alice")
         .token_id(token)
         .issued_at(now)
         .expires_at(now + lifetime)
         .build();
-    live.sessions.renew_with(session.id(), identity).unwrap();
+    server.sessions.renew_with(session.id(), identity).unwrap();
 }
 
-/// All that is to be heard now.
+/// The changes that are ready now.
 fn found(changes: &mut Changes) -> Vec<String> {
     let mut found = Vec::new();
     while let Some(change) = changes.next().now_or_never() {
         match change {
             Some(change) => found.push(name(change)),
             None => {
-                found.push("over".to_owned());
+                found.push("end".to_owned());
                 break;
             }
         }
@@ -138,7 +138,7 @@ fn found(changes: &mut Changes) -> Vec<String> {
 fn name(change: Change) -> String {
     match change {
         Change::Renewed(identity) => format!("renewed {}", identity.token_id().unwrap()),
-        Change::Expiring(left) => format!("expiring in {} s", left.as_secs()),
+        Change::Expiring(remaining) => format!("expiring in {} s", remaining.as_secs()),
         Change::Ended(cause) => cause.to_string(),
         other => format!("{other:?}"),
     }

@@ -1,31 +1,30 @@
-//! The cookie as a carrier: RFC 6265, read byte for byte. The cookie is `__Host-s`.
+//! The cookie carrier (RFC 6265), parsed byte for byte. The cookie is `__Host-s`.
 //!
-//! A browser attaches it by itself, so every handshake here comes from an allowed page; what the
-//! `Origin` decides is a table of its own. Sealed cookies have their own tests, too.
+//! Browsers attach cookies automatically, so every handshake here has an allowed origin. The tests
+//! of [`origin`](crate::origin) cover the others.
 
 use http::header::COOKIE;
 use portcullis::Profile;
-use portcullis::carrier::Cookie;
+use portcullis::carrier::CookieCarrier;
 
-use crate::site::Site;
-use crate::table::Table;
+use crate::support::{Matrix, Table, with_lines};
 
 const TOKENS: &[(&str, &str)] = &[
     ("alice", "s3cret"),
     ("bob", "%41!#$&'()*+-./:<=>?@[]^_`{|}~"),
 ];
 
-/// The lines of the header, what comes of them, and the lines that the handler sees. Over HTTP/2 a
-/// line is what RFC 9113 §8.2.3 calls a crumb.
+/// The lines of the header, the outcome, and the lines that the handler receives. Over HTTP/2 a
+/// line is a crumb (RFC 9113 §8.2.3).
 #[rustfmt::skip]
 const ROWS: &[(&[&str], &str, &[&str])] = &[
-    // Nothing here.
+    // No credential.
     (&[], "401 missing-credential", &[]),
     (&["a=1"], "401 missing-credential", &[]),
-    // Present and empty: what a log-out leaves behind in some clients.
+    // Some clients keep an empty cookie after a logout.
     (&["__Host-s="], "401 missing-credential", &[]),
     (&["__Host-s"], "401 missing-credential", &[]),
-    // Somewhere among others, which stay as they are.
+    // Among other cookies, which stay unchanged.
     (&["__Host-s=s3cret"], "open alice by cookie", &[]),
     (&["a=1; __Host-s=s3cret; b=2"], "open alice by cookie", &["a=1; b=2"]),
     (&["__Host-s=s3cret; b=\"2\" ;c;;d="], "open alice by cookie", &["b=\"2\" ;c;;d="]),
@@ -33,13 +32,13 @@ const ROWS: &[(&[&str], &str, &[&str])] = &[
     (&["a=1", "__Host-s=s3cret", "b=2"], "open alice by cookie", &["a=1", "b=2"]),
     (&["a=1; b=2", "c; __Host-s=s3cret"], "open alice by cookie", &["a=1; b=2", "c"]),
     (&["__Host-s=s3crets"], "401 invalid-credential", &[]),
-    // Twice. A neighbouring domain can plant one beside the real one.
+    // Twice. A sibling domain can set a second cookie of the same name.
     (&["__Host-s=s3cret; __Host-s=s3cret"], "400 malformed-credential", &[]),
     (&["__Host-s=evil; __Host-s=s3cret"], "400 malformed-credential", &[]),
     (&["__Host-s=s3cret; a=1; __Host-s=evil"], "400 malformed-credential", &[]),
     (&["__Host-s=s3cret", "__Host-s=evil"], "400 malformed-credential", &[]),
     (&["__Host-s=; __Host-s=s3cret"], "400 malformed-credential", &[]),
-    // Names are byte-exact, and never decoded: not one of these is ours.
+    // Names are compared byte for byte and never decoded, so these are other cookies.
     (&["%5F%5FHost-s=evil; __Host-s=s3cret"], "open alice by cookie", &["%5F%5FHost-s=evil"]),
     (&["__Host-s=s3cret; %5F%5FHost-s=evil"], "open alice by cookie", &["%5F%5FHost-s=evil"]),
     (&["__%48ost-s=s3cret"], "401 missing-credential", &[]),
@@ -55,12 +54,12 @@ const ROWS: &[(&[&str], &str, &[&str])] = &[
     (&["__Host-s\t=s3cret"], "401 missing-credential", &[]),
     (&["=__Host-s=s3cret"], "401 missing-credential", &[]),
     (&["a==__Host-s=s3cret"], "401 missing-credential", &[]),
-    // A comma ends no cookie, and RFC 2965 is history.
+    // A comma does not end a cookie, and RFC 2965 is obsolete.
     (&["a=1, __Host-s=s3cret"], "401 missing-credential", &[]),
     (&["$Version=1; __Host-s=s3cret; $Path=/"], "open alice by cookie", &["$Version=1; $Path=/"]),
-    // White space around a value is not a part of it (RFC 6265 §5.2); around a name it is.
+    // White space around a value is not part of it (RFC 6265 §5.2).
     (&["a=1;   __Host-s= s3cret ; b=2"], "open alice by cookie", &["a=1; b=2"]),
-    // Values are not decoded, and have no characters that a cookie cannot have.
+    // Values are not decoded, and must consist of cookie octets.
     (&["__Host-s=%41!#$&'()*+-./:<=>?@[]^_`{|}~"], "open bob by cookie", &[]),
     (&["__Host-s=A!#$&'()*+-./:<=>?@[]^_`{|}~"], "401 invalid-credential", &[]),
     (&["__Host-s=s3%63ret"], "401 invalid-credential", &[]),
@@ -75,46 +74,42 @@ const ROWS: &[(&[&str], &str, &[&str])] = &[
 ];
 
 #[tokio::test]
-async fn table() {
-    let site = Site::new(TOKENS, |auth| auth.profile(profile()));
+async fn cookie_header_is_parsed_strictly() {
+    let matrix = Matrix::new(TOKENS, |auth| auth.profile(profile()));
     let mut table = Table::new();
-    for (lines, expected, left) in ROWS {
-        let outcome = site
-            .ask(|client| {
+    for (lines, expected, rest) in ROWS {
+        let outcome = matrix
+            .send(|client| {
                 let page = client.websocket("/ws").origin("http://localhost");
-                lines.iter().fold(page, |request, line| {
-                    request.header(COOKIE, line.as_bytes())
-                })
+                with_lines(page, &COOKIE, lines)
             })
             .await;
         table.row(lines, expected, &outcome);
-        let seen = format!("{:?}", outcome.left("cookie"));
-        table.row((lines, "left"), format!("{left:?}"), seen);
+        let received = format!("{:?}", outcome.received_lines("cookie"));
+        table.row((lines, "received"), format!("{rest:?}"), received);
     }
     table.finish();
 }
 
-/// Many others in front of it.
 #[tokio::test]
-async fn behind_many_others() {
-    let site = Site::new(TOKENS, |auth| auth.profile(profile()));
+async fn cookie_after_many_others_is_found() {
+    let matrix = Matrix::new(TOKENS, |auth| auth.profile(profile()));
     let others: Vec<_> = (0..64).map(|number| format!("c{number}=v")).collect();
     let others = others.join("; ");
-    let outcome = site
-        .ask(|client| {
+    let outcome = matrix
+        .send(|client| {
             let page = client.websocket("/ws").origin("http://localhost");
             page.header(COOKIE, format!("{others}; __Host-s=s3cret"))
         })
         .await;
     assert_eq!(outcome.to_string(), "open alice by cookie");
-    assert_eq!(outcome.left("cookie"), [others]);
+    assert_eq!(outcome.received_lines("cookie"), [others]);
 }
 
-/// Two cookies that are carriers are two credentials, if they differ.
 #[tokio::test]
-async fn two_carriers() {
-    let profile = || profile().carrier(Cookie::named("old"));
-    let site = Site::new(TOKENS, |auth| auth.profile(profile()));
+async fn different_values_of_two_cookie_carriers_conflict() {
+    let profile = || profile().carrier(CookieCarrier::named("old"));
+    let matrix = Matrix::new(TOKENS, |auth| auth.profile(profile()));
     let rows = [
         ("old=s3cret", "open alice by cookie"),
         ("old=s3cret; __Host-s=s3cret", "open alice by cookie"),
@@ -125,18 +120,18 @@ async fn two_carriers() {
     ];
     let mut table = Table::new();
     for (line, expected) in rows {
-        let outcome = site
-            .ask(|client| {
+        let outcome = matrix
+            .send(|client| {
                 let page = client.websocket("/ws").origin("http://localhost");
                 page.header(COOKIE, line)
             })
             .await;
         table.row(line, expected, &outcome);
-        assert!(outcome.left("cookie").is_empty(), "{line}");
+        assert!(outcome.received_lines("cookie").is_empty(), "{line}");
     }
     table.finish();
 }
 
 fn profile() -> Profile {
-    Profile::default().carrier(Cookie::named("__Host-s"))
+    Profile::default().carrier(CookieCarrier::named("__Host-s"))
 }

@@ -1,29 +1,26 @@
-//! What clients of each dialect say, and what comes of it: F1, G1, and the like of the others. By
-//! which codes open sockets end is in [`codes`](crate::codes).
+//! The messages of each dialect and how the socket closes. The close codes of open sessions are in
+//! [`close_codes`](crate::close_codes).
 
 use portcullis::dialect::{Ddp, Fhir, FirstMessage, GraphqlWs, InBandRenewal};
 use tokio::time::Instant;
 
-use crate::greeter::Greeter;
-use crate::live::{end_of, settle};
-use crate::site::Over;
-use crate::table::Table;
+use crate::support::{HttpVersion, MessageAuthServer, Table, settle, wait_for_close};
 
-/// What a client says and how it ends, by dialect: the codes of protocols' own.
 #[tokio::test(start_paused = true)]
-async fn codes() {
+async fn each_dialect_closes_with_its_own_codes() {
+    /// A name, the messages of the client, and the close code with its time in seconds.
     type Rows = &'static [(&'static str, &'static [&'static str], &'static str)];
     const INIT: &str = r#"{"type":"connection_init","payload":{"token":"good"}}"#;
     const CONNECT: &str = r#"{"msg":"connect","version":"1","support":["1"]}"#;
-    const LOGIN: &str =
+    const WRONG: &str =
         r#"{"msg":"method","method":"login","id":"1","params":[{"resume":"wrong"}]}"#;
     const GOOD: &str = r#"{"msg":"method","method":"login","id":"1","params":[{"resume":"good"}]}"#;
     let first: Rows = &[
         ("silent", &[], "3008 after 5"),
         ("invalid", &["wrong"], "3000 after 0"),
-        ("expired", &["past"], "3000 after 0"),
+        ("expired", &["expired"], "3000 after 0"),
         ("forbidden", &["forbidden"], "3003 after 0"),
-        ("unavailable", &["down"], "1013 after 0"),
+        ("unavailable", &["unavailable"], "1013 after 0"),
         ("good", &["good"], "open"),
         ("twice", &["good", "good"], "open"),
     ];
@@ -31,7 +28,7 @@ async fn codes() {
         ("silent", &[], "3008 after 5"),
         ("application first", &["hello"], "3000 after 0"),
         (
-            "three tries",
+            "three attempts",
             &[r#"{"type":"auth","token":"x"}"#; 3],
             "3000 after 0",
         ),
@@ -43,7 +40,11 @@ async fn codes() {
         ("other", &["hello"], "1002 after 0"),
         ("no token", &["bind-with-token"], "1002 after 0"),
         ("invalid", &["bind-with-token wrong"], "1002 after 0"),
-        ("unavailable", &["bind-with-token down"], "1013 after 0"),
+        (
+            "unavailable",
+            &["bind-with-token unavailable"],
+            "1013 after 0",
+        ),
         ("space", &["bind-with-token good"], "open"),
         ("colon", &["bind-with-token: good"], "open"),
         ("colon alone", &["bind-with-token:good"], "open"),
@@ -73,7 +74,7 @@ async fn codes() {
         ),
         (
             "expired",
-            &[r#"{"type":"connection_init","payload":{"token":"past"}}"#],
+            &[r#"{"type":"connection_init","payload":{"token":"expired"}}"#],
             "4403 after 0",
         ),
         (
@@ -81,10 +82,10 @@ async fn codes() {
             &[r#"{"type":"connection_init"}"#],
             "4401 after 0",
         ),
-        ("nonsense", &["{"], "4400 after 0"),
+        ("invalid JSON", &["{"], "4400 after 0"),
         (
             "unavailable",
-            &[r#"{"type":"connection_init","payload":{"token":"down"}}"#],
+            &[r#"{"type":"connection_init","payload":{"token":"unavailable"}}"#],
             "1013 after 0",
         ),
         ("good", &[INIT], "open"),
@@ -94,57 +95,58 @@ async fn codes() {
         ("connected, silent", &[CONNECT], "3008 after 5"),
         (
             "three logins",
-            &[CONNECT, LOGIN, LOGIN, LOGIN],
+            &[CONNECT, WRONG, WRONG, WRONG],
             "3000 after 0",
         ),
         ("good", &[CONNECT, GOOD], "open"),
     ];
     let mut table = Table::new();
-    for over in Over::BOTH {
-        let sites: [(&str, Greeter, Rows); 5] = [
+    for version in HttpVersion::ALL {
+        let servers: [(&str, MessageAuthServer, Rows); 5] = [
             (
                 "first message",
-                Greeter::new(FirstMessage::token(), |auth| auth),
+                MessageAuthServer::new(FirstMessage::token(), |auth| auth),
                 first,
             ),
             (
                 "in band",
-                Greeter::new(InBandRenewal::new().or_first(), |auth| auth),
+                MessageAuthServer::new(InBandRenewal::new().allow_pending(), |auth| auth),
                 in_band,
             ),
-            ("fhir", Greeter::new(Fhir::new(), |auth| auth), fhir),
+            (
+                "fhir",
+                MessageAuthServer::new(Fhir::new(), |auth| auth),
+                fhir,
+            ),
             (
                 "graphql",
-                Greeter::new(GraphqlWs::new(), |auth| auth),
+                MessageAuthServer::new(GraphqlWs::new(), |auth| auth),
                 graphql,
             ),
-            ("ddp", Greeter::new(Ddp::new(), |auth| auth), ddp),
+            ("ddp", MessageAuthServer::new(Ddp::new(), |auth| auth), ddp),
         ];
-        for (dialect, site, rows) in sites {
-            for (name, said, expected) in rows {
-                let before = site.calls();
+        for (dialect, server, rows) in servers {
+            for (name, messages, expected) in rows {
+                let before = server.calls();
                 let start = Instant::now();
-                let mut socket = site.open(over).await;
-                for text in *said {
+                let mut socket = server.open(version).await;
+                for text in *messages {
                     let _ = socket.send(*text).await;
                     settle().await;
                 }
-                // Ten seconds are longer than every limit.
-                let end = end_of(&mut socket).await;
+                // This waits for ten seconds, which is longer than every timeout.
+                let end = wait_for_close(&mut socket).await;
                 let seconds = start.elapsed().as_secs();
                 let end = match end.split(' ').next() {
                     Some("open") => "open".to_owned(),
                     Some(code) => format!("{code} after {seconds}"),
-                    None => "gone".to_owned(),
+                    None => "eof".to_owned(),
                 };
-                table.row((over, dialect, name), expected, end);
-                let called = site.calls() - before;
-                let comes_in = *expected == "open" || *name == "init twice";
-                table.row(
-                    (over, dialect, name, "called"),
-                    usize::from(comes_in),
-                    called,
-                );
+                table.row((version, dialect, name), expected, end);
+                let calls = server.calls() - before;
+                let is_admitted = *expected == "open" || *name == "init twice";
+                let row = (version, dialect, name, "handler calls");
+                table.row(row, usize::from(is_admitted), calls);
             }
         }
     }

@@ -1,33 +1,23 @@
-//! A client that has closed its socket before the handler has it.
-
-use std::time::Duration;
+//! A client that closes its socket before the handler has received it.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::live::Live;
-use crate::site::Over;
+use crate::support::{HOUR, HttpVersion, TestServer, frame, raw_handshake};
 
-/// What a client says that has thought better of it: a handshake, and behind it a masked close
-/// frame with the code 1000.
-fn handshake_and_close(path: &str) -> Vec<u8> {
-    let head = format!(
-        "GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer t0k\r\nupgrade: websocket\r\n\
-         connection: upgrade\r\nsec-websocket-version: 13\r\n\
-         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    let mut said = head.into_bytes();
-    said.extend([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]);
-    said
-}
-
-/// It is answered with a close frame (RFC 6455 §5.5.1), whatever the handler does with its socket.
+/// RFC 6455 §5.5.1 requires an answer, whatever the handler does with its socket.
 #[tokio::test(start_paused = true)]
-async fn is_answered() {
-    for path in ["/echo", "/watch", "/sends", "/leaves", "/asleep"] {
-        let live = Live::new(|sessions| sessions);
-        live.grant("t0k", "alice", HOUR);
-        let mut pipe = live.client(Over::Http1).pipe();
-        pipe.write_all(&handshake_and_close(path)).await.unwrap();
+async fn close_frame_sent_with_the_handshake_is_answered() {
+    for path in ["/echo", "/changes", "/sends", "/returns", "/idle"] {
+        let server = TestServer::new(|sessions| sessions);
+        server.accept("t0k", "alice", HOUR);
+        let mut pipe = server.client(HttpVersion::Http1).pipe();
+        let head = raw_handshake(
+            &format!("GET {path} HTTP/1.1"),
+            "Authorization: Bearer t0k\r\n",
+        );
+        let close = frame(0x88, &1000_u16.to_be_bytes());
+        let bytes = [head.as_bytes(), &close].concat();
+        pipe.write_all(&bytes).await.unwrap();
 
         let mut answer = Vec::new();
         let reading = async { while pipe.read_buf(&mut answer).await.unwrap() > 0 {} };
@@ -36,17 +26,15 @@ async fn is_answered() {
         let head = answer.windows(4).position(|end| end == b"\r\n\r\n");
         assert_eq!(answer[head.unwrap() + 4..], CLOSE, "{path}");
 
-        // Who never looks at the socket has it until the end of its session.
-        assert_eq!(ended, path != "/asleep", "{path}");
+        // A handler that never uses its socket keeps it until the session ends.
+        assert_eq!(ended, path != "/idle", "{path}");
         if ended {
             let closed = "closed alice: client after 0 s";
-            assert_eq!(live.ledger.all(), ["opened alice", closed], "{path}");
+            assert_eq!(server.events.all(), ["opened alice", closed], "{path}");
         }
-        live.assert_balanced();
+        server.assert_counts_match();
     }
 }
 
-const HOUR: Duration = Duration::from_secs(3_600);
-
-/// Not masked, since a server says it: 1000 again.
+/// The close frame of a server: not masked, code 1000.
 const CLOSE: [u8; 4] = [0x88, 0x02, 0x03, 0xe8];

@@ -1,20 +1,19 @@
-//! A socket ends with its credential: T34. Whatever the client does, and whatever the handler does,
-//! the connection is gone five seconds after the deadline.
+//! A socket closes when its credential expires. Five seconds after the deadline the connection is
+//! closed, whatever the client and the handler do.
 
 use std::time::{Duration, SystemTime};
 
 use portcullis::testing::{Message, TestSocket};
-use portcullis::{Clock, Identity};
+use portcullis::{Identity, clock::Clock};
 
-use crate::live::{HANDLERS, Live, end_of, settle};
-use crate::site::Over;
-use crate::table::Table;
+use crate::support::{
+    HttpVersion, LONG_RUNNING, MINUTE, SECOND, Table, TestServer, describe_close, settle,
+    wait_for_close,
+};
 
-const MINUTE: Duration = Duration::from_secs(60);
-const SECOND: Duration = Duration::from_secs(1);
 const EXPIRED: &str = "3000 credential expired";
 
-/// What a client does with its socket.
+/// How a client uses its socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Client {
     Reads,
@@ -24,7 +23,7 @@ enum Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_client_and_handler_do() {
+async fn expired_session_closes_whatever_client_and_handler_do() {
     const CLIENTS: [Client; 4] = [
         Client::Reads,
         Client::Floods,
@@ -32,132 +31,129 @@ async fn whatever_client_and_handler_do() {
         Client::IgnoresTheClose,
     ];
     let mut table = Table::new();
-    for over in Over::BOTH {
-        for handler in HANDLERS {
+    for version in HttpVersion::ALL {
+        for handler in LONG_RUNNING {
             for client in CLIENTS {
-                let live = Live::new(|sessions| sessions);
-                live.grant("t0k", "alice", MINUTE);
-                let socket = live.open(over, handler, "t0k").await;
-                live.pass(MINUTE - 2 * SECOND).await;
+                let server = TestServer::new(|sessions| sessions);
+                server.accept("t0k", "alice", MINUTE);
+                let socket = server.open(version, handler, "t0k").await;
+                server.advance(MINUTE - 2 * SECOND).await;
                 let client_task = tokio::spawn(behave(socket, client));
-                live.pass(2 * SECOND - Duration::from_millis(100)).await;
-                let row = (over, handler, client);
-                table.row((row, "before"), 1, live.sessions.len());
-                live.pass(Duration::from_millis(5_100)).await;
-                table.row((row, "after"), 0, live.sessions.len());
-                // A client whose own buffers are full of other things may not get to the code.
+                server
+                    .advance(2 * SECOND - Duration::from_millis(100))
+                    .await;
+                let row = (version, handler, client);
+                table.row((row, "before"), 1, server.sessions.len());
+                server.advance(Duration::from_millis(5_100)).await;
+                table.row((row, "after"), 0, server.sessions.len());
+                // A client with full buffers may not receive the close frame.
                 let code = tokio::time::timeout(SECOND, client_task).await;
                 let code = match code {
                     Ok(code) => code.unwrap(),
                     Err(_) => "open".to_owned(),
                 };
                 let expected = match (client, handler) {
-                    (Client::NeverReads | Client::Floods, "/sends" | "/echo") if code == "gone" => {
-                        "gone"
+                    (Client::NeverReads | Client::Floods, "/sends" | "/echo") if code == "eof" => {
+                        "eof"
                     }
-                    // The session is gone, and so is our socket. What the client has no window for
-                    // stays in hyper's stream until the client reads it or goes.
-                    (Client::Floods, "/sends") if over == Over::Http2 => "open",
+                    // The session and its socket are closed. Bytes beyond the client's window stay
+                    // in hyper's stream until the client reads them or disconnects.
+                    (Client::Floods, "/sends") if version == HttpVersion::Http2 => "open",
                     _ => EXPIRED,
                 };
                 table.row((row, "close"), expected, code);
-                let closed = live
-                    .ledger
-                    .all()
-                    .into_iter()
-                    .next_back()
-                    .unwrap_or_default();
+                let closed = server.events.last();
                 let is_expired = closed.starts_with("closed alice: expired after 6");
                 assert!(is_expired, "{row:?}: {closed}");
-                live.assert_balanced();
+                server.assert_counts_match();
             }
         }
     }
     table.finish();
 }
 
-/// An observer is the application's own code. If it panics, nobody's deadline goes with it.
 #[tokio::test(start_paused = true)]
-async fn an_observer_that_panics() {
-    for over in Over::BOTH {
-        let live = Live::new(|sessions| {
+async fn sessions_expire_if_the_observer_panics() {
+    for version in HttpVersion::ALL {
+        let server = TestServer::new(|sessions| {
             sessions
                 .warn_before(10 * SECOND)
                 .observe(|_| panic!("the observer is broken"))
         });
-        live.grant("t0k", "alice", MINUTE);
+        server.accept("t0k", "alice", MINUTE);
         let mut sockets = Vec::new();
         for _ in 0..3 {
-            sockets.push(live.open(over, "/echo", "t0k").await);
+            sockets.push(server.open(version, "/echo", "t0k").await);
         }
-        live.pass(MINUTE).await;
+        server.advance(MINUTE).await;
         for socket in &mut sockets {
-            assert_eq!(end_of(socket).await, EXPIRED, "{over:?}");
+            assert_eq!(wait_for_close(socket).await, EXPIRED, "{version:?}");
         }
         settle().await;
-        assert_eq!(live.sessions.len(), 0, "{over:?}");
+        assert_eq!(server.sessions.len(), 0, "{version:?}");
     }
 }
 
-/// Until the connection is gone; what the close frame said.
+/// Uses the socket until it ends and returns its close frame.
 async fn behave(mut socket: TestSocket, client: Client) -> String {
     match client {
-        Client::Reads => end_of(&mut socket).await,
+        Client::Reads => wait_for_close(&mut socket).await,
         Client::Floods => {
-            // Tokio's paused clock only goes on when nobody has anything to do.
+            // Tokio's paused clock only advances when every task waits.
             while socket.send(vec![0; 4 * 1024]).await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            end_of(&mut socket).await
+            wait_for_close(&mut socket).await
         }
         Client::NeverReads => {
             tokio::time::sleep(Duration::from_secs(7)).await;
-            end_of(&mut socket).await
+            wait_for_close(&mut socket).await
         }
         Client::IgnoresTheClose => {
-            // tungstenite answers a close when it is read on, and not before.
-            let said = loop {
+            // tungstenite answers a close frame at the next read.
+            let close = loop {
                 match socket.recv().await {
-                    Some(Ok(Message::Close(Some(frame)))) => {
-                        break format!("{} {}", u16::from(frame.code), frame.reason);
-                    }
+                    Some(Ok(Message::Close(Some(frame)))) => break describe_close(&frame),
                     Some(Ok(_)) => {}
-                    _ => return "gone".to_owned(),
+                    _ => return "eof".to_owned(),
                 }
             };
             tokio::time::sleep(Duration::from_secs(6)).await;
             match socket.send("still there?").await {
-                Err(_) => said,
+                Err(_) => close,
                 Ok(()) => "open".to_owned(),
             }
         }
     }
 }
 
-/// When a session ends: `(name, expiry, settings)` and the second after which it is gone.
+/// Each row is a deadline in seconds after the session opened.
 #[tokio::test(start_paused = true)]
-async fn deadlines() {
+async fn deadline_is_the_earliest_limit() {
     let mut table = Table::new();
-    for over in Over::BOTH {
+    for version in HttpVersion::ALL {
         let row = async |settings: fn(portcullis::session::SessionsBuilder) -> _,
                          identity: &dyn Fn(SystemTime) -> Identity| {
-            let live = Live::new(settings);
-            live.tokens.set("t0k", Ok(identity(live.clock.now())));
-            let mut socket = live.open(over, "/echo", "t0k").await;
-            let before = live.sessions.list()[0].deadline;
-            let deadline = before.duration_since(live.clock.now()).unwrap_or_default();
-            // The session itself agrees with what it says.
-            live.pass(deadline.saturating_sub(SECOND).min(2 * 24 * 60 * MINUTE))
+            let server = TestServer::new(settings);
+            server.tokens.set("t0k", Ok(identity(server.clock.now())));
+            let mut socket = server.open(version, "/echo", "t0k").await;
+            let before = server.sessions.list()[0].deadline;
+            let deadline = before
+                .duration_since(server.clock.now())
+                .unwrap_or_default();
+            // The session closes at the deadline that it reports.
+            server
+                .advance(deadline.saturating_sub(SECOND).min(2 * 24 * 60 * MINUTE))
                 .await;
-            let open = live.sessions.len();
-            live.pass(2 * SECOND).await;
-            let end = end_of(&mut socket).await;
+            let open = server.sessions.len();
+            server.advance(2 * SECOND).await;
+            let end = wait_for_close(&mut socket).await;
             assert_eq!(
                 (open, end.as_str()),
                 (usize::from(deadline > SECOND), EXPIRED)
             );
             settle().await;
-            live.assert_balanced();
+            server.assert_counts_match();
             deadline.as_secs()
         };
         let ends = |after: u64| {
@@ -167,37 +163,37 @@ async fn deadlines() {
                     .build()
             }
         };
-        table.row((over, "expiry"), 60, row(|it| it, &ends(60)).await);
+        table.row((version, "expiry"), 60, row(|it| it, &ends(60)).await);
         table.row(
-            (over, "leeway"),
+            (version, "leeway"),
             70,
             row(|it| it.leeway(Duration::from_secs(10)), &ends(60)).await,
         );
         table.row(
-            (over, "max"),
+            (version, "max"),
             30,
             row(|it| it.max_lifetime(Duration::from_secs(30)), &ends(60)).await,
         );
         table.row(
-            (over, "max, no expiry"),
+            (version, "max, no expiry"),
             30,
             row(|it| it.max_lifetime(Duration::from_secs(30)), &|_| {
                 Identity::new("alice")
             })
             .await,
         );
-        let told = |now: SystemTime| {
+        let session_end = |now: SystemTime| {
             Identity::builder("alice")
                 .session_ends_at(now + Duration::from_secs(20))
                 .expires_at(now + MINUTE)
                 .build()
         };
         table.row(
-            (over, "the verifier said"),
+            (version, "session end of the verifier"),
             20,
-            row(|it| it.leeway(Duration::from_secs(10)), &told).await,
+            row(|it| it.leeway(Duration::from_secs(10)), &session_end).await,
         );
-        // No clock tells these times, and none of them lasts for ever.
+        // Times that a clock cannot represent do not overflow.
         let absurd = [
             SystemTime::UNIX_EPOCH + Duration::from_secs(i64::MAX as u64),
             SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 53),
@@ -213,114 +209,113 @@ async fn deadlines() {
                 it.leeway(Duration::MAX)
                     .max_lifetime(Duration::from_secs(40))
             };
-            table.row((over, end), 40, row(settings, &identity).await);
+            table.row((version, end), 40, row(settings, &identity).await);
         }
     }
     table.finish();
 }
 
-/// A credential that has ended lets nobody in, unless its verifier has a leeway. Then the session
-/// ends with it all the same.
+/// An expired credential is admitted within the leeway, and the session closes at once.
 #[tokio::test(start_paused = true)]
-async fn ends_in_the_past() {
+async fn identity_that_has_already_expired_opens_no_lasting_session() {
     let epoch = SystemTime::UNIX_EPOCH;
-    for over in Over::BOTH {
+    for version in HttpVersion::ALL {
         for end in [epoch - Duration::from_secs(3_600), epoch, epoch + MINUTE] {
-            let live = Live::new(|sessions| sessions);
+            let server = TestServer::new(|sessions| sessions);
             let identity = Identity::builder("alice").expires_at(end).build();
-            live.tokens.set("t0k", Ok(identity));
+            server.tokens.set("t0k", Ok(identity));
             assert_eq!(
-                live.try_open(over, "/echo", "t0k")
+                server
+                    .try_open(version, "/echo", "t0k")
                     .await
                     .unwrap_err()
                     .status(),
                 401,
                 "{end:?}"
             );
-            // What the verifier says about the connection is not looked at before.
+            // `session_ends_at` applies to the session, not to admission.
             let identity = Identity::builder("alice").session_ends_at(end).build();
-            live.tokens.set("t0k", Ok(identity));
-            let mut socket = live.open(over, "/echo", "t0k").await;
-            live.pass(SECOND).await;
-            assert_eq!(end_of(&mut socket).await, EXPIRED, "{end:?}");
+            server.tokens.set("t0k", Ok(identity));
+            let mut socket = server.open(version, "/echo", "t0k").await;
+            server.advance(SECOND).await;
+            assert_eq!(wait_for_close(&mut socket).await, EXPIRED, "{end:?}");
             settle().await;
-            live.assert_balanced();
-            assert!(live.sessions.is_empty());
+            server.assert_counts_match();
+            assert!(server.sessions.is_empty());
         }
-        // Within the leeway of a verifier.
-        let live = Live::new(|sessions| sessions);
-        let late = live.clock.now() - Duration::from_secs(30);
-        live.tokens.set(
+        // Within the leeway of admission.
+        let server = TestServer::new(|sessions| sessions);
+        let late = server.clock.now() - Duration::from_secs(30);
+        server.tokens.set(
             "t0k",
             Ok(Identity::builder("alice").expires_at(late).build()),
         );
-        let mut socket = live.open(over, "/asleep", "t0k").await;
-        live.pass(SECOND).await;
-        assert_eq!(end_of(&mut socket).await, EXPIRED);
+        let mut socket = server.open(version, "/idle", "t0k").await;
+        server.advance(SECOND).await;
+        assert_eq!(wait_for_close(&mut socket).await, EXPIRED);
     }
 }
 
-/// A lifetime without an end is not one that panics.
+/// `Duration::MAX` does not overflow in any setting.
 #[tokio::test(start_paused = true)]
-async fn never() {
-    for over in Over::BOTH {
-        let live = Live::new(|sessions| {
-            let forever = Duration::MAX;
+async fn session_without_a_deadline_stays_open() {
+    for version in HttpVersion::ALL {
+        let server = TestServer::new(|sessions| {
             sessions
-                .max_lifetime(forever)
-                .leeway(forever)
-                .warn_before(forever)
+                .max_lifetime(Duration::MAX)
+                .leeway(Duration::MAX)
+                .warn_before(Duration::MAX)
                 .jitter(0.5)
         });
-        live.tokens.set("t0k", Ok(Identity::new("alice")));
-        let mut socket = live.open(over, "/echo", "t0k").await;
-        live.pass(MINUTE).await;
-        assert_eq!(live.sessions.list().len(), 1);
+        server.tokens.set("t0k", Ok(Identity::new("alice")));
+        let mut socket = server.open(version, "/echo", "t0k").await;
+        server.advance(MINUTE).await;
+        assert_eq!(server.sessions.list().len(), 1);
         socket.send("hello").await.unwrap();
         assert_eq!(socket.text().await, "hello");
     }
 }
 
-/// The wall clock jumps, as after a suspend: a session notices within a second that its time is
-/// over, and one that has time again goes on.
+/// The wall clock jumps as after a suspend. A session that has expired closes within a second. If
+/// the clock is set back before the deadline, the session stays open.
 #[tokio::test(start_paused = true)]
-async fn the_clock_jumps() {
-    for over in Over::BOTH {
-        let live = Live::new(|sessions| sessions);
-        live.grant("t0k", "alice", MINUTE);
-        let mut socket = live.open(over, "/asleep", "t0k").await;
-        live.pass(SECOND).await;
-        live.clock.advance(MINUTE);
+async fn deadline_follows_a_clock_that_jumps() {
+    for version in HttpVersion::ALL {
+        let server = TestServer::new(|sessions| sessions);
+        server.accept("t0k", "alice", MINUTE);
+        let mut socket = server.open(version, "/idle", "t0k").await;
+        server.advance(SECOND).await;
+        server.clock.advance(MINUTE);
         tokio::time::sleep(SECOND + Duration::from_millis(10)).await;
-        assert_eq!(end_of(&mut socket).await, EXPIRED);
+        assert_eq!(wait_for_close(&mut socket).await, EXPIRED);
 
-        live.grant("t0k", "alice", MINUTE);
-        let mut socket = live.open(over, "/echo", "t0k").await;
-        let start = live.clock.now();
-        live.pass(59 * SECOND).await;
-        live.clock.set(start);
+        server.accept("t0k", "alice", MINUTE);
+        let mut socket = server.open(version, "/echo", "t0k").await;
+        let start = server.clock.now();
+        server.advance(59 * SECOND).await;
+        server.clock.set(start);
         tokio::time::sleep(10 * SECOND).await;
         socket.send("hello").await.unwrap();
-        assert_eq!(socket.text().await, "hello", "the minute has begun anew");
-        live.clock.set(start + MINUTE);
+        assert_eq!(socket.text().await, "hello", "the clock was set back");
+        server.clock.set(start + MINUTE);
         tokio::time::sleep(SECOND + Duration::from_millis(10)).await;
-        assert_eq!(end_of(&mut socket).await, EXPIRED);
+        assert_eq!(wait_for_close(&mut socket).await, EXPIRED);
         settle().await;
-        live.assert_balanced();
+        server.assert_counts_match();
     }
 }
 
-/// Jitter shortens, by its part at most, and not always by the same.
+/// The amount is random, up to the configured fraction.
 #[tokio::test(start_paused = true)]
-async fn jitter_is_downwards() {
-    let live = Live::new(|sessions| sessions.jitter(0.1));
-    live.grant("t0k", "alice", 1_000 * SECOND);
+async fn jitter_only_shortens_sessions() {
+    let server = TestServer::new(|sessions| sessions.jitter(0.1));
+    server.accept("t0k", "alice", 1_000 * SECOND);
     let mut sockets = Vec::new();
     for _ in 0..32 {
-        sockets.push(live.open(Over::Http1, "/asleep", "t0k").await);
+        sockets.push(server.open(HttpVersion::Http1, "/idle", "t0k").await);
     }
-    let start = live.clock.now();
-    let mut lifetimes: Vec<_> = live
+    let start = server.clock.now();
+    let mut lifetimes: Vec<_> = server
         .sessions
         .list()
         .iter()
@@ -335,29 +330,29 @@ async fn jitter_is_downwards() {
     assert!(longest - shortest > 10 * SECOND, "{lifetimes:?}");
 }
 
-/// The handler, the page's own messages and the events hear of it before it happens.
+/// The handler receives the warning as a change, the observer as an event.
 #[tokio::test(start_paused = true)]
-async fn warning() {
-    for over in Over::BOTH {
-        let live = Live::new(|sessions| sessions.warn_before(10 * SECOND));
-        live.grant("t0k", "alice", MINUTE);
-        let mut socket = live.open(over, "/watch", "t0k").await;
-        live.pass(49 * SECOND).await;
-        assert_eq!(live.ledger.take(), ["opened alice"]);
-        live.pass(2 * SECOND).await;
-        assert_eq!(live.ledger.take(), ["expiring alice"], "once");
-        let told = socket.text().await;
+async fn warning_is_sent_once_before_the_deadline() {
+    for version in HttpVersion::ALL {
+        let server = TestServer::new(|sessions| sessions.warn_before(10 * SECOND));
+        server.accept("t0k", "alice", MINUTE);
+        let mut socket = server.open(version, "/changes", "t0k").await;
+        server.advance(49 * SECOND).await;
+        assert_eq!(server.events.take(), ["opened alice"]);
+        server.advance(2 * SECOND).await;
+        assert_eq!(server.events.take(), ["expiring alice"], "once");
+        let warning = socket.text().await;
         assert!(
-            ["expiring in 9 s", "expiring in 10 s"].contains(&&*told),
-            "{told}"
+            ["expiring in 9 s", "expiring in 10 s"].contains(&&*warning),
+            "{warning}"
         );
-        live.pass(10 * SECOND).await;
-        assert_eq!(end_of(&mut socket).await, EXPIRED);
+        server.advance(10 * SECOND).await;
+        assert_eq!(wait_for_close(&mut socket).await, EXPIRED);
         settle().await;
         assert_eq!(
-            live.ledger.take(),
+            server.events.take(),
             ["closed alice: expired after 61 s"],
-            "when the socket is gone"
+            "after the socket has closed"
         );
     }
 }

@@ -1,8 +1,8 @@
-//! What a handshake has to be: RFC 6455 §4.2.1, RFC 8441 §4 and §5, RFC 9112 §3.2.
+//! The requirements of a handshake: RFC 6455 §4.2.1, RFC 8441 §4 and §5, RFC 9112 §3.2.
 //!
-//! axum takes `Connection: no-upgrade` for an upgrade, and hyper lets two hosts and a body pass.
-//! Whether somebody else would open a socket for it or not: no socket opens without a question to
-//! the verifier (every [`Site`] holds that of every row), and two readings of a request are none.
+//! axum accepts `Connection: no-upgrade` as an upgrade, and hyper accepts two hosts and a body. The
+//! layer refuses a request that can be interpreted in two ways. No socket opens without a call to
+//! the verifier; [`Matrix`] checks that for every row.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -12,20 +12,19 @@ use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use hyper::ext::Protocol;
 use portcullis::testing::{Accepting, TestClient};
-use portcullis::{AuthLayer, Identity, Refusal};
+use portcullis::{AuthLayer, Identity, refusal::Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::site::{Over, Site};
-use crate::table::Table;
+use crate::support::{HttpVersion, Matrix, Table, raw_handshake};
 
 const TOKENS: &[(&str, &str)] = &[("alice", "s3cret")];
 const OPEN: &str = "open alice by authorization";
 const MALFORMED: &str = "400 malformed-handshake";
 const VERSION: &str = "426 unsupported-version";
 
-/// The lines of `Connection` and of `Upgrade`, and what comes of them with a good token. Without
-/// one, what would open is a 401.
+/// The lines of `Connection` and of `Upgrade`, and the outcome with a valid token. Without a token,
+/// a request that would be admitted is a 401.
 #[rustfmt::skip]
 const SPELLINGS: &[(&[&str], &[&str], &str)] = &[
     (&["Upgrade"], &["websocket"], OPEN),
@@ -39,7 +38,7 @@ const SPELLINGS: &[(&[&str], &[&str], &str)] = &[
     (&[",\tUpgrade"], &["websocket"], OPEN),
     (&["Upgrade, close"], &["websocket"], OPEN),
     (&["Upgrade", "keep-alive"], &["websocket"], OPEN),
-    // We take it, as RFC 9110 §5.3 says; axum looks at the first line alone.
+    // Admitted, as RFC 9110 §5.3 requires. axum reads the first line only.
     (&["keep-alive", "Upgrade"], &["websocket"], "400 alice by authorization"),
     (&[], &["websocket"], MALFORMED),
     (&[""], &["websocket"], MALFORMED),
@@ -62,15 +61,15 @@ const SPELLINGS: &[(&[&str], &[&str], &str)] = &[
     (&["Upgrade"], &["web socket"], MALFORMED),
     (&["Upgrade"], &["\"websocket\""], MALFORMED),
     (&["no-upgrade"], &["h2c"], MALFORMED),
-    // Nothing to upgrade to, so it is a page like any other.
+    // Without `Upgrade` it is an ordinary request.
     (&["Upgrade"], &[], "200 alice by authorization"),
     (&["no-upgrade"], &[], "200 alice by authorization"),
     (&[], &[], "200 alice by authorization"),
 ];
 
 #[tokio::test]
-async fn spellings_of_an_upgrade() {
-    let site = Site::new(TOKENS, |auth| auth).only(Over::Http1);
+async fn connection_and_upgrade_headers_are_parsed_strictly() {
+    let matrix = Matrix::new(TOKENS, |auth| auth).only(HttpVersion::Http1);
     let mut table = Table::new();
     for (connection, upgrade, expected) in SPELLINGS {
         let request = |client: &TestClient| {
@@ -86,33 +85,32 @@ async fn spellings_of_an_upgrade() {
                 .fold(request, |request, line| request.header(UPGRADE, *line))
         };
         let sent = (connection, upgrade);
-        let outcome = site.ask(|client| request(client).bearer("s3cret")).await;
+        let outcome = matrix.send(|client| request(client).bearer("s3cret")).await;
         table.row(sent, expected, outcome);
 
-        let stranger = site.ask(request).await;
+        let anonymous = matrix.send(request).await;
         let refused = match *expected {
             MALFORMED => MALFORMED,
             _ => "401 missing-credential",
         };
-        table.row((sent, "no token"), refused, &stranger);
-        table.row((sent, "asked"), 0, stranger.asked);
+        table.row((sent, "no token"), refused, &anonymous);
+        table.row((sent, "verifier calls"), 0, anonymous.verifier_calls);
     }
     table.finish();
 }
 
-/// The `:protocol` of an extended `CONNECT`, and what comes of it with a good token.
 #[tokio::test]
-async fn spellings_of_a_protocol() {
+async fn protocol_of_extended_connect_decides_what_opens() {
     let rows = [
         (Some("websocket"), OPEN),
-        // We let these in, but axum opens nothing for them.
+        // Admitted, but axum opens no socket for these.
         (Some("WebSocket"), "400 alice by authorization"),
         (Some("connect-udp"), "400 alice by authorization"),
         (Some(""), "400 alice by authorization"),
-        // A `CONNECT` to another host: it has no path, so it reaches no route.
+        // A plain `CONNECT` has no path, so it matches no route.
         (None, "404"),
     ];
-    let site = Site::new(TOKENS, |auth| auth).only(Over::Http2);
+    let matrix = Matrix::new(TOKENS, |auth| auth).only(HttpVersion::Http2);
     let mut table = Table::new();
     for (protocol, expected) in rows {
         let with = |request: &mut Request<Bytes>| {
@@ -123,8 +121,8 @@ async fn spellings_of_a_protocol() {
                     .insert(Protocol::from_static(protocol));
             }
         };
-        let outcome = site
-            .ask_raw(|client| {
+        let outcome = matrix
+            .send_request(|client| {
                 let mut request = client.websocket("/ws").bearer("s3cret").into_request();
                 with(&mut request);
                 request
@@ -132,8 +130,8 @@ async fn spellings_of_a_protocol() {
             .await;
         table.row(protocol, expected, outcome);
 
-        let stranger = site
-            .ask_raw(|client| {
+        let anonymous = matrix
+            .send_request(|client| {
                 let mut request = client.websocket("/ws").into_request();
                 with(&mut request);
                 request
@@ -144,22 +142,22 @@ async fn spellings_of_a_protocol() {
         } else {
             "404"
         };
-        table.row((protocol, "no token"), refused, &stranger);
-        table.row((protocol, "asked"), 0, stranger.asked);
+        table.row((protocol, "no token"), refused, &anonymous);
+        table.row((protocol, "verifier calls"), 0, anonymous.verifier_calls);
     }
     table.finish();
 }
 
 type Change = fn(&mut Request<Bytes>);
 
-/// What is changed in a good handshake over HTTP/1.1, and what comes of it.
+/// A change to a valid HTTP/1.1 handshake, and the outcome.
 #[rustfmt::skip]
 const HTTP1: &[(&str, Change, &str)] = &[
     ("nothing", |_| {}, OPEN),
-    // The key: sixteen bytes in base64, once.
+    // The key: 16 bytes in base64, once.
     ("no key", |r| remove(r, "sec-websocket-key"), MALFORMED),
     ("an empty key", |r| set(r, "sec-websocket-key", ""), MALFORMED),
-    ("a key of no base64", |r| set(r, "sec-websocket-key", "!!"), MALFORMED),
+    ("a key that is not base64", |r| set(r, "sec-websocket-key", "!!"), MALFORMED),
     ("a short key", |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZ==="), MALFORMED),
     ("a key of 15 bytes", |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25j"), MALFORMED),
     ("a key of 17 bytes", |r| set(r, "sec-websocket-key", "dGhlIHNhbXBsZSBub25jZXM="), MALFORMED),
@@ -174,52 +172,52 @@ const HTTP1: &[(&str, Change, &str)] = &[
     ("version 013", |r| set(r, "sec-websocket-version", "013"), VERSION),
     ("versions 13, 8", |r| set(r, "sec-websocket-version", "13, 8"), VERSION),
     ("two versions", |r| add(r, "sec-websocket-version", "13"), VERSION),
-    // The host: one, and the same everywhere.
+    // The host: one, and the same in the header and in the request target.
     ("no host", |r| remove(r, "host"), MALFORMED),
     ("two hosts", |r| add(r, "host", "localhost"), MALFORMED),
     ("two other hosts", |r| add(r, "host", "evil.com"), MALFORMED),
-    ("an address of this host", |r| address(r, "http://localhost/ws"), OPEN),
-    ("an address in upper case", |r| address(r, "http://LOCALHOST/ws"), OPEN),
-    ("an address of another host", |r| address(r, "http://evil.com/ws"), MALFORMED),
-    ("an address of another port", |r| address(r, "http://localhost:81/ws"), MALFORMED),
-    ("an address with a name", |r| address(r, "http://alice@localhost/ws"), MALFORMED),
+    ("a URI of this host", |r| uri(r, "http://localhost/ws"), OPEN),
+    ("a URI in upper case", |r| uri(r, "http://LOCALHOST/ws"), OPEN),
+    ("a URI of another host", |r| uri(r, "http://evil.com/ws"), MALFORMED),
+    ("a URI of another port", |r| uri(r, "http://localhost:81/ws"), MALFORMED),
+    ("a URI with a user name", |r| uri(r, "http://alice@localhost/ws"), MALFORMED),
     // The method.
     ("HEAD", |r| *r.method_mut() = Method::HEAD, MALFORMED),
     ("POST", |r| *r.method_mut() = Method::POST, MALFORMED),
     ("PUT", |r| *r.method_mut() = Method::PUT, MALFORMED),
     ("OPTIONS", |r| *r.method_mut() = Method::OPTIONS, MALFORMED),
-    // No body, and nothing that announces one.
+    // No body.
     ("a body", |r| *r.body_mut() = Bytes::from_static(b"hello"), MALFORMED),
     ("a length of 0", |r| set(r, "content-length", "0"), OPEN),
 ];
 
 #[tokio::test]
-async fn http1() {
-    run(Over::Http1, HTTP1).await;
+async fn http1_handshake_is_validated() {
+    check(HttpVersion::Http1, HTTP1).await;
 }
 
-/// The same over HTTP/2.
+/// A change to a valid HTTP/2 handshake, and the outcome.
 #[rustfmt::skip]
 const HTTP2: &[(&str, Change, &str)] = &[
     ("nothing", |_| {}, OPEN),
     ("no version", |r| remove(r, "sec-websocket-version"), VERSION),
     ("version 8", |r| set(r, "sec-websocket-version", "8"), VERSION),
     ("two versions", |r| add(r, "sec-websocket-version", "13"), VERSION),
-    // Over HTTP/2 it is of no use, and of no harm (RFC 8441 §5).
+    // HTTP/2 handshakes have no key (RFC 8441 §5), so it is ignored.
     ("a key", |r| set(r, "sec-websocket-key", "!!"), OPEN),
     ("a length of 0", |r| set(r, "content-length", "0"), OPEN),
-    ("https", |r| address(r, "https://localhost/ws"), OPEN),
+    ("https", |r| uri(r, "https://localhost/ws"), OPEN),
 ];
 
 #[tokio::test]
-async fn http2() {
-    run(Over::Http2, HTTP2).await;
+async fn http2_handshake_is_validated() {
+    check(HttpVersion::Http2, HTTP2).await;
 }
 
-/// What no client of HTTP/2 sends and no server lets through, by the layer alone: rule and code
-/// above it may change.
+/// Clients do not send these over HTTP/2, and hyper refuses them. The layer refuses them as well,
+/// because the server may be another one than hyper.
 #[tokio::test]
-async fn http2_in_process() {
+async fn invalid_http2_handshake_is_refused_in_process() {
     #[rustfmt::skip]
     let rows: [(&str, Change, Option<&str>); 6] = [
         ("nothing", |_| {}, None),
@@ -248,37 +246,33 @@ async fn http2_in_process() {
     }
 }
 
-/// What no client of HTTP/1.1 sends: bytes on the wire, and the status line that comes back. The
-/// handshakes bear a good token.
+/// Bytes that no HTTP/1.1 client sends, with a valid token, and the status of the response.
 #[tokio::test]
-async fn bytes() {
+async fn raw_http1_handshake_has_the_expected_status() {
     #[rustfmt::skip]
     let rows = [
-        ("as it should be", "GET /ws HTTP/1.1\r\n", "", "101"),
-        ("an older version", "GET /ws HTTP/1.0\r\n", "", "426"),
-        ("CONNECT", "CONNECT localhost HTTP/1.1\r\n", "", "404"),
-        ("CONNECT with a path", "CONNECT /ws HTTP/1.1\r\n", "", "400"),
-        ("an asterisk", "OPTIONS * HTTP/1.1\r\n", "", "404"),
-        ("a fragment", "GET /ws#x HTTP/1.1\r\n", "", "101"),
-        ("chunks", "GET /ws HTTP/1.1\r\n", "Transfer-Encoding: chunked\r\n", "400"),
-        ("a length and chunks", "GET /ws HTTP/1.1\r\n", "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "400"),
-        ("two lengths", "GET /ws HTTP/1.1\r\n", "Content-Length: 0\r\nContent-Length: 5\r\n", "400"),
-        ("a length of +0", "GET /ws HTTP/1.1\r\n", "Content-Length: +0\r\n", "400"),
-        ("a folded line", "GET /ws HTTP/1.1\r\n", "X: a\r\n b\r\n", "400"),
-        ("a space in front of a colon", "GET /ws HTTP/1.1\r\n", "X : a\r\n", "400"),
-        ("a NUL", "GET /ws HTTP/1.1\r\n", "X: \0\r\n", "400"),
-        // hyper takes it for the end of a line, so there is nothing left of it to see.
-        ("a bare line feed", "GET /ws HTTP/1.1\r\n", "X: a\n", "101"),
+        ("valid", "GET /ws HTTP/1.1", "", "101"),
+        ("HTTP/1.0", "GET /ws HTTP/1.0", "", "426"),
+        ("CONNECT", "CONNECT localhost HTTP/1.1", "", "404"),
+        ("CONNECT with a path", "CONNECT /ws HTTP/1.1", "", "400"),
+        ("an asterisk", "OPTIONS * HTTP/1.1", "", "404"),
+        ("a fragment", "GET /ws#x HTTP/1.1", "", "101"),
+        ("chunks", "GET /ws HTTP/1.1", "Transfer-Encoding: chunked\r\n", "400"),
+        ("a length and chunks", "GET /ws HTTP/1.1", "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n", "400"),
+        ("two lengths", "GET /ws HTTP/1.1", "Content-Length: 0\r\nContent-Length: 5\r\n", "400"),
+        ("a length of +0", "GET /ws HTTP/1.1", "Content-Length: +0\r\n", "400"),
+        ("a folded line", "GET /ws HTTP/1.1", "X: a\r\n b\r\n", "400"),
+        ("a space in front of a colon", "GET /ws HTTP/1.1", "X : a\r\n", "400"),
+        ("a NUL", "GET /ws HTTP/1.1", "X: \0\r\n", "400"),
+        // hyper accepts it as the end of a line.
+        ("a bare line feed", "GET /ws HTTP/1.1", "X: a\n", "101"),
     ];
-    let site = Site::new(TOKENS, |auth| auth).only(Over::Http1);
+    let matrix = Matrix::new(TOKENS, |auth| auth).only(HttpVersion::Http1);
     let mut table = Table::new();
     for (name, request_line, extra, expected) in rows {
-        for mut pipe in site.pipes() {
-            let handshake = format!(
-                "{request_line}Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-                 Authorization: Bearer s3cret\r\n{extra}\r\n"
-            );
+        for mut pipe in matrix.pipes() {
+            let lines = format!("Authorization: Bearer s3cret\r\n{extra}");
+            let handshake = raw_handshake(request_line, &lines);
             pipe.write_all(handshake.as_bytes()).await.unwrap();
             let mut status_line = [0; 12];
             pipe.read_exact(&mut status_line).await.unwrap();
@@ -289,17 +283,17 @@ async fn bytes() {
     table.finish();
 }
 
-/// axum looks at the first `Connection` line only. What it refuses of those whom we let in ends the
-/// connection like every refused upgrade, so that nothing behind it is taken for a request.
+/// axum reads the first `Connection` line only, so it refuses this admitted handshake. The
+/// connection closes as after every refused upgrade, so that bytes after it are not a request.
 #[tokio::test]
-async fn what_only_axum_refuses() {
-    let site = Site::new(TOKENS, |auth| auth).only(Over::Http1);
-    for mut pipe in site.pipes() {
+async fn upgrade_refused_by_axum_closes_the_connection() {
+    let matrix = Matrix::new(TOKENS, |auth| auth).only(HttpVersion::Http1);
+    for mut pipe in matrix.pipes() {
         let handshake = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\
              Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer s3cret\r\n\r\n";
-        let behind = "GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\n\r\n";
-        for bytes in [handshake, behind] {
+        let next = "GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cret\r\n\r\n";
+        for bytes in [handshake, next] {
             pipe.write_all(bytes.as_bytes()).await.unwrap();
         }
         let mut answers = String::new();
@@ -309,12 +303,12 @@ async fn what_only_axum_refuses() {
     }
 }
 
-async fn run(over: Over, rows: &[(&str, Change, &str)]) {
-    let site = Site::new(TOKENS, |auth| auth).only(over);
+async fn check(version: HttpVersion, rows: &[(&str, Change, &str)]) {
+    let matrix = Matrix::new(TOKENS, |auth| auth).only(version);
     let mut table = Table::new();
     for (name, change, expected) in rows {
-        let outcome = site
-            .ask_raw(|client| {
+        let outcome = matrix
+            .send_request(|client| {
                 let mut request = client.websocket("/ws").bearer("s3cret").into_request();
                 change(&mut request);
                 request
@@ -352,6 +346,6 @@ fn remove(request: &mut Request<Bytes>, name: &str) {
     request.headers_mut().remove(name);
 }
 
-fn address(request: &mut Request<Bytes>, address: &'static str) {
-    *request.uri_mut() = address.parse().unwrap();
+fn uri(request: &mut Request<Bytes>, uri: &'static str) {
+    *request.uri_mut() = uri.parse().unwrap();
 }

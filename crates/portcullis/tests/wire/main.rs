@@ -1,36 +1,30 @@
-//! What goes over the wire, in tables.
+//! Tests on the wire: each module is one topic, with tables of requests and their outcomes.
 //!
-//! Every module is a subject, and has a table whose rows say what is sent and what comes of it.
-//! A [`Site`](site::Site) sends each row over HTTP/1.1 and HTTP/2, to a verifier that answers at
-//! once and to one that has to be waited for, and all four have to agree. Beside the row it holds
-//! the answer against the contract of every refusal.
+//! Most tables run in a [`Matrix`](support::Matrix). It sends each row over HTTP/1.1 and HTTP/2, to
+//! a verifier that answers immediately and to one that defers its answer, and requires the same
+//! outcome each time. It also checks the contract of every refusal.
 
-mod greeter;
-mod live;
-mod network;
-mod outcome;
-mod site;
-mod table;
+mod support;
 
-mod asked_again;
 mod authorization;
 mod changes;
-mod codes;
+mod claims;
+mod close_codes;
 mod conflicts;
 mod cookie;
 mod dialects;
 mod early_close;
-mod ecosystem;
 mod expiry;
-mod faults;
-mod fused;
+mod fused_stream;
 mod handshake;
-mod in_band;
+mod hosts;
+mod issuers;
 mod jupyter;
 mod kubernetes;
-mod ledger;
+mod lifecycle;
 mod limits;
 mod liveness;
+mod mass_renewal;
 mod origin;
 mod other_crates;
 mod pending;
@@ -38,7 +32,9 @@ mod phoenix;
 mod pings;
 mod query;
 mod readiness;
+mod recheck;
 mod refusals;
+mod refuse_in_band;
 mod renewal;
 mod renewal_route;
 mod revocation;
@@ -46,6 +42,6 @@ mod routes;
 mod scopes;
 mod secrets;
 mod slow_consumers;
-mod storm;
 mod subprotocol;
 mod tickets;
+mod verifier_failures;

@@ -1,9 +1,8 @@
-//! `Session::guard` around the sockets of other crates: they end as ours do.
+//! `Session::guard` around sockets of other WebSocket crates.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
@@ -16,30 +15,26 @@ use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use portcullis::Clock;
+use portcullis::clock::Clock;
 use portcullis::session::{Frames, Guarded, Sign};
 use portcullis::testing::{Accepting, FakeClock};
-use portcullis::{AuthLayer, CloseFrame, Identity, Revocation, Session, Sessions};
+use portcullis::{AuthLayer, Identity, Session, Sessions, close::CloseFrame, session::Revocation};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{self, Message};
 
-use crate::live::end_of;
-use crate::site::Over;
+use crate::support::{HttpVersion, MINUTE, SECOND, wait_for_close};
 
-const SECOND: Duration = Duration::from_secs(1);
-
-/// What a handler does with its socket.
-const HANDLERS: [&str; 2] = ["/echo", "/asleep"];
+const HANDLERS: [&str; 2] = ["/echo", "/idle"];
 
 #[tokio::test(start_paused = true)]
-async fn tungstenite() {
+async fn tungstenite_sockets_close_on_expiry_and_revocation() {
     async fn open(session: Session, request: Request) -> Response {
-        let asleep = request.uri().path() == "/asleep";
+        let is_idle = request.uri().path() == "/idle";
         switch(request, async move |io| {
             let role = protocol::Role::Server;
             let socket = WebSocketStream::from_raw_socket(io, role, None).await;
             let mut socket = session.guard(socket, |frame| close(&frame));
-            if asleep {
+            if is_idle {
                 std::future::pending::<()>().await;
             }
             while let Some(Ok(message)) = socket.next().await {
@@ -49,33 +44,36 @@ async fn tungstenite() {
             }
         })
     }
-    ends_as_ours(open).await;
+    closes_on_expiry_and_revocation(open).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn fastwebsockets() {
+async fn fastwebsockets_sockets_close_on_expiry_and_revocation() {
     async fn open(session: Session, request: Request) -> Response {
-        let asleep = request.uri().path() == "/asleep";
+        let is_idle = request.uri().path() == "/idle";
         switch(request, async move |io| {
-            let close = |frame: CloseFrame| Said::Close(frame.code(), frame.reason().to_owned());
-            let mut socket = session.guard(Fast::new(io), close);
-            // A second socket of the same session is nothing to the first one, nor is its end.
+            let mut socket = session.guard(FastSocket::new(io), |frame| fast_close(&frame));
+            // A second socket of the same session does not affect the first one.
             let (second, _) = tokio::io::duplex(64);
-            drop(socket.session().guard(Fast::new(second), close));
-            if asleep {
+            drop(
+                socket
+                    .session()
+                    .guard(FastSocket::new(second), |frame| fast_close(&frame)),
+            );
+            if is_idle {
                 std::future::pending::<()>().await;
             }
-            while let Some(Said::Text(text)) = socket.next().await {
-                if socket.send(Said::Text(text)).await.is_err() {
+            while let Some(FastMessage::Text(text)) = socket.next().await {
+                if socket.send(FastMessage::Text(text)).await.is_err() {
                     return;
                 }
             }
         })
     }
-    ends_as_ours(open).await;
+    closes_on_expiry_and_revocation(open).await;
 }
 
-/// How tungstenite closes.
+/// The close message of tungstenite.
 fn close(frame: &CloseFrame) -> Message {
     Message::Close(Some(protocol::CloseFrame {
         code: frame.code().into(),
@@ -83,10 +81,10 @@ fn close(frame: &CloseFrame) -> Message {
     }))
 }
 
-/// A socket that panics, when it is pinged or closed, ends its own session and no other one.
+/// A socket that panics when it is pinged or closed.
 #[tokio::test(start_paused = true)]
-async fn panics() {
-    type Sockets = Arc<Mutex<Vec<Guarded<Fragile, CloseFrame>>>>;
+async fn panicking_socket_ends_only_its_own_session() {
+    type Sockets = Arc<Mutex<Vec<Guarded<PanickingSocket, CloseFrame>>>>;
 
     let sent = Arc::new(Mutex::new(Vec::new()));
     let sockets = Sockets::default();
@@ -95,57 +93,54 @@ async fn panics() {
         let (sent, sockets) = (Arc::clone(&sent), Arc::clone(&sockets));
         async move |session: Session, request: Request| {
             let frames = Frames::new(|frame| frame);
-            let frames = frames.pings(|_: &mut Fragile| false, |()| Sign::Life);
-            let fragile = Fragile {
+            let frames = frames.pings(|_: &mut PanickingSocket| false, |()| Sign::Life);
+            let socket = PanickingSocket {
                 sent: Arc::clone(&sent),
                 when_read: request.uri().path() == "/read",
                 when_closed: request.uri().path() == "/closed",
-                looked_at: false,
+                has_been_read: false,
             };
-            sockets
-                .lock()
-                .unwrap()
-                .push(session.guard_with(fragile, frames));
+            let guarded = session.guard_with(socket, frames);
+            sockets.lock().unwrap().push(guarded);
             switching(&request)
         }
     };
     let identity = Identity::builder("alice").build();
     let auth = AuthLayer::new(Accepting::token("t0k", identity)).sessions(&sessions);
     let app = Router::new().fallback(handler).layer(auth);
-    for path in ["/read", "/whole", "/closed", "/whole"] {
-        let handshake = Over::Http1.client(app.clone()).websocket(path);
+    for path in ["/read", "/intact", "/closed", "/intact"] {
+        let handshake = HttpVersion::Http1.client(app.clone()).websocket(path);
         handshake.bearer("t0k").connect().await.unwrap();
     }
     assert_eq!(sessions.len(), 4);
     tokio::time::sleep(31 * SECOND).await;
-    assert_eq!(sessions.len(), 3, "one has panicked under its ping");
+    assert_eq!(sessions.len(), 3, "one socket has panicked at its ping");
     sessions.revoke(Revocation::everything()).await.unwrap();
     tokio::time::sleep(4 * SECOND).await;
     assert_eq!(sessions.len(), 0);
-    // The first one was told as well, in case it only cannot be read.
+    // The socket that panics when it is read was sent a close frame as well.
     assert_eq!(sent.lock().unwrap().len(), 3);
 }
 
-/// A socket of a crate with a mistake.
-struct Fragile {
+struct PanickingSocket {
     sent: Arc<Mutex<Vec<CloseFrame>>>,
     when_read: bool,
     when_closed: bool,
-    /// The first look is at the handshake's rest.
-    looked_at: bool,
+    /// The guard reads once at the start, for messages that arrived with the handshake.
+    has_been_read: bool,
 }
 
-impl Stream for Fragile {
+impl Stream for PanickingSocket {
     type Item = ();
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<()>> {
-        let first = !std::mem::replace(&mut self.looked_at, true);
+        let first = !std::mem::replace(&mut self.has_been_read, true);
         assert!(first || !self.when_read, "broken");
         Poll::Pending
     }
 }
 
-impl Sink<CloseFrame> for Fragile {
+impl Sink<CloseFrame> for PanickingSocket {
     type Error = std::convert::Infallible;
 
     fn poll_ready(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -167,10 +162,10 @@ impl Sink<CloseFrame> for Fragile {
     }
 }
 
-/// A crate whose pings are known has its clients asked; without, nobody is.
+/// The guard detects unresponsive clients only if it can send pings.
 #[tokio::test(start_paused = true)]
-async fn pings() {
-    async fn told(session: Session, request: Request) -> Response {
+async fn pings_detect_unresponsive_clients_of_other_crates() {
+    async fn with_pings(session: Session, request: Request) -> Response {
         switch(request, async move |io| {
             let role = protocol::Role::Server;
             let socket = WebSocketStream::from_raw_socket(io, role, None).await;
@@ -190,7 +185,7 @@ async fn pings() {
             std::future::pending::<()>().await;
         })
     }
-    async fn untold(session: Session, request: Request) -> Response {
+    async fn without_pings(session: Session, request: Request) -> Response {
         switch(request, async move |io| {
             let role = protocol::Role::Server;
             let socket = WebSocketStream::from_raw_socket(io, role, None).await;
@@ -198,75 +193,80 @@ async fn pings() {
             std::future::pending::<()>().await;
         })
     }
-    async fn strict(session: Session, request: Request) -> Response {
+    async fn fast(session: Session, request: Request) -> Response {
         switch(request, async move |io| {
-            let fast = Fast::new(io);
-            let close = |frame: CloseFrame| Said::Close(frame.code(), frame.reason().to_owned());
-            let frames = Frames::new(close).pings(Fast::ping, |said| match said {
-                Said::Pong => Sign::Life,
-                _ => Sign::Message,
-            });
-            let _socket = session.guard_with(fast, frames);
+            let socket = FastSocket::new(io);
+            let frames =
+                Frames::new(|frame| fast_close(&frame)).pings(FastSocket::ping, |message| {
+                    match message {
+                        FastMessage::Pong => Sign::Life,
+                        _ => Sign::Message,
+                    }
+                });
+            let _socket = session.guard_with(socket, frames);
             std::future::pending::<()>().await;
         })
     }
     let routes = Router::new()
-        .route("/told", any(told))
-        .route("/untold", any(untold))
-        .route("/strict", any(strict));
-    let every = Duration::from_secs(10);
-    for over in Over::BOTH {
+        .route("/pings", any(with_pings))
+        .route("/no-pings", any(without_pings))
+        .route("/fast", any(fast));
+    let interval = 10 * SECOND;
+    for version in HttpVersion::ALL {
         for (path, reads, expected) in [
-            ("/told", true, 1),
-            ("/told", false, 0),
-            ("/untold", true, 1),
-            ("/untold", false, 1),
-            ("/strict", true, 1),
-            ("/strict", false, 0),
+            ("/pings", true, 1),
+            ("/pings", false, 0),
+            ("/no-pings", true, 1),
+            ("/no-pings", false, 1),
+            ("/fast", true, 1),
+            ("/fast", false, 0),
         ] {
-            let sessions = Sessions::builder().ping_every(every).build();
+            let sessions = Sessions::builder().ping_every(interval).build();
             let alice = Accepting::token("t0k", Identity::new("alice"));
             let auth = AuthLayer::new(alice).sessions(&sessions);
-            let client = over.client(routes.clone().route_layer(auth));
+            let client = version.client(routes.clone().route_layer(auth));
             let handshake = client.websocket(path).bearer("t0k");
             let mut socket = handshake.connect().await.unwrap();
-            let behaves = tokio::spawn(async move {
+            let reading = tokio::spawn(async move {
                 match reads {
                     true => while let Some(Ok(_)) = socket.recv().await {},
                     false => std::future::pending().await,
                 }
             });
-            tokio::time::sleep(every).await;
-            assert_eq!(sessions.len(), 1, "{over:?} {path}");
-            tokio::time::sleep(5 * every).await;
-            assert_eq!(sessions.len(), expected, "{over:?} {path} reads: {reads}");
-            // A client that leaves is missed where there are pings.
-            behaves.abort();
-            tokio::time::sleep(2 * every).await;
-            let left = usize::from(path == "/untold");
-            assert_eq!(sessions.len(), left, "{over:?} {path} has left");
+            tokio::time::sleep(interval).await;
+            assert_eq!(sessions.len(), 1, "{version:?} {path}");
+            tokio::time::sleep(5 * interval).await;
+            assert_eq!(
+                sessions.len(),
+                expected,
+                "{version:?} {path} reads: {reads}"
+            );
+            // Without pings a disconnect is not noticed.
+            reading.abort();
+            tokio::time::sleep(2 * interval).await;
+            let open = usize::from(path == "/no-pings");
+            assert_eq!(sessions.len(), open, "{version:?} {path} disconnected");
         }
     }
 }
 
-/// Expiry and revocation close with their codes, whatever the handler does.
-async fn ends_as_ours<T: 'static>(open: impl Handler<T, ()>) {
+/// Checks that expiry and revocation close the socket with their codes, whatever the handler does.
+async fn closes_on_expiry_and_revocation<T: 'static>(open: impl Handler<T, ()>) {
     let routes = Router::new()
         .route("/echo", any(open.clone()))
-        .route("/asleep", any(open));
-    for over in Over::BOTH {
+        .route("/idle", any(open));
+    for version in HttpVersion::ALL {
         for handler in HANDLERS {
             for revoked in [false, true] {
                 let clock = FakeClock::new();
                 let sessions = Sessions::builder().clock(clock.clone()).build();
-                let minute = Duration::from_secs(60);
                 let alice = Identity::builder("alice")
-                    .expires_at(clock.now() + minute)
+                    .expires_at(clock.now() + MINUTE)
                     .build();
                 let auth = AuthLayer::new(Accepting::token("t0k", alice))
                     .clock(clock.clone())
                     .sessions(&sessions);
-                let client = over.client(routes.clone().route_layer(auth));
+                let client = version.client(routes.clone().route_layer(auth));
                 let handshake = client.websocket(handler).bearer("t0k");
                 let mut socket = handshake.connect().await.unwrap();
                 if handler == "/echo" {
@@ -276,24 +276,27 @@ async fn ends_as_ours<T: 'static>(open: impl Handler<T, ()>) {
                 assert_eq!(sessions.len(), 1);
                 let expected = match revoked {
                     true => {
-                        sessions.revoke(Revocation::subject("alice")).await.unwrap();
+                        sessions
+                            .revoke(Revocation::subject(None, "alice"))
+                            .await
+                            .unwrap();
                         "3003 credential revoked"
                     }
                     false => {
-                        clock.advance(minute);
+                        clock.advance(MINUTE);
                         "3000 credential expired"
                     }
                 };
-                let end = end_of(&mut socket).await;
-                assert_eq!(end, expected, "{over:?} {handler}");
-                tokio::time::sleep(Duration::from_secs(4)).await;
+                let end = wait_for_close(&mut socket).await;
+                assert_eq!(end, expected, "{version:?} {handler}");
+                tokio::time::sleep(4 * SECOND).await;
                 assert!(sessions.is_empty());
             }
         }
     }
 }
 
-/// Takes the upgrade, and does this with what it becomes.
+/// Responds to the upgrade and runs `then` with the byte stream.
 fn switch<F: Future<Output = ()> + Send + 'static>(
     mut request: Request,
     then: impl FnOnce(TokioIo<Upgraded>) -> F + Send + 'static,
@@ -303,7 +306,7 @@ fn switch<F: Future<Output = ()> + Send + 'static>(
     switching(&request)
 }
 
-/// RFC 6455 §4.2.2 for the key of the test client, and RFC 8441 §5.
+/// The response to the handshake of the test client: RFC 6455 §4.2.2, RFC 8441 §5.
 fn switching(request: &Request) -> Response {
     let mut response = Response::default();
     if request.version() < http::Version::HTTP_2 {
@@ -317,22 +320,27 @@ fn switching(request: &Request) -> Response {
     response
 }
 
-/// The messages that the test needs.
+/// The messages of a [`FastSocket`].
 #[derive(Debug)]
-enum Said {
+enum FastMessage {
     Text(Bytes),
     Ping,
     Pong,
     Close(u16, String),
 }
 
-/// fastwebsockets has no `Stream` and no `Sink`, so this makes both of its halves.
-struct Fast {
-    reader: Pin<Box<dyn Stream<Item = Said> + Send>>,
-    writer: Pin<Box<dyn Sink<Said, Error = fastwebsockets::WebSocketError> + Send>>,
+/// The close message of a [`FastSocket`].
+fn fast_close(frame: &CloseFrame) -> FastMessage {
+    FastMessage::Close(frame.code(), frame.reason().to_owned())
 }
 
-impl Fast {
+/// A socket of fastwebsockets, which implements neither `Stream` nor `Sink`.
+struct FastSocket {
+    reader: Pin<Box<dyn Stream<Item = FastMessage> + Send>>,
+    writer: Pin<Box<dyn Sink<FastMessage, Error = fastwebsockets::WebSocketError> + Send>>,
+}
+
+impl FastSocket {
     fn new<S>(io: S) -> Self
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
@@ -346,16 +354,17 @@ impl Fast {
             let frame = reader.read_frame(&mut nothing).await.ok()?;
             match frame.opcode {
                 OpCode::Close => None,
-                OpCode::Pong => Some((Said::Pong, reader)),
-                _ => Some((Said::Text(frame.payload.to_vec().into()), reader)),
+                OpCode::Pong => Some((FastMessage::Pong, reader)),
+                _ => Some((FastMessage::Text(frame.payload.to_vec().into()), reader)),
             }
         });
-        let writer = futures_util::sink::unfold(writer, async |mut writer, said| {
-            let frame = match said {
-                Said::Text(text) => Frame::text(Payload::Owned(text.to_vec())),
-                Said::Ping => Frame::new(true, OpCode::Ping, None, Payload::Owned(Vec::new())),
-                Said::Pong => Frame::pong(Payload::Owned(Vec::new())),
-                Said::Close(code, reason) => Frame::close(code, reason.as_bytes()),
+        let writer = futures_util::sink::unfold(writer, async |mut writer, message| {
+            let empty = Payload::Owned(Vec::new());
+            let frame = match message {
+                FastMessage::Text(text) => Frame::text(Payload::Owned(text.to_vec())),
+                FastMessage::Ping => Frame::new(true, OpCode::Ping, None, empty),
+                FastMessage::Pong => Frame::pong(empty),
+                FastMessage::Close(code, reason) => Frame::close(code, reason.as_bytes()),
             };
             writer.write_frame(frame).await?;
             writer.flush().await?;
@@ -367,25 +376,26 @@ impl Fast {
         }
     }
 
-    /// Its writer takes one frame after the other. What is before a ping has to be answered first.
+    /// Sends a ping unless the writer is still busy with the frame before it.
     fn ping(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
-        match self.writer.as_mut().poll_ready(&mut context) {
-            Poll::Ready(Ok(())) => self.writer.as_mut().start_send(Said::Ping).is_ok(),
+        let mut writer = self.writer.as_mut();
+        match writer.as_mut().poll_ready(&mut context) {
+            Poll::Ready(Ok(())) => writer.start_send(FastMessage::Ping).is_ok(),
             _ => false,
         }
     }
 }
 
-impl Stream for Fast {
-    type Item = Said;
+impl Stream for FastSocket {
+    type Item = FastMessage;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Said>> {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<FastMessage>> {
         self.reader.as_mut().poll_next(context)
     }
 }
 
-impl Sink<Said> for Fast {
+impl Sink<FastMessage> for FastSocket {
     type Error = fastwebsockets::WebSocketError;
 
     fn poll_ready(
@@ -395,8 +405,8 @@ impl Sink<Said> for Fast {
         self.writer.as_mut().poll_ready(context)
     }
 
-    fn start_send(mut self: Pin<&mut Self>, said: Said) -> Result<(), Self::Error> {
-        self.writer.as_mut().start_send(said)
+    fn start_send(mut self: Pin<&mut Self>, message: FastMessage) -> Result<(), Self::Error> {
+        self.writer.as_mut().start_send(message)
     }
 
     fn poll_flush(

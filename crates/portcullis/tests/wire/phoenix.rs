@@ -1,10 +1,12 @@
-//! Phoenix 1.8: the rows P1 to P3, and both alphabets of its base64.
+//! Phoenix 1.8: its subprotocols, and both alphabets of its base64.
 
 use portcullis::Profile;
 
-use crate::ecosystem::{Opens, OpensBare, Refused, Row, Shorthand, app, hold, row};
+use crate::support::ecosystem::{
+    Abbreviations, Opens, OpensBare, Refused, Row, app, check_rows, row,
+};
 
-const SHORTHAND: Shorthand = Shorthand(&[
+const ABBREVIATIONS: Abbreviations = Abbreviations(&[
     ("{P}", "base64url.bearer.phx."),
     ("{T}", "dG9rZW4"),
     ("{W}", "d3Jvbmc"),
@@ -15,25 +17,30 @@ const TOKENS: &[(&str, &str)] = &[("myuser", "token"), ("other", "tök?en>>"), (
 const PROTOCOL: &str = "sec-websocket-protocol";
 
 #[tokio::test]
-async fn table() {
-    hold(app(Profile::phoenix(), TOKENS, &["chat"]), &SHORTHAND, ROWS).await;
+async fn handshakes_have_the_outcome_of_phoenix() {
+    check_rows(
+        app(Profile::phoenix(), TOKENS, &["chat"]),
+        &ABBREVIATIONS,
+        ROWS,
+    )
+    .await;
 }
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
-    row("P1", "", &[(PROTOCOL, "phoenix, {P}{T}")], Opens("phoenix")),
-    row("P1 application", "", &[(PROTOCOL, "phoenix, {P}{T}, chat")], Opens("chat")),
-    // Phoenix overlooks both and goes on without a token. Two are a mistake here.
-    row("P2", "", &[(PROTOCOL, "phoenix, {P}{T}, {P}{T}")], Refused(400)),
-    row("P3", "", &[(PROTOCOL, "{P}{T}")], OpensBare),
-    row("wrong", "", &[(PROTOCOL, "phoenix, {P}{W}")], Refused(403)),
-    row("none", "", &[(PROTOCOL, "phoenix")], Refused(403)),
-    row("btoa", "", &[(PROTOCOL, "phoenix, {P}dMO2az9lbj4+")], Opens("phoenix")),
-    row("btoa with a slash", "", &[(PROTOCOL, "phoenix, {P}Pz8+")], Opens("phoenix")),
+    row("marker, token entry", "", &[(PROTOCOL, "phoenix, {P}{T}")], Opens("phoenix")),
+    row("marker, token entry, protocol", "", &[(PROTOCOL, "phoenix, {P}{T}, chat")], Opens("chat")),
+    // Phoenix ignores both and continues without a token. Here two tokens are malformed.
+    row("token entry twice", "", &[(PROTOCOL, "phoenix, {P}{T}, {P}{T}")], Refused(400)),
+    row("token entry alone", "", &[(PROTOCOL, "{P}{T}")], OpensBare),
+    row("wrong token entry", "", &[(PROTOCOL, "phoenix, {P}{W}")], Refused(403)),
+    row("marker alone", "", &[(PROTOCOL, "phoenix")], Refused(403)),
+    row("standard base64", "", &[(PROTOCOL, "phoenix, {P}dMO2az9lbj4+")], Opens("phoenix")),
+    row("standard base64, short token", "", &[(PROTOCOL, "phoenix, {P}Pz8+")], Opens("phoenix")),
     row("base64url", "", &[(PROTOCOL, "phoenix, {P}dMO2az9lbj4-")], Opens("phoenix")),
     row("both alphabets", "", &[(PROTOCOL, "phoenix, {P}dMO2-z9lbj4+")], Refused(400)),
-    // Phoenix answers 500 to these.
+    // Phoenix responds with 500 to these.
     row("padding", "", &[(PROTOCOL, "phoenix, {P}dG9rZW4=")], Refused(400)),
-    row("no base64", "", &[(PROTOCOL, "phoenix, {P}%%%")], Refused(400)),
-    row("empty", "", &[(PROTOCOL, "phoenix, {P}")], Refused(400)),
+    row("not base64", "", &[(PROTOCOL, "phoenix, {P}%%%")], Refused(400)),
+    row("empty token entry", "", &[(PROTOCOL, "phoenix, {P}")], Refused(400)),
 ];

@@ -1,9 +1,9 @@
-//! The pings of the guard: to whom, when, and who gets the answers.
+//! The pings of guarded sockets: when they are sent, and which code receives the pongs.
 
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ws::Message as Said;
+use axum::extract::ws;
 use axum::routing::any;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -11,73 +11,68 @@ use portcullis::GuardedUpgrade;
 use portcullis::testing::Message;
 use tokio::time::{Instant, timeout};
 
-use crate::live::Live;
-use crate::network::connect;
-use crate::site::Over;
+use crate::support::{HOUR, HttpVersion, TestServer, connect};
 
-const EVERY: Duration = Duration::from_secs(10);
-const HOUR: Duration = Duration::from_secs(3_600);
+const INTERVAL: Duration = Duration::from_secs(10);
 
-/// As with axum, a handler gets the answers: to its own pings, and to those of the guard.
+/// As in axum, the handler receives every pong: for its own pings and for those of the guard.
 #[tokio::test(start_paused = true)]
 async fn pongs_reach_the_handler() {
-    for over in Over::BOTH {
+    for version in HttpVersion::ALL {
         let pongs = async |upgrade: GuardedUpgrade| {
             upgrade.on_upgrade(async |mut socket| {
-                let own = Bytes::from_static(b"own");
-                let _ = socket.send(Said::Ping(own)).await;
+                let payload = Bytes::from_static(b"handler");
+                let _ = socket.send(ws::Message::Ping(payload)).await;
                 while let Some(Ok(message)) = socket.recv().await {
-                    if let Said::Pong(payload) = message {
-                        let told = format!("{payload:?}");
-                        let _ = socket.send(told.into()).await;
+                    if let ws::Message::Pong(payload) = message {
+                        let report = format!("{payload:?}");
+                        let _ = socket.send(report.into()).await;
                     }
                 }
             })
         };
         let routes = Router::new().route("/pongs", any(pongs));
-        let live = Live::serving(routes, |it| it.ping_every(EVERY), |auth| auth);
-        live.grant("t0k", "alice", HOUR);
-        let (mut socket, _network) = connect(&live, over, "/pongs").await;
-        let mut told = Vec::new();
-        while told.len() < 4 {
+        let server = TestServer::with_handlers(routes, |it| it.ping_every(INTERVAL), |auth| auth);
+        server.accept("t0k", "alice", HOUR);
+        let (mut socket, _network) = connect(&server, version, "/pongs").await;
+        let mut reported = Vec::new();
+        while reported.len() < 4 {
             match socket.next().await.unwrap().unwrap() {
-                Message::Text(text) => told.push(text.as_str().to_owned()),
+                Message::Text(text) => reported.push(text.as_str().to_owned()),
                 Message::Ping(_) => {}
                 other => panic!("{other:?}"),
             }
         }
-        let ours = r#"b"guard""#;
-        assert_eq!(told, [r#"b"own""#, ours, ours, ours]);
+        let guard = r#"b"guard""#;
+        assert_eq!(reported, [r#"b"handler""#, guard, guard, guard]);
     }
 }
 
-/// Without `ping_every` nothing is sent, and nobody is asked.
 #[tokio::test(start_paused = true)]
-async fn not_by_default() {
-    for over in Over::BOTH {
-        let live = Live::new(|sessions| sessions);
-        live.grant("t0k", "alice", HOUR);
-        let (mut socket, _network) = connect(&live, over, "/asleep").await;
-        assert!(timeout(60 * EVERY, socket.next()).await.is_err());
-        assert_eq!(live.sessions.len(), 1);
+async fn no_pings_are_sent_by_default() {
+    for version in HttpVersion::ALL {
+        let server = TestServer::new(|sessions| sessions);
+        server.accept("t0k", "alice", HOUR);
+        let (mut socket, _network) = connect(&server, version, "/idle").await;
+        assert!(timeout(60 * INTERVAL, socket.next()).await.is_err());
+        assert_eq!(server.sessions.len(), 1);
     }
 }
 
-/// The pings of many sockets are spread over the interval.
 #[tokio::test(start_paused = true)]
-async fn not_all_at_once() {
-    let live = Live::new(|sessions| sessions.ping_every(EVERY));
-    live.grant("t0k", "alice", HOUR);
+async fn pings_of_many_sockets_are_spread_over_the_interval() {
+    let server = TestServer::new(|sessions| sessions.ping_every(INTERVAL));
+    server.accept("t0k", "alice", HOUR);
     let mut sockets = Vec::new();
     for _ in 0..200 {
-        let (socket, network) = connect(&live, Over::Http1, "/asleep").await;
+        let (socket, network) = connect(&server, HttpVersion::Http1, "/idle").await;
         sockets.push((socket, network));
     }
     let opened = Instant::now();
     let pinged = sockets.into_iter().map(|(mut socket, _network)| {
         tokio::spawn(async move {
             let ping = socket.next().await.unwrap().unwrap();
-            assert_eq!(ping, Message::Ping(OURS));
+            assert_eq!(ping, Message::Ping(PAYLOAD));
             opened.elapsed()
         })
     });
@@ -85,12 +80,12 @@ async fn not_all_at_once() {
     let mut tenths = [0; 10];
     for ping in pinged {
         let after = ping.await.unwrap();
-        tenths[(10 * after.as_millis() / EVERY.as_millis()) as usize] += 1;
+        tenths[(10 * after.as_millis() / INTERVAL.as_millis()) as usize] += 1;
     }
-    // Twenty in each is what is to be expected, and less in the last, of which a round has a part.
+    // About twenty are expected in each tenth, and fewer in the last one.
     assert!(tenths.iter().all(|count| *count <= 60), "{tenths:?}");
     assert!(tenths[..9].iter().all(|count| *count > 0), "{tenths:?}");
 }
 
-/// What is in a ping of the guard.
-const OURS: Bytes = Bytes::from_static(b"guard");
+/// The payload of the guard's pings.
+const PAYLOAD: Bytes = Bytes::from_static(b"guard");

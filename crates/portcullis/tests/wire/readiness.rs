@@ -1,15 +1,17 @@
-//! The contract of `tower::Service`: readiness goes through to the inner service, and the instance
-//! that was polled ready is the one that is called. `tower-test`'s mock panics if it is not.
+//! The contract of `tower::Service`: readiness is that of the inner service, and the instance that
+//! was polled ready is the one that is called. The mock of `tower-test` panics otherwise.
 
 use std::task::Poll;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::{Request, Response};
-use portcullis::testing::{Accepting, Silent};
-use portcullis::{AuthLayer, Credential, Identity, RequireScopeLayer};
+use portcullis::testing::{Accepting, Refusing, Silent};
+use portcullis::{AuthLayer, Identity, RequireScopeLayer, VerifyError};
 use tower::Layer;
 use tower_test::mock::{self, Handle, Mock, Spawn};
+
+use crate::support::deferred;
 
 type Inner = Mock<Request<()>, Response<Bytes>>;
 type InnerHandle = Handle<Request<()>, Response<Bytes>>;
@@ -34,7 +36,7 @@ where
     assert!(service.poll_ready().is_pending());
     assert!(!service.is_woken());
 
-    // It is told, and not asked again and again.
+    // The inner service wakes the task.
     inner.allow(1);
     assert!(service.is_woken());
     assert!(matches!(service.poll_ready(), Poll::Ready(Ok(()))));
@@ -46,33 +48,27 @@ where
     }
 }
 
-/// A verifier that answers at once: the service itself is called, at once.
+/// The verifier answers immediately.
 #[tokio::test]
-async fn the_ready_instance_is_called_at_once() {
+async fn ready_instance_is_called_immediately() {
     let auth = AuthLayer::new(Accepting::token("t0k", Identity::new("alice")));
     let (mut service, mut inner): (_, InnerHandle) = mock::spawn_layer(auth);
     for _ in 0..3 {
         inner.allow(1);
         assert!(matches!(service.poll_ready(), Poll::Ready(Ok(()))));
         let response = service.call(request("t0k"));
-        let (seen, answer) = inner.next_request().await.unwrap();
-        assert_eq!(
-            seen.extensions().get::<Identity>().unwrap().subject(),
-            "alice"
-        );
-        answer.send_response(Response::new(Bytes::from_static(b"hello")));
+        let (received, responder) = inner.next_request().await.unwrap();
+        let identity = received.extensions().get::<Identity>().unwrap();
+        assert_eq!(identity.subject(), "alice");
+        responder.send_response(Response::new(Bytes::from_static(b"hello")));
         assert_eq!(response.await.unwrap().body(), "hello");
     }
 }
 
-/// A verifier that has to be waited for: the ready instance goes with the future, and what stays
-/// behind asks for readiness again.
+/// The future of the response owns the ready instance. The service needs a new permit.
 #[tokio::test]
-async fn the_ready_instance_is_called_later() {
-    let auth = AuthLayer::new(async |_: Credential| {
-        tokio::task::yield_now().await;
-        Ok(Identity::new("alice"))
-    });
+async fn ready_instance_is_called_after_a_deferred_verification() {
+    let auth = AuthLayer::new(deferred(Accepting::everything(Identity::new("alice"))));
     let (mut service, mut inner): (_, InnerHandle) = mock::spawn_layer(auth);
     for _ in 0..3 {
         inner.allow(1);
@@ -80,44 +76,40 @@ async fn the_ready_instance_is_called_later() {
         let response = service.call(request("t0k"));
         assert!(
             inner.next_request().now_or_never().is_none(),
-            "not before it is verified"
+            "called before the verification"
         );
-        let answer = async {
-            let (_, answer) = inner.next_request().await.unwrap();
-            answer.send_response(Response::new(Bytes::from_static(b"hello")));
+        let respond = async {
+            let (_, responder) = inner.next_request().await.unwrap();
+            responder.send_response(Response::new(Bytes::from_static(b"hello")));
         };
-        let (response, ()) = tokio::join!(response, answer);
+        let (response, ()) = tokio::join!(response, respond);
         assert_eq!(response.unwrap().body(), "hello");
         assert!(service.poll_ready().is_pending(), "one permit, one call");
     }
 }
 
-/// Two requests at once, each with an instance of its own.
+/// Each request has its own instance of the inner service.
 #[tokio::test]
-async fn two_are_verified_at_once() {
-    let auth = AuthLayer::new(async |_: Credential| {
-        tokio::task::yield_now().await;
-        Ok(Identity::new("alice"))
-    });
+async fn two_requests_are_verified_concurrently() {
+    let auth = AuthLayer::new(deferred(Accepting::everything(Identity::new("alice"))));
     let (mut service, mut inner): (_, InnerHandle) = mock::spawn_layer(auth);
     inner.allow(2);
     assert!(service.poll_ready().is_ready());
     let first = service.call(request("t0k"));
     assert!(service.poll_ready().is_ready());
     let second = service.call(request("t0k"));
-    let answers = async {
+    let respond = async {
         for _ in 0..2 {
-            let (_, answer) = inner.next_request().await.unwrap();
-            answer.send_response(Response::new(Bytes::new()));
+            let (_, responder) = inner.next_request().await.unwrap();
+            responder.send_response(Response::new(Bytes::new()));
         }
     };
-    let (first, second, ()) = tokio::join!(first, second, answers);
+    let (first, second, ()) = tokio::join!(first, second, respond);
     assert!(first.is_ok() && second.is_ok());
 }
 
-/// An error of the inner service is handed on as it is.
 #[tokio::test]
-async fn an_error_is_handed_on() {
+async fn error_of_the_inner_service_is_forwarded() {
     let auth = AuthLayer::new(Accepting::everything(Identity::new("alice")));
     let (mut service, mut inner): (_, InnerHandle) = mock::spawn_layer(auth);
     inner.allow(1);
@@ -127,11 +119,11 @@ async fn an_error_is_handed_on() {
     assert_eq!(response.await.unwrap_err().to_string(), "broken");
 }
 
-/// What is refused costs the inner service nothing, at once or later.
+/// The verification is immediate or deferred, or the scope layer refuses.
 #[tokio::test]
-async fn a_refusal_calls_nobody() {
-    let at_once = AuthLayer::new(Accepting::token("t0k", Identity::new("alice")));
-    let (mut service, mut inner): (_, InnerHandle) = mock::spawn_layer(at_once);
+async fn refused_request_does_not_call_the_inner_service() {
+    let immediate = AuthLayer::new(Accepting::token("t0k", Identity::new("alice")));
+    let (mut service, mut inner): (_, InnerHandle) = mock::spawn_layer(immediate);
     inner.allow(1);
     for token in ["wrong", "not a token"] {
         assert!(service.poll_ready().is_ready());
@@ -140,11 +132,9 @@ async fn a_refusal_calls_nobody() {
         assert!(inner.next_request().now_or_never().is_none());
     }
 
-    let later = AuthLayer::new(async |_: Credential| {
-        tokio::task::yield_now().await;
-        Err::<Identity, _>(portcullis::VerifyError::Invalid)
-    });
-    let (mut service, mut inner): (_, InnerHandle) = mock::spawn_layer(later);
+    let refusing = deferred(Refusing::because(VerifyError::Invalid));
+    let refusing = AuthLayer::new(refusing);
+    let (mut service, mut inner): (_, InnerHandle) = mock::spawn_layer(refusing);
     inner.allow(1);
     assert!(service.poll_ready().is_ready());
     let response = service.call(request("t0k")).await.unwrap();

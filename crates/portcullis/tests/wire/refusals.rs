@@ -1,4 +1,4 @@
-//! The answer to what is not admitted: a row for each reason, and what holds for all of them.
+//! Refusals: a row for each kind, and the contract of all of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,36 +14,36 @@ use http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use portcullis::testing::{TestClient, TestRequest, TestResponse};
 use portcullis::{
-    AuthLayer, Credential, Identity, Refusal, RefusalKind, RequireScopeLayer, VerifyError,
+    AuthLayer, Credential, Identity, RequireScopeLayer, VerifyError,
+    refusal::{Refusal, RefusalKind},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::site::{Over, every_carrier};
-use crate::table::Table;
+use crate::support::{HttpVersion, MINUTE, Table, every_carrier};
 
 const BASIC: &str = r#"Basic realm="portcullis", charset="UTF-8""#;
 const INVALID: &str = r#"Bearer error="invalid_token""#;
 const SCOPE: &str = r#"Bearer error="insufficient_scope", scope="admin""#;
 
-type Send = fn(&TestClient) -> TestRequest;
+type Build = fn(&TestClient) -> TestRequest;
 
 type Row = (
-    Send,
+    Build,
     &'static str,
     u16,
     &'static [&'static str],
     Option<&'static str>,
 );
 
-/// What is sent; the kind and the status of the answer, its challenges and its `Retry-After`.
+/// The request, and the kind, the status, the challenges and the `Retry-After` of the response.
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
-    // RFC 6750 §3.1: no error code for a client that has not tried yet.
+    // RFC 6750 §3.1: no error code for a request without a credential.
     (|c| ws(c), "missing-credential", 401, &["Bearer", BASIC], None),
     (|c| ws(c).bearer("unknown"), "invalid-credential", 401, &[INVALID, BASIC], None),
-    // That it was good once is told to nobody but the log.
+    // Only the log contains that the token has expired.
     (|c| ws(c).bearer("expired"), "invalid-credential", 401, &[INVALID, BASIC], None),
-    // No challenge makes a browser ask for a password in the name of a page.
+    // No Basic challenge for a page, because the browser would open a password prompt.
     (|c| ws(c).origin("http://localhost").basic("alice", "x"), "invalid-credential", 401, &[INVALID], None),
     (|c| ws(c).origin("http://evil.com"), "missing-credential", 401, &["Bearer"], None),
     (|c| ws(c).header("authorization", "Negotiate x"), "unsupported-scheme", 401, &["Bearer", BASIC], None),
@@ -57,21 +57,21 @@ const ROWS: &[Row] = &[
     (|c| c.websocket("/admin").bearer("alice"), "insufficient-scope", 403, &[SCOPE], None),
     (|c| ws(&c.clone().authority("evil.com")).bearer("alice"), "unknown-host", 421, &[], None),
     (|c| ws(c).protocols(["a"; 17]), "too-large", 431, &[], None),
-    (|c| ws(c).bearer("down"), "verifier-unavailable", 503, &[], Some("5")),
-    (|c| ws(c).bearer("down-for-a-minute"), "verifier-unavailable", 503, &[], Some("60")),
-    (|c| ws(c).bearer("down-for-a-moment"), "verifier-unavailable", 503, &[], Some("1")),
-    (|c| ws(c).bearer("broken"), "verifier-failed", 500, &[], None),
+    (|c| ws(c).bearer("unavailable"), "verifier-unavailable", 503, &[], Some("5")),
+    (|c| ws(c).bearer("unavailable-for-a-minute"), "verifier-unavailable", 503, &[], Some("60")),
+    (|c| ws(c).bearer("unavailable-for-a-millisecond"), "verifier-unavailable", 503, &[], Some("1")),
+    (|c| ws(c).bearer("panic"), "verifier-failed", 500, &[], None),
 ];
 
 #[tokio::test]
-async fn table() {
-    let (app, hits) = app();
+async fn each_refusal_has_its_status_and_headers() {
+    let (app, calls) = app();
     let mut table = Table::new();
-    for (row, (send, kind, status, challenges, retry_after)) in ROWS.iter().enumerate() {
-        for over in Over::BOTH {
-            let client = over.client(app.clone());
-            let upgrade = send(&client).connect().await.unwrap_err();
-            let sent = (row, kind, over);
+    for (row, (build, kind, status, challenges, retry_after)) in ROWS.iter().enumerate() {
+        for version in HttpVersion::ALL {
+            let client = version.client(app.clone());
+            let upgrade = build(&client).connect().await.unwrap_err();
+            let sent = (row, kind, version);
             table.row((sent, "status"), status, upgrade.status().as_u16());
             table.row(
                 (sent, "challenges"),
@@ -90,18 +90,17 @@ async fn table() {
                 "{sent:?}"
             );
             assert!(!upgrade.headers().contains_key("set-cookie"), "{sent:?}");
-            // What follows a refused upgrade on its connection is not a request.
-            let connection = (over == Over::Http1).then_some("close");
+            // The connection closes, so that bytes after the upgrade are not a request.
+            let connection = (version == HttpVersion::Http1).then_some("close");
             assert_eq!(upgrade.header("connection"), connection, "{sent:?}");
         }
     }
-    assert_eq!(hits.load(Ordering::SeqCst), 0, "no handler was called");
+    assert_eq!(calls.load(Ordering::SeqCst), 0, "a handler was called");
     table.finish();
 }
 
-/// Every kind has a row above.
 #[test]
-fn the_table_is_complete() {
+fn table_covers_every_kind() {
     use RefusalKind::*;
     let kinds = [
         ConflictingCredentials,
@@ -128,10 +127,9 @@ fn the_table_is_complete() {
     }
 }
 
-/// Unknown and expired ones get the same answer, byte for byte: nobody learns that a guess was
-/// close.
+/// The responses are equal, byte for byte, so that a client cannot find out which tokens existed.
 #[tokio::test]
-async fn an_expired_token_looks_unknown() {
+async fn expired_token_is_refused_like_an_unknown_token() {
     let client = TestClient::new(app().0);
     let unknown = client.get("/ws").bearer("unknown").send().await;
     let expired = client.get("/ws").bearer("expired").send().await;
@@ -148,11 +146,10 @@ async fn an_expired_token_looks_unknown() {
     );
 }
 
-/// A page may go on with its connection.
 #[tokio::test]
-async fn a_page_keeps_its_connection() {
-    for over in Over::BOTH {
-        let client = over.client(app().0);
+async fn refused_page_request_keeps_its_connection() {
+    for version in HttpVersion::ALL {
+        let client = version.client(app().0);
         let response = client.get("/ws").send().await;
         assert_eq!(response.status(), 401);
         assert_eq!(response.header("connection"), None);
@@ -160,10 +157,9 @@ async fn a_page_keeps_its_connection() {
     }
 }
 
-/// Whatever a responder answers, nobody takes a refused upgrade for an accepted one, and what the
-/// layer is there for is not lost.
+/// Whatever the responder returns, the response has an error status and the protective headers.
 #[tokio::test]
-async fn a_responder_cannot_admit() {
+async fn responder_cannot_admit_a_refused_request() {
     let rows = [
         (StatusCode::SWITCHING_PROTOCOLS, 401),
         (StatusCode::OK, 401),
@@ -172,59 +168,59 @@ async fn a_responder_cannot_admit() {
         (StatusCode::IM_A_TEAPOT, 418),
         (StatusCode::SEE_OTHER, 303),
     ];
-    for (answer, expected) in rows {
+    for (status, expected) in rows {
         let respond = move |refusal: &Refusal, request: &Parts| {
             assert!(!request.headers.contains_key("authorization"));
             assert!(request.extensions.get::<OnUpgrade>().is_none());
-            let text = format!("{}: {}", request.uri.path(), refusal.explain());
+            let text = format!("{}: {}", request.uri.path(), refusal.detail());
             let mut response = Response::new(Body::from(text));
-            *response.status_mut() = answer;
+            *response.status_mut() = status;
             response
         };
         let auth = AuthLayer::new(verify as Verifier).respond(respond);
         let app = Router::new().route("/ws", any(|| async {})).layer(auth);
-        for over in Over::BOTH {
-            let client = over.client(app.clone());
+        for version in HttpVersion::ALL {
+            let client = version.client(app.clone());
             let refused = client
                 .websocket("/ws")
                 .bearer("unknown")
                 .connect()
                 .await
                 .unwrap_err();
-            assert_eq!(refused.status(), expected, "{answer}");
+            assert_eq!(refused.status(), expected, "{status}");
             assert_eq!(refused.text(), "/ws: The credential is not accepted.");
             assert_eq!(refused.header("cache-control"), Some("no-store"));
             let challenge = (expected == 401).then_some(INVALID);
             assert_eq!(refused.header("www-authenticate"), challenge);
-            if over == Over::Http1 {
+            if version == HttpVersion::Http1 {
                 assert_eq!(refused.header("connection"), Some("close"));
             }
         }
     }
 }
 
-/// A client that takes the refused connection for a socket, or a proxy that was talked into it,
-/// gets one answer and then the end: what it sent along is not served.
+/// A client, or a proxy in front of it, may treat the refused connection as a socket. It receives
+/// one response, and then the connection closes.
 #[tokio::test]
-async fn what_follows_a_refused_upgrade_is_not_served() {
+async fn bytes_after_a_refused_upgrade_are_not_a_request() {
     let handshake = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
         Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     #[rustfmt::skip]
     let rows = [
         ("Sec-WebSocket-Version: 13\r\n", "401"),
         ("Sec-WebSocket-Version: 13\r\nAuthorization: Bearer unknown\r\n", "401"),
-        ("Sec-WebSocket-Version: 13\r\nAuthorization: Bearer down\r\n", "503"),
-        ("Sec-WebSocket-Version: 13\r\nAuthorization: Bearer broken\r\n", "500"),
+        ("Sec-WebSocket-Version: 13\r\nAuthorization: Bearer unavailable\r\n", "503"),
+        ("Sec-WebSocket-Version: 13\r\nAuthorization: Bearer panic\r\n", "500"),
         ("Sec-WebSocket-Version: 13\r\nCookie: s=alice\r\n", "403"),
         ("Sec-WebSocket-Version: 13\r\nContent-Length: 5\r\n", "400"),
         ("Sec-WebSocket-Version: 7\r\nAuthorization: Bearer alice\r\n", "426"),
-        // Keep-alive is what the client wishes, too.
+        // The client also requests keep-alive.
         ("Sec-WebSocket-Version: 13\r\nConnection: keep-alive\r\n", "401"),
     ];
     let request = "GET /ws HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer alice\r\n\r\n";
     // A masked text frame: "hi".
     let frame = [0x81, 0x82, 1, 2, 3, 4, b'h' ^ 1, b'i' ^ 2];
-    let (app, hits) = app();
+    let (app, calls) = app();
     let client = TestClient::new(app);
     for (lines, status) in rows {
         let sent = [
@@ -235,7 +231,7 @@ async fn what_follows_a_refused_upgrade_is_not_served() {
         let mut pipe = client.pipe();
         pipe.write_all(&sent).await.unwrap();
         let mut answer = Vec::new();
-        // It ends without our closing it.
+        // The server closes the connection.
         pipe.read_to_end(&mut answer).await.unwrap();
         let answer = String::from_utf8(answer).unwrap();
         assert!(
@@ -244,9 +240,9 @@ async fn what_follows_a_refused_upgrade_is_not_served() {
         );
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{lines}: {answer}");
     }
-    assert_eq!(hits.load(Ordering::SeqCst), 0);
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
 
-    // Without the upgrade it is two requests.
+    // Without the upgrade these bytes are two requests.
     let mut pipe = client.pipe();
     let last = request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
     let sent = format!("GET /ws HTTP/1.1\r\nHost: localhost\r\n\r\n{last}");
@@ -254,49 +250,50 @@ async fn what_follows_a_refused_upgrade_is_not_served() {
     let mut answer = String::new();
     pipe.read_to_string(&mut answer).await.unwrap();
     assert_eq!(answer.matches("HTTP/1.1").count(), 2, "{answer}");
-    assert_eq!(hits.load(Ordering::SeqCst), 1);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
 type Verifier = fn(Credential) -> std::future::Ready<Result<Identity, VerifyError>>;
 
-/// The secret says what happens to it.
+/// The token selects the answer.
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "so a function that is a verifier takes it"
+    reason = "a verifier function takes a credential by value"
 )]
 fn verify(credential: Credential) -> std::future::Ready<Result<Identity, VerifyError>> {
-    let down_for = |delay| VerifyError::Unavailable {
+    let unavailable_for = |delay| VerifyError::Unavailable {
         retry_after: Some(delay),
     };
     std::future::ready(match credential.expose_secret() {
         "alice" => Ok(Identity::new("alice")),
         "expired" => Err(VerifyError::Expired),
         "forbidden" => Err(VerifyError::Forbidden),
-        "down" => Err(VerifyError::unavailable()),
-        "down-for-a-minute" => Err(down_for(Duration::from_secs(60))),
-        "down-for-a-moment" => Err(down_for(Duration::from_millis(1))),
-        "broken" => panic!("the verifier is broken"),
+        "unavailable" => Err(VerifyError::unavailable()),
+        "unavailable-for-a-minute" => Err(unavailable_for(MINUTE)),
+        "unavailable-for-a-millisecond" => Err(unavailable_for(Duration::from_millis(1))),
+        "panic" => panic!("the verifier is broken"),
         _ => Err(VerifyError::Invalid),
     })
 }
 
 fn app() -> (Router, Arc<AtomicUsize>) {
-    let hits = Arc::new(AtomicUsize::new(0));
+    let calls = Arc::new(AtomicUsize::new(0));
     let handler = {
-        let hits = Arc::clone(&hits);
+        let calls = Arc::clone(&calls);
         move || async move {
-            hits.fetch_add(1, Ordering::SeqCst);
+            calls.fetch_add(1, Ordering::SeqCst);
         }
     };
     let auth = AuthLayer::new(verify as Verifier)
         .profile(every_carrier())
-        .hosts(["localhost"]);
+        .hosts(["localhost"])
+        .unwrap();
     let admin = any(handler.clone()).layer(RequireScopeLayer::all(["admin"]));
     let app = Router::new()
         .route("/ws", any(handler))
         .route("/admin", admin)
         .route_layer(auth);
-    (app, hits)
+    (app, calls)
 }
 
 fn ws(client: &TestClient) -> TestRequest {
@@ -308,7 +305,7 @@ fn challenges_of(response: &TestResponse) -> Vec<&str> {
     challenges.map(|line| line.to_str().unwrap()).collect()
 }
 
-/// The kind, of a body that is a problem (RFC 9457) and nothing else.
+/// The kind in the problem body (RFC 9457). Checks that the body has no other fields.
 fn kind_of(response: &TestResponse) -> &str {
     assert_eq!(
         response.header("content-type"),

@@ -1,22 +1,20 @@
-//! The `POST` route of renewals: what its requests have to be, and where it may be mounted. What
-//! becomes of a session is in [`renewal`](crate::renewal).
+//! The renewal endpoint: its requests, and where it can be mounted. The rules of a renewal are in
+//! [`renewal`](crate::renewal).
 
 use axum::Router;
 use axum::routing::post;
 use portcullis::session::SessionId;
-use portcullis::{AuthLayer, renewal_handler};
+use portcullis::{AuthLayer, ws::renewal_handler};
 
-use crate::live::{Live, end_of};
-use crate::renewal::page;
-use crate::site::Over;
-use crate::table::Table;
+use crate::renewal::open;
+use crate::support::{HttpVersion, Table, TestServer, renew_request, wait_for_close};
 
 #[tokio::test(start_paused = true)]
-async fn bodies() {
+async fn invalid_renewal_request_is_refused() {
     let mut table = Table::new();
-    for over in Over::BOTH {
-        let live = Live::new(|sessions| sessions);
-        let (_socket, id) = page(&live, over, "/echo").await;
+    for version in HttpVersion::ALL {
+        let server = TestServer::new(|sessions| sessions);
+        let (_socket, id) = open(&server, version, "/echo").await;
         let unknown: SessionId = "AAAAAAAAAAAAAAAAAAAAAA".parse().unwrap();
         for (body, expected) in [
             (String::new(), 400),
@@ -28,37 +26,37 @@ async fn bodies() {
             (format!(r#"{{"session":"{unknown}"}}"#), 404),
             (format!(r#"{{"session":"{id}"}}"#), 200),
         ] {
-            let request = live.client(over).post("/renew").bearer("later");
+            let request = server.client(version).post("/renew").bearer("later");
             let response = request.body(body.clone()).send().await;
-            table.row((over, body), expected, response.status().as_u16());
+            table.row((version, body), expected, response.status().as_u16());
         }
-        let anonymous = live.client(over).post("/renew").send().await;
-        table.row((over, "nobody"), 401, anonymous.status().as_u16());
+        let anonymous = server.client(version).post("/renew").send().await;
+        table.row((version, "no token"), 401, anonymous.status().as_u16());
     }
     table.finish();
 }
 
-/// The renewal route may be behind a layer of its own.
+/// A request for the session of another subject closes that session.
 #[tokio::test(start_paused = true)]
-async fn a_route_of_its_own() {
-    let live = Live::new(|sessions| sessions);
-    let (mut socket, id) = page(&live, Over::Http1, "/echo").await;
+async fn renewal_endpoint_works_behind_another_layer() {
+    let server = TestServer::new(|sessions| sessions);
+    let (mut socket, id) = open(&server, HttpVersion::Http1, "/echo").await;
     let app: Router = Router::new()
-        .route("/renew", post(renewal_handler(&live.sessions)))
-        .route_layer(AuthLayer::new(live.tokens.clone()).clock(live.clock.clone()));
-    for over in Over::BOTH {
-        let request = over.client(app.clone()).post("/renew").bearer("bob");
-        let body = format!(r#"{{"session":"{id}"}}"#);
-        let response = request.body(body).send().await;
-        let expected = if over == Over::Http1 { 403 } else { 404 };
-        assert_eq!(
-            response.status(),
-            expected,
-            "the id of another's session ends it, once"
-        );
+        .route("/renew", post(renewal_handler(&server.sessions)))
+        .route_layer(AuthLayer::new(server.tokens.clone()).clock(server.clock.clone()));
+    for version in HttpVersion::ALL {
+        let request = renew_request(&version.client(app.clone()), "bob", id);
+        let response = request.send().await;
+        // The first request closes the session, so the second one does not find it.
+        let expected = if version == HttpVersion::Http1 {
+            403
+        } else {
+            404
+        };
+        assert_eq!(response.status(), expected);
     }
     assert_eq!(
-        end_of(&mut socket).await,
+        wait_for_close(&mut socket).await,
         "3003 credential of another subject"
     );
 }

@@ -1,5 +1,5 @@
-//! One layer, every way to put a route into a router, every method: nobody gets in without a
-//! credential, and with one everybody gets where they would without the layer.
+//! One layer around every kind of route and method: without a credential no request reaches a
+//! handler, and with a credential routing works as without the layer.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,10 +16,9 @@ use portcullis::testing::{Accepting, Counting, TestClient, TestRequest};
 use portcullis::{AuthLayer, Identity};
 use tower::service_fn;
 
-use crate::site::Over;
-use crate::table::Table;
+use crate::support::{HttpVersion, Table};
 
-/// The address, and the methods that its route is for.
+/// The path, and the methods of its route.
 const ROUTES: &[(&str, &[Method])] = &[
     ("/get", &[Method::GET, Method::HEAD]),
     ("/post", &[Method::POST]),
@@ -47,31 +46,31 @@ const EVERY: &[Method] = &[
 ];
 
 #[tokio::test]
-async fn no_way_in_without_a_credential() {
-    let (site, mut table) = (Site::new(), Table::new());
-    for over in Over::BOTH {
-        let client = over.client(site.around_everything());
-        for (address, methods) in ROUTES {
-            for (name, request, method) in requests(over, &client, address) {
-                let sent = (address, name, over);
-                let stranger = request(&client, address).send().await;
-                let status = stranger.status().as_u16();
-                // Over HTTP/1.1 a handshake is a GET, so anything else is not even one.
+async fn no_route_is_reached_without_a_credential() {
+    let (app, mut table) = (App::new(), Table::new());
+    for version in HttpVersion::ALL {
+        let client = version.client(app.with_layer());
+        for (path, methods) in ROUTES {
+            for (name, request, method) in requests(version) {
+                let sent = (path, name, version);
+                let anonymous = request(&client, path).send().await;
+                let status = anonymous.status().as_u16();
+                // An HTTP/1.1 handshake is a GET, so a POST with Upgrade is malformed.
                 let expected = if name == "POST with Upgrade" {
                     400
                 } else {
                     401
                 };
-                table.row((sent, "stranger"), expected, status);
-                table.row((sent, "hits"), "0 asked, 0 called", site.counts());
+                table.row((sent, "anonymous"), expected, status);
+                table.row((sent, "calls"), "0 verified, 0 handled", app.calls());
 
-                let known = request(&client, address).bearer("t0k").send().await;
+                let known = request(&client, path).bearer("t0k").send().await;
                 let expected = match (name, methods.contains(&method)) {
-                    ("POST with Upgrade", _) => "400, 0 asked, 0 called",
-                    (_, true) => "200, 1 asked, 1 called",
-                    (_, false) => "405, 1 asked, 0 called",
+                    ("POST with Upgrade", _) => "400, 0 verified, 0 handled",
+                    (_, true) => "200, 1 verified, 1 handled",
+                    (_, false) => "405, 1 verified, 0 handled",
                 };
-                let actual = format!("{}, {}", known.status().as_u16(), site.counts());
+                let actual = format!("{}, {}", known.status().as_u16(), app.calls());
                 table.row((sent, "known"), expected, actual);
             }
         }
@@ -79,31 +78,31 @@ async fn no_way_in_without_a_credential() {
     table.finish();
 }
 
-/// With `route_layer` an address that does not exist stays a 404, for everybody.
+/// With `route_layer` an unknown path is a 404, with and without a credential.
 #[tokio::test]
 async fn route_layer_leaves_the_fallback_alone() {
-    let (site, mut table) = (Site::new(), Table::new());
-    for over in Over::BOTH {
-        let client = over.client(site.around_routes());
-        for (address, _) in ROUTES {
-            for (name, request, _) in requests(over, &client, address) {
-                let stranger = request(&client, address).send().await;
-                let expected = match (*address, name) {
+    let (app, mut table) = (App::new(), Table::new());
+    for version in HttpVersion::ALL {
+        let client = version.client(app.with_route_layer());
+        for (path, _) in ROUTES {
+            for (name, request, _) in requests(version) {
+                let anonymous = request(&client, path).send().await;
+                let expected = match (*path, name) {
                     ("/nowhere", _) => 404,
                     (_, "POST with Upgrade") => 400,
                     _ => 401,
                 };
-                table.row((address, name, over), expected, stranger.status().as_u16());
-                table.row((address, "hits"), "0 asked, 0 called", site.counts());
+                let row = (path, name, version);
+                table.row(row, expected, anonymous.status().as_u16());
+                table.row((row, "calls"), "0 verified, 0 handled", app.calls());
             }
         }
     }
     table.finish();
 }
 
-/// Other spellings of an address: none leads to a handler without a question.
 #[tokio::test]
-async fn spellings_of_an_address() {
+async fn no_spelling_of_a_path_bypasses_admission() {
     let spellings = [
         "/any",
         "//any",
@@ -133,168 +132,166 @@ async fn spellings_of_an_address() {
         "http://localhost//any",
         "*",
     ];
-    let (site, mut table) = (Site::new(), Table::new());
-    for over in Over::BOTH {
-        for (app, fallback) in [(site.around_everything(), 401), (site.around_routes(), 404)] {
-            let client = over.client(app);
-            for address in spellings {
-                let stranger = client.get(address).send().await;
-                let refused =
-                    matches!(stranger.status().as_u16(), 401) || stranger.status() == fallback;
-                table.row((address, over, stranger.status()), true, refused);
-                table.row((address, over), "0 asked, 0 called", site.counts());
-                client.get(address).bearer("t0k").send().await;
-                let counts = site.counts();
-                let fine = [
-                    "0 asked, 0 called",
-                    "1 asked, 0 called",
-                    "1 asked, 1 called",
+    let (app, mut table) = (App::new(), Table::new());
+    for version in HttpVersion::ALL {
+        for (router, fallback) in [(app.with_layer(), 401), (app.with_route_layer(), 404)] {
+            let client = version.client(router);
+            for path in spellings {
+                let status = client.get(path).send().await.status().as_u16();
+                let refused = status == 401 || status == fallback;
+                table.row((path, version, status), true, refused);
+                table.row((path, version), "0 verified, 0 handled", app.calls());
+                client.get(path).bearer("t0k").send().await;
+                let calls = app.calls();
+                let expected = [
+                    "0 verified, 0 handled",
+                    "1 verified, 0 handled",
+                    "1 verified, 1 handled",
                 ];
-                table.row((address, over, &counts), true, fine.contains(&&*counts));
+                table.row((path, version, &calls), true, expected.contains(&&*calls));
             }
         }
     }
     table.finish();
 }
 
-/// A preflight bears no credential, so it belongs to a layer outside of ours, and never reaches the
-/// handler from here.
+/// A preflight contains no credential. A CORS layer outside of `AuthLayer` has to answer it.
 #[tokio::test]
-async fn a_preflight_is_no_exception() {
-    let site = Site::new();
-    for over in Over::BOTH {
-        let client = over.client(site.around_everything());
+async fn preflight_without_a_credential_is_refused() {
+    let app = App::new();
+    for version in HttpVersion::ALL {
+        let client = version.client(app.with_layer());
         let preflight = client
             .request(Method::OPTIONS, "/any")
             .origin("http://evil.com")
             .header("access-control-request-method", "GET")
             .header("access-control-request-headers", "authorization");
         assert_eq!(preflight.send().await.status(), 401);
-        assert_eq!(site.counts(), "0 asked, 0 called");
+        assert_eq!(app.calls(), "0 verified, 0 handled");
     }
 }
 
-type Make = fn(&TestClient, &str) -> TestRequest;
+type Build = fn(&TestClient, &str) -> TestRequest;
 
-/// Every method, and the handshakes of this version of HTTP.
-fn requests(over: Over, _: &TestClient, _: &str) -> Vec<(&'static str, Make, Method)> {
-    let mut requests: Vec<(&str, Make, Method)> = vec![
-        ("GET", |client, address| client.get(address), Method::GET),
+/// A request with each method, and the handshakes of this version of HTTP.
+fn requests(version: HttpVersion) -> Vec<(&'static str, Build, Method)> {
+    let mut requests: Vec<(&str, Build, Method)> = vec![
+        ("GET", |client, path| client.get(path), Method::GET),
         (
             "HEAD",
-            |client, address| client.request(Method::HEAD, address),
+            |client, path| client.request(Method::HEAD, path),
             Method::HEAD,
         ),
-        ("POST", |client, address| client.post(address), Method::POST),
+        ("POST", |client, path| client.post(path), Method::POST),
         (
             "PUT",
-            |client, address| client.request(Method::PUT, address),
+            |client, path| client.request(Method::PUT, path),
             Method::PUT,
         ),
         (
             "PATCH",
-            |client, address| client.request(Method::PATCH, address),
+            |client, path| client.request(Method::PATCH, path),
             Method::PATCH,
         ),
         (
             "DELETE",
-            |client, address| client.request(Method::DELETE, address),
+            |client, path| client.request(Method::DELETE, path),
             Method::DELETE,
         ),
         (
             "OPTIONS",
-            |client, address| client.request(Method::OPTIONS, address),
+            |client, path| client.request(Method::OPTIONS, path),
             Method::OPTIONS,
         ),
     ];
-    match over {
-        Over::Http1 => {
+    match version {
+        HttpVersion::Http1 => {
             requests.push((
                 "handshake",
-                |client, address| client.websocket(address),
+                |client, path| client.websocket(path),
                 Method::GET,
             ));
             requests.push((
                 "POST with Upgrade",
-                |client, address| client.post(address).header("upgrade", "websocket"),
+                |client, path| client.post(path).header("upgrade", "websocket"),
                 Method::POST,
             ));
         }
-        Over::Http2 => requests.push((
+        HttpVersion::Http2 => requests.push((
             "handshake",
-            |client, address| client.websocket(address),
+            |client, path| client.websocket(path),
             Method::CONNECT,
         )),
     }
     requests
 }
 
-/// A router with every kind of route, and counters behind and in front of it.
-struct Site {
+/// A router with every kind of route, and counts of the calls to the verifier and to the handlers.
+struct App {
     verifier: Counting<Accepting>,
-    hits: Arc<AtomicUsize>,
-    asked: AtomicUsize,
+    handled: Arc<AtomicUsize>,
+    verified: AtomicUsize,
 }
 
-impl Site {
+impl App {
     fn new() -> Self {
         Self {
             verifier: Counting::new(Accepting::token("t0k", Identity::new("alice"))),
-            hits: Arc::default(),
-            asked: AtomicUsize::new(0),
+            handled: Arc::default(),
+            verified: AtomicUsize::new(0),
         }
     }
 
-    fn around_everything(&self) -> Router {
-        let hit = self.handler();
+    fn with_layer(&self) -> Router {
+        let handler = self.handler();
         self.router()
-            .fallback(hit)
+            .fallback(handler)
             .layer(AuthLayer::new(self.verifier.clone()))
     }
 
-    fn around_routes(&self) -> Router {
+    fn with_route_layer(&self) -> Router {
         self.router()
             .route_layer(AuthLayer::new(self.verifier.clone()))
     }
 
     fn router(&self) -> Router {
-        let hit = || self.handler();
+        let handler = || self.handler();
         let service = || {
-            let hit = hit();
+            let handler = handler();
             service_fn(move |_: Request| {
-                hit().map(|()| Ok::<_, Infallible>(Response::new(Body::empty())))
+                handler().map(|()| Ok::<_, Infallible>(Response::new(Body::empty())))
             })
         };
-        let deep = Router::new().route("/inner", any(hit()));
+        let deep = Router::new().route("/inner", any(handler()));
         let nest = Router::new()
-            .route("/inner", any(hit()))
+            .route("/inner", any(handler()))
             .nest("/deep", deep);
-        let merged = Router::new().route("/merged", any(hit()));
+        let merged = Router::new().route("/merged", any(handler()));
         Router::new()
-            .route("/get", get(hit()))
-            .route("/post", post(hit()))
-            .route("/any", any(hit()))
-            .route("/connect", on(MethodFilter::CONNECT, hit()))
+            .route("/get", get(handler()))
+            .route("/post", post(handler()))
+            .route("/any", any(handler()))
+            .route("/connect", on(MethodFilter::CONNECT, handler()))
             .route_service("/service", service())
             .nest("/nest", nest)
             .merge(merged)
-            .route("/wild/{*rest}", any(hit()))
+            .route("/wild/{*rest}", any(handler()))
             .nest_service("/nested-service", service())
     }
 
     fn handler(&self) -> impl Fn() -> std::future::Ready<()> + Clone + Send + Sync + 'static {
-        let hits = Arc::clone(&self.hits);
+        let handled = Arc::clone(&self.handled);
         move || {
-            hits.fetch_add(1, Ordering::SeqCst);
+            handled.fetch_add(1, Ordering::SeqCst);
             std::future::ready(())
         }
     }
 
-    /// How often the verifier was asked and a handler called since the last time.
-    fn counts(&self) -> String {
-        let hits = self.hits.swap(0, Ordering::SeqCst);
-        let asked = self.verifier.calls();
-        let before = self.asked.swap(asked, Ordering::SeqCst);
-        format!("{} asked, {hits} called", asked - before)
+    /// The calls since the last call of this method.
+    fn calls(&self) -> String {
+        let handled = self.handled.swap(0, Ordering::SeqCst);
+        let verified = self.verifier.calls();
+        let before = self.verified.swap(verified, Ordering::SeqCst);
+        format!("{} verified, {handled} handled", verified - before)
     }
 }

@@ -1,12 +1,10 @@
-//! No secret in anything that is emitted: every carrier bears a canary, good ones, unknown ones and
-//! broken ones, to handlers that print all they see, that panic with it and that fail with it, under
-//! a subscriber that writes down everything.
+//! No log line and no response contains a secret. Every carrier contains a canary that is valid,
+//! unknown or malformed. The handlers print everything they receive, panic with it or fail with it,
+//! and the test captures the log at every level.
 
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io;
-use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
@@ -19,28 +17,26 @@ use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use portcullis::testing::{TestClient, TestRequest};
-use portcullis::{AuthLayer, GuardedUpgrade, Identity, StaticTokens, redacting_span};
+use portcullis::testing::TestRequest;
+use portcullis::{AuthLayer, GuardedUpgrade, Identity, StaticTokens, trace::redacting_span};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 use tower_http::trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, TraceLayer};
 use tracing::Level;
-use tracing_subscriber::fmt::format::FmtSpan;
 
-use crate::site::{Over, every_carrier};
+use crate::support::{CapturedLog, HttpVersion, bearer_entry, deferred, every_carrier};
 
-/// What is behind the path of the address.
+/// The query with a canary.
 type Query = fn(&str) -> String;
 
-/// How a canary gets into the headers.
-type Put = fn(TestRequest, &str) -> TestRequest;
+/// Adds a canary to the headers.
+type AddHeaders = fn(TestRequest, &str) -> TestRequest;
 
-/// Carriers, with what they put into the query and into the headers.
-const CARRIERS: &[(&str, Query, Put)] = &[
+const CARRIERS: &[(&str, Query, AddHeaders)] = &[
     ("bearer", no_query, |r, token| r.bearer(token)),
     ("basic", no_query, |r, token| r.basic("alice", token)),
     ("subprotocol", no_query, |r, token| {
-        r.protocols(["chat", &entry(token)])
+        r.protocols(["chat", &bearer_entry(token)])
     }),
     (
         "query",
@@ -57,18 +53,18 @@ const CARRIERS: &[(&str, Query, Put)] = &[
         |r, token| {
             let cookie = format!("s={token}");
             r.bearer(token)
-                .protocols(["chat", &entry(token)])
+                .protocols(["chat", &bearer_entry(token)])
                 .header(COOKIE, cookie)
         },
     ),
-    // Broken ones.
+    // Refused ones.
     ("unknown-scheme", no_query, |r, token| {
         r.header(AUTHORIZATION, format!("Digest {token}"))
     }),
     ("two-bearers", no_query, |r, token| {
         r.bearer(token).bearer(token)
     }),
-    ("two-words", no_query, |r, token| {
+    ("two-tokens", no_query, |r, token| {
         r.bearer(&format!("{token} {token}"))
     }),
     ("no-colon", no_query, |r, token| {
@@ -78,10 +74,11 @@ const CARRIERS: &[(&str, Query, Put)] = &[
         r.header(SEC_WEBSOCKET_PROTOCOL, format!("chat, v1.bearer.{token}"))
     }),
     ("two-entries", no_query, |r, token| {
-        r.protocols([&*entry(token), "chat", &entry(token)])
+        let entry = bearer_entry(token);
+        r.protocols([&*entry, "chat", &entry])
     }),
     ("entry-alone", no_query, |r, token| {
-        r.protocols([&*entry(token)])
+        r.protocols([&*bearer_entry(token)])
     }),
     (
         "two-pairs",
@@ -96,7 +93,7 @@ const CARRIERS: &[(&str, Query, Put)] = &[
         r.header(COOKIE, format!("s=\"{token}\""))
     }),
     (
-        "beside-another",
+        "conflict",
         |_| "?token=another".to_owned(),
         |r, token| r.bearer(token),
     ),
@@ -106,63 +103,56 @@ const CARRIERS: &[(&str, Query, Put)] = &[
     }),
 ];
 
-const HANDLERS: [&str; 4] = ["/tell", "/panic", "/fail", "/ws"];
+const HANDLERS: [&str; 4] = ["/print", "/panic", "/fail", "/ws"];
 
 #[tokio::test]
-async fn no_canary_is_seen() {
+async fn no_secret_reaches_logs_or_responses() {
     let canaries: Vec<_> = CARRIERS.iter().map(|(name, ..)| canary(name)).collect();
     let known = canaries.iter().enumerate();
     let tokens = known.map(|(i, canary)| (if i == 1 { "alice" } else { "bob" }, &**canary));
     let tokens = StaticTokens::new(tokens).unwrap();
     let auth = AuthLayer::new(tokens.clone()).profile(every_carrier());
-    // A verifier that has to be waited for moves the request into a future.
-    let later = move |credential: portcullis::Credential| {
-        let tokens = tokens.clone();
-        async move {
-            tokio::task::yield_now().await;
-            portcullis::Verify::verify(&tokens, &credential).await
-        }
-    };
-    let later = AuthLayer::new(later).profile(every_carrier());
+    // A deferred verification moves the request into a future.
+    let later = AuthLayer::new(deferred(tokens)).profile(every_carrier());
 
-    let emitted = Emitted::default();
-    let _guard = emitted.capture();
+    let log = CapturedLog::default();
+    let _guard = log.capture();
     let mut admitted = 0;
     for app in [
-        guarded(handlers().layer(auth)),
-        guarded(handlers().layer(later)),
+        traced(handlers().layer(auth)),
+        traced(handlers().layer(later)),
     ] {
-        admitted += run(&app, &emitted).await;
+        admitted += send_canaries(&app, &log).await;
     }
-    // The known ones of six carriers reached four handlers each, and the subprotocol's its one; by
-    // two versions of HTTP and two verifiers.
+    // The valid canaries of six carriers reach four handlers each, and that of the subprotocol
+    // reaches one, over two versions of HTTP and with two verifiers.
     assert_eq!(admitted, (6 * 4 + 1) * 2 * 2);
-    // What should be seen is: of the handlers, of the layers, of the events of a refusal.
-    let text = emitted.text();
-    for seen in [
-        "/tell",
+    // The handlers, the layers and the events of refusals are in the log.
+    let text = log.text();
+    for expected in [
+        "/print",
         "bob",
         "?[",
         "profile=\"every\"",
         "malformed-credential",
         "chat",
     ] {
-        assert!(text.contains(seen), "{seen} should have been emitted");
+        assert!(text.contains(expected), "{expected} is not in the log");
     }
     assert_eq!(found(&text), BTreeSet::new());
 }
 
-/// Without the layer every canary is found, so the search finds what there is.
+/// Without the layer every canary is in the log, so the search works.
 #[tokio::test]
-async fn the_search_finds_every_canary() {
-    let emitted = Emitted::default();
-    let _guard = emitted.capture();
-    run(&guarded(handlers()), &emitted).await;
-    let text = emitted.text();
+async fn search_finds_every_canary_without_the_layer() {
+    let log = CapturedLog::default();
+    let _guard = log.capture();
+    send_canaries(&traced(handlers()), &log).await;
+    let text = log.text();
     let found = found(&text);
     for (name, ..) in CARRIERS {
         let canary = canary(name);
-        // The last symbols of base64 depend on what follows.
+        // The last symbols of base64 depend on the bytes that follow.
         let encoded = [STANDARD.encode(&canary), URL_SAFE_NO_PAD.encode(&canary)];
         let base64 = encoded.map(|encoded| encoded[..encoded.len() - 4].to_owned());
         let forms = [&canary, &percent(&canary), &base64[0], &base64[1]];
@@ -171,28 +161,28 @@ async fn the_search_finds_every_canary() {
     }
 }
 
-/// Sends every canary and one that nobody knows, by every carrier, to every handler. Tells how many
-/// requests reached one.
-async fn run(app: &Router, emitted: &Emitted) -> usize {
+/// Sends a valid and an unknown canary in every carrier to every handler, and appends the responses
+/// to the log. Returns how many requests reached a handler.
+async fn send_canaries(app: &Router, log: &CapturedLog) -> usize {
     let mut admitted = 0;
-    for over in Over::BOTH {
-        let client = over.client(app.clone());
-        for (name, query, put) in CARRIERS {
+    for version in HttpVersion::ALL {
+        let client = version.client(app.clone());
+        for (name, query, add_headers) in CARRIERS {
             for token in [canary(name), canary(&format!("unknown-{name}"))] {
                 for handler in HANDLERS {
-                    let address = format!("{handler}{}", query(&token));
+                    let target = format!("{handler}{}", query(&token));
                     let request = match handler {
-                        "/ws" => client.websocket(&address),
-                        _ => post(&client, &address),
+                        "/ws" => client.websocket(&target),
+                        _ => client.post(&target).body("hello"),
                     };
-                    let request = put(request.origin("http://localhost"), &token);
+                    let request = add_headers(request.origin("http://localhost"), &token);
                     let response = match request.connect().await {
                         Ok(socket) => socket.response().clone(),
                         Err(response) => response,
                     };
                     admitted += usize::from(response.headers().contains_key("x-admitted"));
-                    emitted.add(raw(response.headers()));
-                    emitted.add(response.body());
+                    log.append(raw(response.headers()));
+                    log.append(response.body());
                 }
             }
         }
@@ -200,12 +190,8 @@ async fn run(app: &Router, emitted: &Emitted) -> usize {
     admitted
 }
 
-fn post(client: &TestClient, address: &str) -> TestRequest {
-    client.post(address).body("hello")
-}
-
-/// The layers around, outermost last: sensitive headers, then a trace with our span.
-fn guarded(app: Router) -> Router {
+/// Adds the outer layers: sensitive headers outside, then a trace with `redacting_span`.
+fn traced(app: Router) -> Router {
     let trace = TraceLayer::new_for_http()
         .make_span_with(redacting_span)
         .on_request(DefaultOnRequest::new().level(Level::INFO))
@@ -219,13 +205,13 @@ fn guarded(app: Router) -> Router {
         .layer(SetSensitiveRequestHeadersLayer::new(sensitive))
 }
 
-/// Handlers that keep nothing to themselves, inside a trace that prints all headers.
+/// Handlers that print everything they receive, inside a trace that prints all headers.
 fn handlers() -> Router {
     let trace = TraceLayer::new_for_http()
         .make_span_with(DefaultMakeSpan::new().include_headers(true))
         .on_request(DefaultOnRequest::new().level(Level::INFO));
     Router::new()
-        .route("/tell", any(tell))
+        .route("/print", any(print))
         .route("/fail", any(fail))
         .route("/panic", any(panics))
         .route("/ws", any(open))
@@ -233,7 +219,7 @@ fn handlers() -> Router {
         .layer(trace)
 }
 
-async fn tell(request: Request) -> Response {
+async fn print(request: Request) -> Response {
     admitted(dump(&request.into_parts().0))
 }
 
@@ -244,7 +230,7 @@ async fn fail(request: Request) -> Response {
 }
 
 async fn panics(request: Request) -> Response {
-    // Does not run the hook, which would print it to the terminal.
+    // Does not run the panic hook, which would print to the terminal.
     std::panic::resume_unwind(Box::new(dump(&request.into_parts().0)))
 }
 
@@ -257,11 +243,11 @@ fn print_panic(payload: Box<dyn Any + Send>) -> Response {
 async fn open(request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     let text = dump(&parts);
-    let guarded = GuardedUpgrade::<()>::from_request_parts(&mut parts.clone(), &()).await;
+    let guarded = GuardedUpgrade::from_request_parts(&mut parts.clone(), &()).await;
     tracing::info!("{text} {guarded:?}");
     match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
         Ok(upgrade) => {
-            // Prints the subprotocols.
+            // The debug output contains the subprotocols.
             tracing::info!("{upgrade:?}");
             admitted(upgrade.protocols(["chat"]).on_upgrade(async |_| {}))
         }
@@ -273,7 +259,7 @@ fn admitted(response: impl IntoResponse) -> Response {
     ([("x-admitted", "yes")], response).into_response()
 }
 
-/// All that a handler can find out.
+/// Everything that a handler can read.
 fn dump(parts: &Parts) -> String {
     let original = parts.extensions.get::<OriginalUri>();
     let identity = parts.extensions.get::<Identity>();
@@ -284,7 +270,7 @@ fn dump(parts: &Parts) -> String {
     )
 }
 
-/// Headers as they are, the sensitive ones, too.
+/// Headers with their values, including the sensitive ones.
 fn raw(headers: &HeaderMap) -> String {
     headers
         .iter()
@@ -295,13 +281,9 @@ fn raw(headers: &HeaderMap) -> String {
         })
 }
 
-/// A secret that occurs nowhere else, and has characters that every encoding changes.
+/// A unique secret with characters that every encoding changes.
 fn canary(name: &str) -> String {
     format!("c4nary+{name}/0123456789abcdef")
-}
-
-fn entry(token: &str) -> String {
-    format!("v1.bearer.{}", URL_SAFE_NO_PAD.encode(token))
 }
 
 fn percent(token: &str) -> String {
@@ -312,8 +294,8 @@ fn no_query(_: &str) -> String {
     String::new()
 }
 
-/// What stands in a text from where a canary begins, be it as it is, percent-encoded or in base64,
-/// and wherever it ends.
+/// The parts of a text from each canary to the next space. A canary may be plain, percent-encoded
+/// or in base64.
 fn found(text: &str) -> BTreeSet<&str> {
     let stem = &canary("")[..6];
     let encoded = STANDARD.encode(stem);
@@ -324,41 +306,4 @@ fn found(text: &str) -> BTreeSet<&str> {
         .flatten()
         .filter_map(context)
         .collect()
-}
-
-/// Everything that was logged or answered.
-#[derive(Clone, Default)]
-pub(crate) struct Emitted(Arc<Mutex<Vec<u8>>>);
-
-impl Emitted {
-    /// Writes down whatever this thread logs, at every level.
-    pub(crate) fn capture(&self) -> tracing::subscriber::DefaultGuard {
-        let emitted = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(Level::TRACE)
-            .with_span_events(FmtSpan::FULL)
-            .with_ansi(false)
-            .with_writer(move || emitted.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn add(&self, bytes: impl AsRef<[u8]>) {
-        self.0.lock().unwrap().extend_from_slice(bytes.as_ref());
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl io::Write for Emitted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.add(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

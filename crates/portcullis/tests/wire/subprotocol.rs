@@ -1,9 +1,8 @@
-//! The subprotocol as a carrier: RFC 6455 §4.1, §4.2.2 and §11.3.4, in the default profile, whose
-//! prefix is `v1.bearer.` and whose marker is `v1.bearer`. The handler speaks `chat.v2` and
-//! `chat.v1`.
+//! The subprotocol carrier (RFC 6455 §4.1, §4.2.2 and §11.3.4) in the default profile. The prefix
+//! is `v1.bearer.` and the marker is `v1.bearer`. The handler supports `chat.v2` and `chat.v1`.
 //!
-//! An entry that bears no token is none of our business: it stays as it is, legal or not. Some
-//! libraries refuse `a/b`, but `SPDY/3.1+portforward.k8s.io` is real.
+//! An entry without a token stays unchanged, even if it is not a valid name. Some libraries refuse
+//! `a/b`, but Kubernetes uses `SPDY/3.1+portforward.k8s.io`.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -19,37 +18,36 @@ use portcullis::carrier::SecWebSocketProtocol;
 use portcullis::{AuthLayer, StaticTokens};
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::site::Site;
-use crate::table::Table;
+use crate::support::{Matrix, Table, with_lines};
 
 const TOKENS: &[(&str, &str)] = &[
     ("alice", "s3cret"),
     ("bob", "tök?en>>"),
-    // Looks like an entry itself.
+    // A token that looks like an entry.
     ("carol", "v1.bearer.czNjcmV0"),
     ("dave", "token"),
 ];
 
-/// The lines of the offer, what comes of them, and the lines that the handler sees.
+/// The lines of the offer, the outcome, and the lines that the handler receives.
 #[rustfmt::skip]
 const ROWS: &[(&[&str], &str, &[&str])] = &[
-    // Nothing here.
+    // No credential.
     (&[], "401 missing-credential", &[]),
     (&[""], "401 missing-credential", &[]),
     (&[","], "401 missing-credential", &[]),
     (&["chat.v2"], "401 missing-credential", &[]),
     (&["v1.bearer"], "401 missing-credential", &[]),
     (&["v1.bearer", "chat.v2"], "401 missing-credential", &[]),
-    // Something else must be offered beside the token: only that can be echoed.
+    // The client must offer another entry, because an entry with a token cannot be echoed.
     (&["v1.bearer.czNjcmV0"], "400 missing-protocol", &[]),
     (&["v1.bearer.czNjcmV0,"], "400 missing-protocol", &[]),
     (&[",", "v1.bearer.czNjcmV0", ""], "400 missing-protocol", &[]),
-    // The marker, if the handler chooses nothing.
+    // The marker is echoed if the handler selects no protocol.
     (&["v1.bearer, v1.bearer.czNjcmV0"], "open alice by subprotocol, echo v1.bearer", &["v1.bearer"]),
     (&["v1.bearer.czNjcmV0", "v1.bearer"], "open alice by subprotocol, echo v1.bearer", &["v1.bearer"]),
     (&["v1.bearer, v1.bearer.czNjcmV0, chat.v2"], "open alice by subprotocol, echo chat.v2", &["v1.bearer, chat.v2"]),
     (&["v1.bearer.czNjcmV0, other"], "open alice by subprotocol", &["other"]),
-    // First, in the middle, last; the others keep their order, and the client's first one wins.
+    // First, in the middle, last. The others keep their order, and the client's first is selected.
     (&["v1.bearer.czNjcmV0, chat.v1, chat.v2"], "open alice by subprotocol, echo chat.v1", &["chat.v1, chat.v2"]),
     (&["chat.v1, v1.bearer.czNjcmV0, chat.v2"], "open alice by subprotocol, echo chat.v1", &["chat.v1, chat.v2"]),
     (&["chat.v2, chat.v1, v1.bearer.czNjcmV0"], "open alice by subprotocol, echo chat.v2", &["chat.v2, chat.v1"]),
@@ -59,12 +57,12 @@ const ROWS: &[(&[&str], &str, &[&str])] = &[
     (&["v1.bearer.czNjcmV0", "chat.v2"], "open alice by subprotocol, echo chat.v2", &["chat.v2"]),
     (&["chat.v2", "v1.bearer.czNjcmV0"], "open alice by subprotocol, echo chat.v2", &["chat.v2"]),
     (&["a, b", "c, v1.bearer.czNjcmV0", "chat.v2,d"], "open alice by subprotocol, echo chat.v2", &["a, b", "c", "chat.v2,d"]),
-    // The others stay byte for byte, legal or not.
+    // The others stay unchanged, byte for byte, even if they are not valid names.
     (&["v1.bearer.czNjcmV0, a b, \"a\", a/b, a;b, a=b, é, SPDY/3.1+portforward.k8s.io, a"], "open alice by subprotocol", &["a b, \"a\", a/b, a;b, a=b, é, SPDY/3.1+portforward.k8s.io, a"]),
     (&["a, a, v1.bearer.czNjcmV0"], "open alice by subprotocol", &["a, a"]),
     (&["a,,b, v1.bearer.czNjcmV0"], "open alice by subprotocol", &["a,,b"]),
     (&[",\t, ,  ,foo  ,,   bar,baz,,", "v1.bearer.czNjcmV0"], "open alice by subprotocol", &[",\t, ,  ,foo  ,,   bar,baz,,"]),
-    // An empty entry in front of the first one does not outlive the token behind it.
+    // Empty entries between the token and the first other entry are removed.
     (&["v1.bearer.czNjcmV0,,a"], "open alice by subprotocol", &["a"]),
     // The whole token, and nothing but the token.
     (&["v1.bearer.dMO2az9lbj4-, chat.v2"], "open bob by subprotocol, echo chat.v2", &["chat.v2"]),
@@ -77,16 +75,15 @@ const ROWS: &[(&[&str], &str, &[&str])] = &[
     (&["v1.bearer.czNjcmV0, v1.bearer.czNjcmV0, chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.czNjcmV0", "v1.bearer.czNjcmV0", "chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.czNjcmV0", "chat.v2, v1.bearer."], "400 malformed-credential", &[]),
-    // The prefix alone. Kubernetes takes it for no credential, and so does its profile; here
-    // somebody meant to send a token, and is told.
+    // The prefix alone is a malformed credential. The Kubernetes profile treats it as none.
     (&["v1.bearer., chat.v2"], "400 malformed-credential", &[]),
-    // Names are compared byte for byte, so these are ordinary ones.
+    // Names are compared byte for byte, so these are other protocols.
     (&["V1.Bearer.czNjcmV0, chat.v2"], "401 missing-credential", &[]),
     (&["v1.bearerczNjcmV0, chat.v2"], "401 missing-credential", &[]),
     (&["xv1.bearer.czNjcmV0, chat.v2"], "401 missing-credential", &[]),
     (&["\"v1.bearer.czNjcmV0\", chat.v2"], "401 missing-credential", &[]),
     (&["v1.bearer.czNjcmV0, V1.Bearer.czNjcmV0"], "open alice by subprotocol", &["V1.Bearer.czNjcmV0"]),
-    // Base64 has one right form: unpadded, its own alphabet, no spare bits, whole bytes.
+    // A token has one valid encoding: unpadded base64url without nonzero trailing bits.
     (&["v1.bearer.czNjcmV0==, chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.dG9rZW4=, chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.dMO2az9lbj4+, chat.v2"], "400 malformed-credential", &[]),
@@ -99,7 +96,7 @@ const ROWS: &[(&[&str], &str, &[&str])] = &[
     (&["v1.bearer.é, chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.czNjcmV0.czNjcmV0, chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.%63zNjcmV0, chat.v2"], "400 malformed-credential", &[]),
-    // NUL, CR, LF, DEL, a byte that is no UTF-8, a surrogate.
+    // NUL, CR, LF, DEL, a byte that is not UTF-8, a surrogate.
     (&["v1.bearer.AA, chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.DQ, chat.v2"], "400 malformed-credential", &[]),
     (&["v1.bearer.Cg, chat.v2"], "400 malformed-credential", &[]),
@@ -109,43 +106,40 @@ const ROWS: &[(&[&str], &str, &[&str])] = &[
 ];
 
 #[tokio::test]
-async fn table() {
-    let site = Site::new(TOKENS, |auth| auth);
+async fn subprotocol_entries_are_parsed_strictly_and_stripped() {
+    let matrix = Matrix::new(TOKENS, |auth| auth);
     let mut table = Table::new();
-    for (lines, expected, left) in ROWS {
-        let outcome = site
-            .ask(|client| {
-                lines.iter().fold(client.websocket("/ws"), |request, line| {
-                    request.header(SEC_WEBSOCKET_PROTOCOL, line.as_bytes())
-                })
-            })
+    for (lines, expected, rest) in ROWS {
+        let outcome = matrix
+            .send(|client| with_lines(client.websocket("/ws"), &SEC_WEBSOCKET_PROTOCOL, lines))
             .await;
         table.row(lines, expected, &outcome);
+        let received = outcome.received_lines("sec-websocket-protocol");
         table.row(
-            (lines, "left"),
-            format!("{left:?}"),
-            format!("{:?}", outcome.left("sec-websocket-protocol")),
+            (lines, "received"),
+            format!("{rest:?}"),
+            format!("{received:?}"),
         );
     }
     table.finish();
 }
 
-/// The marker says "the token was accepted", so it is not echoed for another carrier's.
+/// The marker means that its token was accepted. A token in another carrier does not count.
 #[tokio::test]
-async fn a_marker_needs_its_token() {
+async fn marker_is_echoed_only_with_its_token() {
     #[rustfmt::skip]
     let rows: [(&[&str], &str); 4] = [
         (&["v1.bearer"], "open alice by authorization"),
         (&["v1.bearer", "chat.v2"], "open alice by authorization, echo chat.v2"),
         (&["chat.v1"], "open alice by authorization, echo chat.v1"),
-        // One credential in two carriers: the subprotocol's token is accepted, too.
+        // One credential in two carriers: the token of the subprotocol is accepted as well.
         (&["v1.bearer", "v1.bearer.czNjcmV0"], "open alice by authorization, echo v1.bearer"),
     ];
-    let site = Site::new(TOKENS, |auth| auth);
+    let matrix = Matrix::new(TOKENS, |auth| auth);
     let mut table = Table::new();
     for (entries, expected) in rows {
-        let outcome = site
-            .ask(|client| {
+        let outcome = matrix
+            .send(|client| {
                 let handshake = client.websocket("/ws").bearer("s3cret");
                 handshake.protocols(entries.iter().copied())
             })
@@ -155,43 +149,42 @@ async fn a_marker_needs_its_token() {
     table.finish();
 }
 
-/// A request that opens no socket has no subprotocol: there it is no carrier. What looks like a
-/// token is taken out all the same.
+/// A token in the subprotocol of an ordinary request is stripped as well.
 #[tokio::test]
-async fn a_page_has_no_subprotocol() {
-    let site = Site::new(TOKENS, |auth| auth);
+async fn subprotocol_is_not_a_carrier_outside_of_an_upgrade() {
+    let matrix = Matrix::new(TOKENS, |auth| auth);
     let entries = ["v1.bearer.czNjcmV0", "chat.v2"];
-    let alone = site
-        .ask(|client| client.get("/page").protocols(entries))
+    let alone = matrix
+        .send(|client| client.get("/page").protocols(entries))
         .await;
     assert_eq!(alone.to_string(), "401 missing-credential");
 
-    let beside = site
-        .ask(|client| client.get("/page").protocols(entries).bearer("token"))
+    let with_header = matrix
+        .send(|client| client.get("/page").protocols(entries).bearer("token"))
         .await;
-    assert_eq!(beside.to_string(), "200 dave by authorization");
-    assert_eq!(beside.left("sec-websocket-protocol"), ["chat.v2"]);
+    assert_eq!(with_header.to_string(), "200 dave by authorization");
+    let received = with_header.received_lines("sec-websocket-protocol");
+    assert_eq!(received, ["chat.v2"]);
 }
 
-/// Whatever is offered, and whatever the inner service makes of it: no token goes in, none comes
-/// back, and neither does anything that was not offered.
+/// Offers, and the choices of the inner service, are random. An entry that was not offered is never
+/// echoed either.
 #[test]
-fn no_token_goes_in_or_comes_back() {
-    let bears_token = |entry: &Vec<u8>| entry.starts_with(b"v1.bearer.");
+fn no_token_reaches_the_inner_service_or_the_response() {
+    let has_token = |entry: &Vec<u8>| entry.starts_with(b"v1.bearer.");
     let mut called = 0;
     for seed in 0..100_000 {
         let mut random = Random(seed);
         let (offer, choice) = (random.header(), random.header());
         let is_connect = random.below(2) == 0;
-        let (seen, response) = admit(offer.clone(), choice.clone(), is_connect);
+        let (received, response) = admit(offer.clone(), choice.clone(), is_connect);
 
         let offered = entries(&offer);
-        let context =
-            format!("seed {seed}: {offer:?}, of which the inner service chose {choice:?}");
-        if let Some(seen) = seen {
+        let context = format!("seed {seed}: offered {offer:?}, selected {choice:?}");
+        if let Some(received) = received {
             called += 1;
-            let rest = offered.iter().filter(|entry| !bears_token(entry));
-            assert!(entries(&seen).iter().eq(rest), "{context}");
+            let rest = offered.iter().filter(|entry| !has_token(entry));
+            assert!(entries(&received).iter().eq(rest), "{context}");
         }
         let echoed = response.headers().get_all(SEC_WEBSOCKET_PROTOCOL).iter();
         let echoed: Vec<_> = echoed.map(|line| line.as_bytes().to_vec()).collect();
@@ -200,16 +193,13 @@ fn no_token_goes_in_or_comes_back() {
             echoed.iter().all(|entry| offered.contains(entry)),
             "{context}: {echoed:?}"
         );
-        assert!(!echoed.iter().any(bears_token), "{context}: {echoed:?}");
+        assert!(!echoed.iter().any(has_token), "{context}: {echoed:?}");
     }
-    assert!(
-        called > 5_000,
-        "only {called} were let in, so little was tried"
-    );
+    assert!(called > 5_000, "only {called} offers were admitted");
 }
 
-/// Asks the layer in process, since a hundred thousand requests over a pipe would take too long.
-/// Tells what the inner service saw, if it was called, and what came back of its choice.
+/// Calls the layer in process, because 100,000 requests over a pipe take too long. Returns the
+/// headers that the inner service received, if it was called, and the response.
 fn admit(
     offer: HeaderMap,
     choice: HeaderMap,
@@ -232,10 +222,10 @@ fn admit(
         .body(())
         .unwrap();
 
-    let seen = Arc::new(Mutex::new(None));
-    let note = Arc::clone(&seen);
+    let received = Arc::new(Mutex::new(None));
+    let record = Arc::clone(&received);
     let inner = service_fn(move |request: Request<()>| {
-        *note.lock().unwrap() = Some(request.headers().clone());
+        *record.lock().unwrap() = Some(request.headers().clone());
         let mut response = Response::new(Bytes::new());
         *response.headers_mut() = choice.clone();
         *response.status_mut() = match is_connect {
@@ -245,9 +235,9 @@ fn admit(
         ready(Ok::<_, Infallible>(response))
     });
     let answer = AUTH.layer(inner).oneshot(request).now_or_never();
-    let response = answer.expect("static tokens need no waiting").unwrap();
-    let seen = seen.lock().unwrap().take();
-    (seen, response)
+    let response = answer.expect("static tokens are verified immediately");
+    let received = received.lock().unwrap().take();
+    (received, response.unwrap())
 }
 
 fn entries(headers: &HeaderMap) -> Vec<Vec<u8>> {
@@ -255,11 +245,11 @@ fn entries(headers: &HeaderMap) -> Vec<Vec<u8>> {
     typed.iter().map(<[u8]>::to_vec).collect()
 }
 
-/// Random headers, the same ones for the same seed (SplitMix64).
+/// Random headers from a seed (SplitMix64).
 struct Random(u64);
 
 impl Random {
-    /// Some lines, each a list of names, tokens and garbage with white space around them.
+    /// Some lines, each a list of names, tokens and random bytes with white space around them.
     fn header(&mut self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for _ in 0..self.below(4) {
@@ -292,8 +282,8 @@ impl Random {
         ];
         const SPACES: &[&str] = &["", "", " ", "\t", " \t "];
         let entry = match self.below(8) {
-            0 => self.garbage(),
-            1 => [b"v1.bearer.", &*self.garbage()].concat(),
+            0 => self.bytes(),
+            1 => [b"v1.bearer.", &*self.bytes()].concat(),
             2..4 => self.pick(TOKENS).as_bytes().to_vec(),
             _ => self.pick(NAMES).as_bytes().to_vec(),
         };
@@ -301,8 +291,8 @@ impl Random {
         [spaces[0], &entry, spaces[1]].concat()
     }
 
-    /// A few bytes that a header may have.
-    fn garbage(&mut self) -> Vec<u8> {
+    /// Some bytes that are valid in a header.
+    fn bytes(&mut self) -> Vec<u8> {
         let bytes = (0..self.below(6)).map(|_| self.below(256) as u8);
         bytes
             .filter(|byte| HeaderValue::from_bytes(&[*byte]).is_ok())

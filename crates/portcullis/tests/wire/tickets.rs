@@ -1,5 +1,5 @@
-//! Tickets: T31. Once, within thirty seconds, for the path and whoever they are bound to; and used
-//! up by whatever goes wrong.
+//! Tickets: valid once, for thirty seconds, for their path and their binding. A failed redemption
+//! consumes the ticket.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,47 +10,52 @@ use axum::response::Response;
 use axum::routing::{any, post};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use portcullis::carrier::{Authorization, Query};
+use portcullis::carrier::{AuthorizationCarrier, QueryCarrier};
 use portcullis::testing::{Accepting, TestClient};
-use portcullis::ticket::{Binding, MemoryTickets, Tickets};
 use portcullis::{
-    AuthLayer, Carrier, Credential, GuardedUpgrade, Handshake, Identity, Profile, Scheme,
-    StoreError, TicketKey, TicketStore, Verify, VerifyError, mint_handler,
+    AuthLayer, Credential, GuardedUpgrade, Identity, Profile, Verify, VerifyError,
+    carrier::{Carrier, Scheme},
+    store::{StoreError, TicketKey, TicketStore},
+    verify::Handshake,
+    ws::mint_handler,
+};
+use portcullis::{
+    Tickets,
+    ticket::{Binding, MemoryTickets},
 };
 
-use crate::site::Over;
-use crate::table::Table;
+use crate::support::{HttpVersion, SECOND, Table, handshake_status};
 
 #[path = "../../../portcullis-redis/tests/suite/tickets.rs"]
 #[allow(dead_code, reason = "the redis tests use the rest")]
 mod suite;
 
-/// The store in memory keeps what every store promises.
 #[tokio::test(start_paused = true)]
-async fn memory_keeps_the_promises() {
+async fn memory_store_fulfills_the_contract() {
     suite::promises(&MemoryTickets::new(100), tokio::time::sleep).await;
     let store = Arc::new(MemoryTickets::new(1_000));
     suite::ledger(&store, tokio::time::sleep).await;
 }
 
-/// A thousand who want the same ticket, a hundred times.
+/// A thousand tasks redeem the same ticket, a hundred times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_winner() {
+async fn concurrent_redemptions_admit_one_request() {
     let store = Arc::new(MemoryTickets::new(10));
     assert_eq!(suite::race(&store, 100, 1_000).await, Ok(()));
 }
 
-/// The control: a store that looks first and removes later has more winners.
+/// The control for the test above.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_naive_store_is_caught() {
-    let store = Arc::new(Naive(MemoryTickets::new(10)));
-    let winners = suite::race(&store, 100, 1_000).await.unwrap_err();
-    assert!(winners > 1, "{winners}");
+async fn race_detects_a_store_that_is_not_atomic() {
+    let store = Arc::new(NotAtomic(MemoryTickets::new(10)));
+    let redeemed = suite::race(&store, 100, 1_000).await.unwrap_err();
+    assert!(redeemed > 1, "{redeemed}");
 }
 
-struct Naive(MemoryTickets);
+/// Reads a record first and removes it later.
+struct NotAtomic(MemoryTickets);
 
-impl TicketStore for Naive {
+impl TicketStore for NotAtomic {
     async fn put(&self, key: TicketKey, record: Vec<u8>, time: Duration) -> Result<(), StoreError> {
         self.0.put(key, record, time).await
     }
@@ -69,10 +74,9 @@ impl TicketStore for Naive {
     }
 }
 
-/// A store that does not answer.
-struct Away;
+struct UnavailableStore;
 
-impl TicketStore for Away {
+impl TicketStore for UnavailableStore {
     async fn put(&self, _: TicketKey, _: Vec<u8>, _: Duration) -> Result<(), StoreError> {
         Err(StoreError::Unavailable)
     }
@@ -82,11 +86,11 @@ impl TicketStore for Away {
     }
 }
 
-/// A store that somebody else writes to.
+/// A store that an attacker can read and write.
 #[derive(Default)]
-struct Public(Mutex<HashMap<TicketKey, Vec<u8>>>);
+struct ExposedStore(Mutex<HashMap<TicketKey, Vec<u8>>>);
 
-impl TicketStore for Public {
+impl TicketStore for ExposedStore {
     async fn put(&self, key: TicketKey, record: Vec<u8>, _: Duration) -> Result<(), StoreError> {
         self.0.lock().unwrap().insert(key, record);
         Ok(())
@@ -97,25 +101,29 @@ impl TicketStore for Public {
     }
 }
 
-/// Whoever has the store knows nobody's name, and makes nobody's identity.
+/// An attacker with access to the store can neither read nor forge an identity.
 #[tokio::test]
-async fn records_are_sealed_to_their_tickets() {
+async fn stored_records_are_sealed_to_their_tickets() {
     type Change = fn(&[u8], &[u8]) -> Vec<u8>;
     let changes: [(&str, Change, bool); 5] = [
-        ("nothing", |own, _| own.to_vec(), true),
-        ("that of another ticket", |_, other| other.to_vec(), false),
+        ("unchanged", |record, _| record.to_vec(), true),
+        ("of another ticket", |_, other| other.to_vec(), false),
         (
-            "a bit",
-            |own, _| [&own[..9], &[own[9] ^ 1], &own[10..]].concat(),
+            "a flipped bit",
+            |record, _| [&record[..9], &[record[9] ^ 1], &record[10..]].concat(),
             false,
         ),
-        ("an end", |own, _| own[..own.len() - 1].to_vec(), false),
+        (
+            "truncated",
+            |record, _| record[..record.len() - 1].to_vec(),
+            false,
+        ),
         ("plain text", |_, _| PLAIN.into(), false),
     ];
     let mut table = Table::new();
     for (name, change, opens) in changes {
-        let store = Arc::new(Public::default());
-        let tickets: Tickets<(), _> = Tickets::new(Arc::clone(&store), ["/ws"]);
+        let store = Arc::new(ExposedStore::default());
+        let tickets: Tickets<_> = Tickets::new(Arc::clone(&store), ["/ws"]);
         let mint = async |subject: &str| {
             let before: Vec<_> = store.0.lock().unwrap().keys().copied().collect();
             let identity = Identity::new(subject);
@@ -127,16 +135,18 @@ async fn records_are_sealed_to_their_tickets() {
                 .unwrap();
             (ticket, *key, record.clone())
         };
-        let (ticket, key, own) = mint("alice").await;
+        let (ticket, key, record) = mint("alice").await;
         let (_, _, other) = mint("root").await;
-        for (subject, record) in [("alice", &own), ("root", &other)] {
-            let is_legible = record
+        for (subject, record) in [("alice", &record), ("root", &other)] {
+            let is_readable = record
                 .windows(subject.len())
                 .any(|it| it == subject.as_bytes());
-            assert!(!is_legible, "{subject}");
+            assert!(!is_readable, "{subject}");
         }
-        store.0.lock().unwrap().insert(key, change(&own, &other));
-        let answer = tickets.verify(&at("/ws", ticket.expose_secret())).await;
+        let changed = change(&record, &other);
+        store.0.lock().unwrap().insert(key, changed);
+        let credential = credential_at("/ws", ticket.expose_secret());
+        let answer = tickets.verify(&credential).await;
         let subject = answer.map(|identity| identity.subject().to_owned());
         let expected = match opens {
             true => Ok("alice".to_owned()),
@@ -151,12 +161,12 @@ const PLAIN: &str = r#"{"version":1,"identity":{"subject":"root","scopes":["admi
     "issued_at":null,"issuer":null,"audience":null,"token_id":null,"single_use":true,
     "session_ends_at":null,"claims":null},"paths":["/ws"],"path":null}"#;
 
-/// A ticket of one server opens no socket of another that has the same store.
+/// Two servers share a store.
 #[tokio::test]
-async fn servers_that_share_a_store() {
+async fn ticket_is_valid_only_for_the_paths_of_both_servers() {
     let store = Arc::new(MemoryTickets::new(10));
-    let chat: Tickets<(), _> = Tickets::new(Arc::clone(&store), ["/chat", "/rooms/*"]);
-    let shell: Tickets<(), _> = Tickets::new(Arc::clone(&store), ["/shell", "/rooms/*"]);
+    let chat: Tickets<_> = Tickets::new(Arc::clone(&store), ["/chat", "/rooms/*"]);
+    let shell: Tickets<_> = Tickets::new(Arc::clone(&store), ["/shell", "/rooms/*"]);
     let mut table = Table::new();
     for (bound, path, by_chat, by_shell) in [
         (None, "/chat", true, false),
@@ -173,15 +183,16 @@ async fn servers_that_share_a_store() {
                 ..Binding::default()
             };
             let ticket = chat.mint(&Identity::new("alice"), binding).await.unwrap();
-            let answer = server.verify(&at(path, ticket.expose_secret())).await;
+            let credential = credential_at(path, ticket.expose_secret());
+            let answer = server.verify(&credential).await;
             table.row((bound, path), opens, answer.is_ok());
         }
     }
     table.finish();
 }
 
-/// A ticket that comes with an upgrade to `path`.
-fn at(path: &str, ticket: &str) -> Credential {
+/// The credential of an upgrade to `path`.
+fn credential_at(path: &str, ticket: &str) -> Credential {
     let handshake = Handshake {
         upgrade: true,
         ..Handshake::new(path)
@@ -200,9 +211,9 @@ async fn fails(_: GuardedUpgrade) -> Response {
     panic!("the handler is broken")
 }
 
-/// Mints at `/ticket`, redeems at `/ws`, `/other` and `/fails`.
-fn app<T: TicketStore>(tickets: &Arc<Tickets<(), T>>, identity: Identity) -> Router {
-    let by_ticket = Profile::new("ticket").carrier(Query::named("ticket"));
+/// Mints at `/ticket`, and redeems at every other path.
+fn app<T: TicketStore>(tickets: &Arc<Tickets<T>>, identity: Identity) -> Router {
+    let by_ticket = Profile::new("ticket").carrier(QueryCarrier::named("ticket"));
     Router::new()
         .route("/ticket", post(mint_handler(tickets)))
         .route_layer(AuthLayer::new(Accepting::token("t0k", identity)))
@@ -250,11 +261,11 @@ async fn redeem(client: &TestClient, path: &str, ticket: &str, origin: Option<&s
 }
 
 #[tokio::test(start_paused = true)]
-async fn redemptions() {
+async fn ticket_is_redeemed_once_for_its_path_in_time() {
     let mut table = Table::new();
-    for over in Over::BOTH {
+    for version in HttpVersion::ALL {
         let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(PATHS));
-        let client = over.client(app(&tickets, Identity::new("alice")));
+        let client = version.client(app(&tickets, Identity::new("alice")));
         let new = async |body: &str| {
             let (status, ticket) = mint(&client, body, None).await;
             assert_eq!((status, ticket.len()), (200, 22), "{ticket}");
@@ -263,80 +274,80 @@ async fn redemptions() {
 
         let ticket = new("").await;
         table.row(
-            (over, "first"),
+            (version, "first"),
             "alice",
             redeem(&client, "/ws", &ticket, None).await,
         );
         table.row(
-            (over, "again"),
+            (version, "again"),
             "401",
             redeem(&client, "/ws", &ticket, None).await,
         );
-        // Wrong, and gone with it.
+        // A failed redemption consumes the ticket.
         let ticket = new("").await;
         table.row(
-            (over, "path"),
+            (version, "path"),
             "401",
             redeem(&client, "/elsewhere", &ticket, None).await,
         );
         table.row(
-            (over, "path, then"),
+            (version, "path, then"),
             "401",
             redeem(&client, "/ws", &ticket, None).await,
         );
         let ticket = new(r#"{"path":"/other"}"#).await;
         table.row(
-            (over, "one path"),
+            (version, "one path"),
             "401",
             redeem(&client, "/ws", &ticket, None).await,
         );
         table.row(
-            (over, "one path, then"),
+            (version, "one path, then"),
             "401",
             redeem(&client, "/other", &ticket, None).await,
         );
         let ticket = new(r#"{"path":"/other"}"#).await;
         table.row(
-            (over, "its path"),
+            (version, "its path"),
             "alice",
             redeem(&client, "/other", &ticket, None).await,
         );
-        // A handshake that fails afterwards.
+        // A handshake that fails after the redemption.
         let ticket = new("").await;
         table.row(
-            (over, "fails"),
+            (version, "fails"),
             "500",
             redeem(&client, "/fails", &ticket, None).await,
         );
         table.row(
-            (over, "fails, then"),
+            (version, "fails, then"),
             "401",
             redeem(&client, "/ws", &ticket, None).await,
         );
-        // An ordinary request is refused, and uses nothing up.
+        // An ordinary request is refused and does not consume the ticket.
         let ticket = new("").await;
         let get = client.get(&format!("/ws?ticket={ticket}")).send().await;
-        table.row((over, "GET"), 401, get.status().as_u16());
+        table.row((version, "GET"), 401, get.status().as_u16());
         table.row(
-            (over, "GET, then"),
+            (version, "GET, then"),
             "alice",
             redeem(&client, "/ws", &ticket, None).await,
         );
-        // What is none.
-        for nonsense in ["x", "AAAAAAAAAAAAAAAAAAAAAA", "!!!!!!!!!!!!!!!!!!!!!!"] {
+        // Not a ticket.
+        for invalid in ["x", "AAAAAAAAAAAAAAAAAAAAAA", "!!!!!!!!!!!!!!!!!!!!!!"] {
             table.row(
-                (over, nonsense),
+                (version, invalid),
                 "401",
-                redeem(&client, "/ws", nonsense, None).await,
+                redeem(&client, "/ws", invalid, None).await,
             );
         }
-        // A millisecond before the end, and one after it.
+        // One millisecond before and after the expiry.
         let millisecond = Duration::from_millis(1);
         for (wait, expected) in [(30_000 - 1, "alice"), (30_000 + 1, "401")] {
             let ticket = new("").await;
             tokio::time::advance(wait * millisecond).await;
             table.row(
-                (over, wait),
+                (version, wait),
                 expected,
                 redeem(&client, "/ws", &ticket, None).await,
             );
@@ -345,13 +356,13 @@ async fn redemptions() {
     table.finish();
 }
 
-/// As a password: the name beside it is the subject's, or the ticket is used up for nothing.
+/// A password with another user name consumes the ticket.
 #[tokio::test]
-async fn beside_a_name() {
-    let passwords = || Profile::new("passwords").carrier(Authorization::basic());
+async fn ticket_as_a_password_requires_the_user_name_of_its_subject() {
+    let passwords = || Profile::new("passwords").carrier(AuthorizationCarrier::basic());
     let mut table = Table::new();
-    for over in Over::BOTH {
-        for (name, expected) in [("alice", "200"), ("mallory", "401"), ("", "401")] {
+    for version in HttpVersion::ALL {
+        for (name, expected) in [("alice", "open"), ("mallory", "401"), ("", "401")] {
             let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(PATHS));
             let alice = Identity::new("alice");
             let ticket = tickets.mint(&alice, Binding::default()).await.unwrap();
@@ -360,13 +371,10 @@ async fn beside_a_name() {
                 .route_layer(AuthLayer::new(Arc::clone(&tickets)).profile(passwords()));
             let pair = STANDARD.encode(format!("{name}:{}", ticket.expose_secret()));
             for expected in [expected, "401"] {
-                let handshake = over.client(app.clone()).websocket("/ws");
+                let handshake = version.client(app.clone()).websocket("/ws");
                 let handshake = handshake.header("authorization", format!("Basic {pair}"));
-                let status = match handshake.connect().await {
-                    Ok(_) => "200".to_owned(),
-                    Err(response) => response.status().as_u16().to_string(),
-                };
-                table.row((over, name), expected, status);
+                let status = handshake_status(&handshake.connect().await);
+                table.row((version, name), expected, status);
             }
         }
     }
@@ -374,13 +382,13 @@ async fn beside_a_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bound_to_an_origin() {
+async fn ticket_bound_to_an_origin_is_refused_from_another() {
     const PAGE: Option<&str> = Some("https://app.example.com");
     const EVIL: Option<&str> = Some("https://evil.example");
     let mut table = Table::new();
-    for over in Over::BOTH {
+    for version in HttpVersion::ALL {
         let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(PATHS).bind_origin());
-        let client = over.client(app(&tickets, Identity::new("alice")));
+        let client = version.client(app(&tickets, Identity::new("alice")));
         for (minted, redeemed, expected) in [
             (PAGE, PAGE, "alice"),
             (PAGE, EVIL, "401"),
@@ -389,7 +397,7 @@ async fn bound_to_an_origin() {
             (None, None, "alice"),
         ] {
             let (_, ticket) = mint(&client, "", minted).await;
-            let row = (over, minted, redeemed);
+            let row = (version, minted, redeemed);
             table.row(
                 row,
                 expected,
@@ -406,41 +414,40 @@ async fn bound_to_an_origin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bound_to_an_address() {
+async fn ticket_bound_to_an_address_is_refused_from_another() {
     use axum::extract::connect_info::MockConnectInfo;
     use std::net::SocketAddr;
 
     let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(PATHS).bind_peer());
     let app = app(&tickets, Identity::new("alice"));
     let at = |last: u8, port| {
-        // axum's extractor looks for this one, and our layers for the true one.
+        // axum's extractor reads `MockConnectInfo`, and the layers read `ConnectInfo`.
         let peer = SocketAddr::from(([127, 0, 0, last], port));
         let app = app.clone().layer(MockConnectInfo(peer));
         app.layer(axum::Extension(axum::extract::ConnectInfo(peer)))
     };
-    for over in Over::BOTH {
-        let (_, ticket) = mint(&over.client(at(1, 1)), "", None).await;
-        let same = over.client(at(1, 2));
+    for version in HttpVersion::ALL {
+        let (_, ticket) = mint(&version.client(at(1, 1)), "", None).await;
+        let same = version.client(at(1, 2));
         assert_eq!(
             redeem(&same, "/ws", &ticket, None).await,
             "alice",
             "another port"
         );
-        let (_, ticket) = mint(&over.client(at(1, 1)), "", None).await;
-        let other = over.client(at(2, 1));
+        let (_, ticket) = mint(&version.client(at(1, 1)), "", None).await;
+        let other = version.client(at(2, 1));
         assert_eq!(redeem(&other, "/ws", &ticket, None).await, "401");
-        assert_eq!(redeem(&same, "/ws", &ticket, None).await, "401", "used up");
+        assert_eq!(redeem(&same, "/ws", &ticket, None).await, "401", "consumed");
     }
 }
 
-/// What minting answers.
 #[tokio::test(start_paused = true)]
-async fn minting() {
+async fn mint_endpoint_validates_requests_and_reports_a_full_store() {
     let alice = || Identity::new("alice");
     let mut table = Table::new();
-    for over in Over::BOTH {
+    for version in HttpVersion::ALL {
         let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(PATHS));
-        let client = over.client(app(&tickets, alice()));
+        let client = version.client(app(&tickets, alice()));
         let long = format!(r#"{{"path":"{}"}}"#, "a".repeat(2_000));
         for (body, expected) in [
             ("", 200),
@@ -451,32 +458,49 @@ async fn minting() {
             ("[]x", 400),
             (&long, 400),
         ] {
-            table.row((over, body), expected, mint(&client, body, None).await.0);
+            table.row((version, body), expected, mint(&client, body, None).await.0);
         }
-        let nobody = client.post("/ticket").send().await;
-        table.row((over, "nobody"), 401, nobody.status().as_u16());
+        let anonymous = client.post("/ticket").send().await;
+        table.row((version, "no token"), 401, anonymous.status().as_u16());
 
         let small: Arc<Tickets> = Arc::new(Tickets::new(MemoryTickets::new(1), PATHS));
-        let client = over.client(app(&small, alice()));
-        table.row((over, "room"), 200, mint(&client, "", None).await.0);
-        table.row((over, "full"), 429, mint(&client, "", None).await.0);
-        tokio::time::advance(Duration::from_secs(31)).await;
-        table.row((over, "room again"), 200, mint(&client, "", None).await.0);
-
-        let away: Arc<Tickets<(), Away>> = Arc::new(Tickets::new(Away, PATHS));
-        let client = over.client(app(&away, alice()));
-        table.row((over, "away"), 503, mint(&client, "", None).await.0);
+        let client = version.client(app(&small, alice()));
         table.row(
-            (over, "away, redeemed"),
+            (version, "empty store"),
+            200,
+            mint(&client, "", None).await.0,
+        );
+        table.row(
+            (version, "full store"),
+            429,
+            mint(&client, "", None).await.0,
+        );
+        tokio::time::advance(31 * SECOND).await;
+        table.row(
+            (version, "store after expiry"),
+            200,
+            mint(&client, "", None).await.0,
+        );
+
+        let unavailable: Arc<Tickets<UnavailableStore>> =
+            Arc::new(Tickets::new(UnavailableStore, PATHS));
+        let client = version.client(app(&unavailable, alice()));
+        table.row(
+            (version, "unavailable store"),
+            503,
+            mint(&client, "", None).await.0,
+        );
+        table.row(
+            (version, "unavailable store, redeemed"),
             "503",
             redeem(&client, "/ws", "AAAAAAAAAAAAAAAAAAAAAA", None).await,
         );
 
-        // A verifier may have a leeway, and its ticket has none.
-        let ended = std::time::SystemTime::now() - Duration::from_secs(10);
-        let late = Identity::builder("alice").expires_at(ended).build();
-        let client = over.client(app(&tickets, late));
-        table.row((over, "ended"), 401, mint(&client, "", None).await.0);
+        // A verifier may have a leeway. A ticket has none.
+        let ended = std::time::SystemTime::now() - 10 * SECOND;
+        let expired = Identity::builder("alice").expires_at(ended).build();
+        let client = version.client(app(&tickets, expired));
+        table.row((version, "expired"), 401, mint(&client, "", None).await.0);
     }
     table.finish();
 }

@@ -1,8 +1,8 @@
-//! The resources of FHIR R5: from their JSON, and to it.
+//! Parses and serializes the resources of FHIR R5.
 //!
-//! `fhir-sdk` has a type for each. What reads and writes them is generic, and every program that
-//! calls it compiles it anew for all 157 kinds of resources, since any of them may contain any
-//! other. This crate compiles it once; the server beside it is then compiled in seconds.
+//! `fhir-sdk` has a type for each of the 157 kinds of resources, and any of them may contain any
+//! other. Its generic code is compiled anew in each crate that calls it. This crate calls it once,
+//! so that the server itself compiles in seconds.
 
 use std::error::Error;
 
@@ -10,26 +10,26 @@ pub use fhir_sdk::r5::codes;
 pub use fhir_sdk::r5::resources::{Encounter, Resource, Subscription, SubscriptionFilterBy};
 use serde_json::Value;
 
-/// Reads a resource. It is one of R5, and has what R5 demands of it.
+/// Parses a resource from JSON.
 ///
 /// # Errors
 ///
-/// What is wrong with it, and where.
-pub fn read(json: &[u8]) -> Result<Resource, Box<dyn Error + Send + Sync>> {
+/// Fails if the JSON is not a valid R5 resource. The error describes the first mistake.
+pub fn parse(json: &[u8]) -> Result<Resource, Box<dyn Error + Send + Sync>> {
     Ok(serde_json::from_slice(json)?)
 }
 
-/// Writes a resource.
-pub fn write(resource: &Resource) -> String {
-    // Only a map with keys that are no text could fail, and there is none in a resource.
-    serde_json::to_string(resource).expect("a resource is JSON")
+/// Serializes a resource to JSON.
+pub fn serialize(resource: &Resource) -> String {
+    // Serialization fails only for maps with keys other than strings. A resource has none.
+    serde_json::to_string(resource).expect("a resource serializes to JSON")
 }
 
-/// Makes a resource of what we wrote ourselves, as FHIR writes it: in JSON.
+/// Converts JSON that this server built into a resource.
 ///
 /// # Panics
 ///
-/// If it is none of R5. That is a mistake of ours, and the first test finds it.
-pub fn make(json: &Value) -> Resource {
-    read(json.to_string().as_bytes()).expect("we write resources of R5")
+/// Panics if the JSON is not a valid R5 resource, which is a bug in the server.
+pub fn from_value(json: &Value) -> Resource {
+    parse(json.to_string().as_bytes()).expect("the server builds valid R5 resources")
 }

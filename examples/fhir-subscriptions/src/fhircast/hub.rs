@@ -8,22 +8,23 @@ use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::No;
-use super::request::{Happening, Subscribe};
-use crate::binding::random;
+use super::HubError;
+use super::request::{HubEvent, SubscriptionRequest};
+use crate::binding::random_token;
 use crate::fhir::instant;
-use crate::outcome::Outcome;
+use crate::outcome::OperationOutcome;
 
-/// How many subscribers there are at most.
-const MAX: usize = 10_000;
+/// The maximum number of subscribers.
+const MAX_SUBSCRIBERS: usize = 10_000;
 
-/// Who follows what.
+/// The subscribers of all topics.
 ///
-/// A topic is one user's: the applications of one session follow each other, and nobody else's.
+/// A topic belongs to one user. Topics of different users are separate, even if their names are
+/// equal.
 pub(crate) struct Hub {
     subscribers: Mutex<HashMap<blake3::Hash, Subscriber>>,
-    longest_lease: Duration,
-    /// How many messages may wait for one socket.
+    max_lease: Duration,
+    /// The number of messages that are queued for one socket.
     queue: usize,
 }
 
@@ -32,161 +33,178 @@ struct Subscriber {
     topic: String,
     events: Vec<String>,
     name: String,
-    until: Instant,
-    /// The hub's end of the socket, if one is open.
-    socket: Option<mpsc::Sender<Line>>,
+    lease_end: Instant,
+    /// The sending half of the socket's queue, if a socket is connected.
+    socket: Option<mpsc::Sender<HubMessage>>,
 }
 
-/// What a socket has to say to its client.
+/// A message of the hub to a subscriber.
 #[derive(Debug)]
-pub(super) enum Line {
-    /// The subscription stands, or stands longer.
-    Confirmed(Value),
-    Happened(Arc<Happening>),
-    /// It is over, and so is the socket.
-    Denied(Value),
+pub(super) enum HubMessage {
+    /// The subscription was created, or its lease was extended.
+    Confirmation(Value),
+    Event(Arc<HubEvent>),
+    /// The subscription has ended. The socket closes after this message.
+    Denial(Value),
 }
 
-/// An address that was given out. It is known by its digest.
+/// The digest of an endpoint, which is the last segment of a subscriber's URL.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Endpoint(blake3::Hash);
+pub(super) struct EndpointDigest(blake3::Hash);
 
-impl Endpoint {
-    pub(super) fn new(path: &str) -> Self {
-        Self(blake3::hash(path.as_bytes()))
+impl EndpointDigest {
+    pub(super) fn new(endpoint: &str) -> Self {
+        Self(blake3::hash(endpoint.as_bytes()))
     }
 }
 
 impl Hub {
-    pub(crate) fn new(longest_lease: Duration, queue: usize) -> Arc<Self> {
+    pub(crate) fn new(max_lease: Duration, queue: usize) -> Arc<Self> {
         Arc::new(Self {
             subscribers: Mutex::default(),
-            longest_lease,
+            max_lease,
             queue,
         })
     }
 
-    /// Makes an address, or prolongs the lease of one that is known; the last part of it.
+    /// Creates a subscription, or updates the one with the endpoint `known` and extends its lease.
+    ///
+    /// Returns the endpoint.
     pub(super) fn subscribe(
         &self,
         subject: &str,
-        request: &Subscribe,
+        request: &SubscriptionRequest,
         known: Option<&str>,
-    ) -> Result<String, No> {
-        let lease = request.lease().unwrap_or(self.longest_lease);
-        let until = Instant::now() + lease.min(self.longest_lease);
+    ) -> Result<String, HubError> {
+        let lease = request.lease().unwrap_or(self.max_lease);
+        let lease_end = Instant::now() + lease.min(self.max_lease);
         let events: Vec<_> = request.events().map(str::to_owned).collect();
         let mut subscribers = self.lock();
-        if let Some(path) = known {
+        if let Some(endpoint) = known {
             let subscriber = subscribers
-                .get_mut(&Endpoint::new(path).0)
-                .filter(|s| s.is(subject, &request.topic))
-                .ok_or_else(|| No::bad("There is no such hub.channel.endpoint."))?;
+                .get_mut(&EndpointDigest::new(endpoint).0)
+                .filter(|it| it.follows(subject, &request.topic))
+                .ok_or_else(HubError::unknown_endpoint)?;
             subscriber.events = events;
-            subscriber.until = until;
-            let confirmed = Line::Confirmed(subscriber.confirmation());
-            subscriber.tell(confirmed);
-            return Ok(path.to_owned());
+            subscriber.lease_end = lease_end;
+            subscriber.send(HubMessage::Confirmation(subscriber.confirmation()));
+            return Ok(endpoint.to_owned());
         }
-        if subscribers.len() >= MAX {
+        if subscribers.len() >= MAX_SUBSCRIBERS {
             let now = Instant::now();
-            subscribers.retain(|_, subscriber| subscriber.until > now);
+            subscribers.retain(|_, subscriber| subscriber.lease_end > now);
         }
-        let path = match subscribers.len() < MAX {
-            true => random(),
-            false => None,
-        };
-        let path = path.ok_or_else(No::full)?;
+        if subscribers.len() >= MAX_SUBSCRIBERS {
+            return Err(HubError::limit_reached());
+        }
+        let endpoint = random_token().ok_or_else(HubError::limit_reached)?;
         let subscriber = Subscriber {
             subject: subject.to_owned(),
             topic: request.topic.clone(),
             events,
             name: request.name.clone().unwrap_or_default(),
-            until,
+            lease_end,
             socket: None,
         };
-        subscribers.insert(Endpoint::new(&path).0, subscriber);
-        Ok(path)
+        subscribers.insert(EndpointDigest::new(&endpoint).0, subscriber);
+        Ok(endpoint)
     }
 
-    /// Gives an address back. Nobody will have it again.
-    pub(super) fn unsubscribe(&self, subject: &str, topic: &str, path: &str) -> bool {
-        let endpoint = Endpoint::new(path);
-        let is_there = |s: &Subscriber| s.is(subject, topic);
-        let is_there = self.lock().get(&endpoint.0).is_some_and(is_there);
-        if is_there {
-            self.end(endpoint, "unsubscribed");
+    /// Ends a subscription at the request of its subscriber.
+    ///
+    /// Returns `false` if `subject` has no such subscription.
+    pub(super) fn unsubscribe(&self, subject: &str, topic: &str, endpoint: &str) -> bool {
+        let endpoint = EndpointDigest::new(endpoint);
+        let follows = |subscriber: &Subscriber| subscriber.follows(subject, topic);
+        let exists = self.lock().get(&endpoint.0).is_some_and(follows);
+        if exists {
+            self.deny(endpoint, "unsubscribed");
         }
-        is_there
+        exists
     }
 
-    /// Tells everybody who follows the topic and wants the event.
-    pub(super) fn publish(&self, subject: &str, happening: Happening) {
-        let happening = Arc::new(happening);
+    /// Sends an event to the subscribers of its topic.
+    pub(super) fn publish(&self, subject: &str, event: HubEvent) {
+        let event = Arc::new(event);
         for subscriber in self.lock().values_mut() {
-            if subscriber.is(subject, &happening.topic) && subscriber.wants(&happening.event) {
-                subscriber.tell(Line::Happened(Arc::clone(&happening)));
+            if subscriber.follows(subject, &event.topic) && subscriber.accepts(&event.name) {
+                subscriber.send(HubMessage::Event(Arc::clone(&event)));
             }
         }
     }
 
-    /// Connects a socket to its address. An address has one socket, which is the newest: the other
-    /// may be one that its client has lost long ago.
-    pub(super) fn connect(&self, endpoint: Endpoint) -> Result<mpsc::Receiver<Line>, Value> {
+    /// Connects a socket to an endpoint, and returns its queue. The error is the denial message.
+    ///
+    /// An endpoint has at most one socket. A new socket replaces the previous one, since its client
+    /// may have lost the connection.
+    pub(super) fn connect(
+        &self,
+        endpoint: EndpointDigest,
+    ) -> Result<mpsc::Receiver<HubMessage>, Value> {
         let mut subscribers = self.lock();
         let Some(subscriber) = subscribers.get_mut(&endpoint.0) else {
-            return Err(denial("", &[], "There is no such endpoint."));
+            return Err(denial("", &[], "The endpoint does not exist."));
         };
-        if subscriber.until <= Instant::now() {
-            let denial = subscriber.denial("The lease has ended.");
+        if subscriber.lease_end <= Instant::now() {
+            let denial = subscriber.denial(LEASE_ENDED);
             subscribers.remove(&endpoint.0);
             return Err(denial);
         }
-        let denied = Line::Denied(subscriber.denial("Another socket has taken over."));
-        subscriber.tell(denied);
-        // The confirmation is the first of them.
-        let (sender, lines) = mpsc::channel(self.queue + 1);
+        let denial = subscriber.denial("Replaced by a newer socket.");
+        subscriber.send(HubMessage::Denial(denial));
+        // One more, for the confirmation.
+        let (sender, receiver) = mpsc::channel(self.queue + 1);
         subscriber.socket = Some(sender);
-        let confirmed = Line::Confirmed(subscriber.confirmation());
-        subscriber.tell(confirmed);
-        Ok(lines)
+        subscriber.send(HubMessage::Confirmation(subscriber.confirmation()));
+        Ok(receiver)
     }
 
-    /// A socket is gone, and its queue. Until the lease ends the address is good for another, and it
-    /// may be connected with one already.
-    pub(super) fn disconnect(&self, endpoint: Endpoint) {
+    /// Removes the socket of an endpoint, unless a newer socket has replaced it.
+    pub(super) fn disconnect(&self, endpoint: EndpointDigest) {
         if let Some(subscriber) = self.lock().get_mut(&endpoint.0) {
             subscriber.socket.take_if(|socket| socket.is_closed());
         }
     }
 
-    /// When the lease ends; `None` if it is over.
-    pub(super) fn until(&self, endpoint: Endpoint) -> Option<Instant> {
-        Some(self.lock().get(&endpoint.0)?.until)
+    /// Returns when the lease ends, or `None` if the subscription has ended.
+    pub(super) fn lease_end(&self, endpoint: EndpointDigest) -> Option<Instant> {
+        Some(self.lock().get(&endpoint.0)?.lease_end)
     }
 
-    /// Ends a subscription, and says so.
-    pub(super) fn end(&self, endpoint: Endpoint, reason: &str) {
+    /// Ends a subscription after its lease.
+    pub(super) fn expire(&self, endpoint: EndpointDigest) {
+        self.deny(endpoint, LEASE_ENDED);
+    }
+
+    /// Ends a subscription, and sends the reason to its subscriber.
+    fn deny(&self, endpoint: EndpointDigest, reason: &str) {
         if let Some(mut subscriber) = self.lock().remove(&endpoint.0) {
-            let denied = Line::Denied(subscriber.denial(reason));
-            subscriber.tell(denied);
+            subscriber.send(HubMessage::Denial(subscriber.denial(reason)));
         }
     }
 
-    /// Tells the topic that a subscriber does not follow: it has refused an event, or said nothing.
-    pub(super) fn out_of_sync(&self, endpoint: Endpoint, happening: &Happening, what: &str) {
-        let subscribers = self.lock();
-        let Some(subscriber) = subscribers.get(&endpoint.0) else {
+    /// Publishes a `SyncError` about a subscriber that refused or did not acknowledge an event.
+    ///
+    /// `failure` is the predicate of the message, such as "did not acknowledge".
+    pub(super) fn publish_sync_error(
+        &self,
+        endpoint: EndpointDigest,
+        event: &HubEvent,
+        failure: &str,
+    ) {
+        // A `SyncError` about a `SyncError` could cause an endless series.
+        if event.name.eq_ignore_ascii_case("SyncError") {
+            return;
+        }
+        let subscriber = self.lock().get(&endpoint.0).map(|subscriber| {
+            let Subscriber { subject, name, .. } = subscriber;
+            (subject.clone(), name.clone())
+        });
+        let Some((subject, name)) = subscriber else {
             return;
         };
-        let (subject, name) = (subscriber.subject.clone(), subscriber.name.clone());
-        drop(subscribers);
-        // That would go on for ever.
-        if happening.event.eq_ignore_ascii_case("SyncError") {
-            return;
-        }
-        let text = format!("{name:?} {what} {} {:?}.", happening.event, happening.id);
-        let mut outcome = Outcome::unsupported(text).resource();
+        let text = format!("{name:?} {failure} {} {:?}.", event.name, event.id);
+        let mut outcome = OperationOutcome::unsupported(text).resource();
         outcome["issue"][0]["severity"] = json!("warning");
         outcome["issue"][0]["code"] = json!("processing");
         let id = uuid::Uuid::new_v4().to_string();
@@ -194,22 +212,22 @@ impl Hub {
             "timestamp": instant(OffsetDateTime::now_utc()),
             "id": id,
             "event": {
-                "hub.topic": happening.topic,
+                "hub.topic": event.topic,
                 "hub.event": "SyncError",
                 "context": [{ "key": "operationoutcome", "resource": outcome }],
             },
         });
-        let happening = Happening {
+        let sync_error = HubEvent {
             id,
-            topic: happening.topic.clone(),
-            event: "SyncError".into(),
+            topic: event.topic.clone(),
+            name: "SyncError".into(),
             message,
         };
-        self.publish(&subject, happening);
+        self.publish(&subject, sync_error);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<blake3::Hash, Subscriber>> {
-        // Nothing panics while it is held.
+        // No code panics while it holds the lock.
         self.subscribers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -217,31 +235,33 @@ impl Hub {
 }
 
 impl Subscriber {
-    fn is(&self, subject: &str, topic: &str) -> bool {
+    fn follows(&self, subject: &str, topic: &str) -> bool {
         self.subject == subject && self.topic == topic
     }
 
-    fn wants(&self, event: &str) -> bool {
+    fn accepts(&self, event: &str) -> bool {
         let mut events = self.events.iter();
-        self.until > Instant::now() && events.any(|wanted| wanted.eq_ignore_ascii_case(event))
+        self.lease_end > Instant::now() && events.any(|name| name.eq_ignore_ascii_case(event))
     }
 
-    /// Queues a line. If there is no room for it, the socket is let go: a gap would not be seen.
-    fn tell(&mut self, line: Line) {
-        let is_lost = |socket: &mpsc::Sender<Line>| socket.try_send(line).is_err();
-        if self.socket.as_ref().is_some_and(is_lost) {
+    /// Queues a message. If the queue is full, the socket is disconnected: its client notices a
+    /// closed socket, but not a missing message.
+    fn send(&mut self, message: HubMessage) {
+        if let Some(socket) = &self.socket
+            && socket.try_send(message).is_err()
+        {
             self.socket = None;
         }
     }
 
     fn confirmation(&self) -> Value {
-        let left = self.until.saturating_duration_since(Instant::now());
+        let remaining = self.lease_end.saturating_duration_since(Instant::now());
         json!({
             "hub.mode": "subscribe",
             "hub.topic": self.topic,
             "hub.events": self.events.join(","),
-            // Rather told too little than too much, but for what rounding takes.
-            "hub.lease_seconds": (left.as_millis() + 500) / 1000,
+            // Rounded to the nearest second.
+            "hub.lease_seconds": (remaining.as_millis() + 500) / 1000,
         })
     }
 
@@ -249,6 +269,8 @@ impl Subscriber {
         denial(&self.topic, &self.events, reason)
     }
 }
+
+const LEASE_ENDED: &str = "The lease has ended.";
 
 fn denial(topic: &str, events: &[String], reason: &str) -> Value {
     json!({
@@ -259,11 +281,11 @@ fn denial(topic: &str, events: &[String], reason: &str) -> Value {
     })
 }
 
-/// Without the digests.
+/// Leaves out the digests.
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub")
-            .field("longest_lease", &self.longest_lease)
+            .field("max_lease", &self.max_lease)
             .finish_non_exhaustive()
     }
 }

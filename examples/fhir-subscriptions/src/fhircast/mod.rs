@@ -1,10 +1,12 @@
-//! FHIRcast: the same end by another way. The address of a socket is its credential.
+//! A FHIRcast hub. Each subscriber has its own secret WebSocket URL.
 //!
-//! `POST /fhircast` with a user's token makes an address that nobody can guess, with a lease. Whoever
-//! connects there is the subscriber, until the lease ends or is given back. Portcullis' tickets are
-//! not for this: a ticket is good once and for seconds, and this address names the subscription for
-//! as long as its lease, over any number of sockets. So the hub itself is what admits its sockets,
-//! and only they are outside of `auth`.
+//! `POST /fhircast` with the token of a user creates a subscription with a lease, and returns its
+//! URL. A client that connects to this URL is the subscriber until the lease ends or the client
+//! unsubscribes.
+//!
+//! Portcullis tickets do not fit here: a ticket is valid once and for seconds, but this URL
+//! identifies the subscription during the whole lease and for any number of sockets. So the hub
+//! authenticates its sockets itself, and their route has no auth layer.
 
 mod hub;
 mod request;
@@ -22,10 +24,10 @@ use serde_json::{Value, json};
 
 pub(crate) use self::hub::Hub;
 
-use self::request::{Happening, Mode, Subscribe};
+use self::request::{HubEvent, Mode, SubscriptionRequest};
 use crate::app::App;
 
-/// The events that the hub knows of.
+/// The events that the hub supports.
 const EVENTS: [&str; 5] = [
     "Patient-open",
     "Patient-close",
@@ -34,19 +36,19 @@ const EVENTS: [&str; 5] = [
     "SyncError",
 ];
 
-/// What needs no token.
-pub(crate) fn open() -> Router<Arc<App>> {
+/// Returns the routes without authentication.
+pub(crate) fn public_routes() -> Router<Arc<App>> {
     let path = "/fhircast/.well-known/fhircast-configuration";
     Router::new().route(path, get(configuration))
 }
 
-/// What needs one.
-pub(crate) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/fhircast", post(ask))
+/// Returns the routes for authenticated users.
+pub(crate) fn user_routes() -> Router<Arc<App>> {
+    Router::new().route("/fhircast", post(handle_request))
 }
 
-/// The sockets, which have their secret in the path.
-pub(crate) fn sockets() -> Router<Arc<App>> {
+/// Returns the routes of the sockets. Their path contains a secret.
+pub(crate) fn socket_routes() -> Router<Arc<App>> {
     Router::new().route("/fhircast/{endpoint}", any(socket::open))
 }
 
@@ -59,102 +61,111 @@ async fn configuration() -> Json<Value> {
     }))
 }
 
-/// Why a request is not done.
+/// An error response of the hub.
 #[derive(Debug)]
-struct No(StatusCode, String);
+struct HubError(StatusCode, String);
 
-impl No {
-    fn bad(text: impl Into<String>) -> Self {
+impl HubError {
+    fn bad_request(text: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, text.into())
     }
 
-    fn full() -> Self {
+    fn unknown_endpoint() -> Self {
+        Self::bad_request("hub.channel.endpoint does not exist.")
+    }
+
+    fn limit_reached() -> Self {
         Self(
             StatusCode::SERVICE_UNAVAILABLE,
-            "There is no room for one more subscriber.".into(),
+            "The hub cannot accept another subscriber.".into(),
         )
     }
 }
 
-impl IntoResponse for No {
+impl IntoResponse for HubError {
     fn into_response(self) -> Response {
         (self.0, Json(json!({ "error": self.1 }))).into_response()
     }
 }
 
-/// A form subscribes or unsubscribes, JSON is something that happened.
-async fn ask(
+/// Handles a form, which subscribes or unsubscribes, or JSON, which publishes an event.
+async fn handle_request(
     State(app): State<Arc<App>>,
     identity: Identity,
     request: Request,
-) -> Result<Response, No> {
-    let kind = request.headers().get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or("");
-    match kind.split(';').next().unwrap_or("").trim() {
+) -> Result<Response, HubError> {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    match content_type.split(';').next().unwrap_or("").trim() {
         "application/x-www-form-urlencoded" => subscribe(&app, &identity, request).await,
         "application/json" | "application/fhir+json" => publish(&app, &identity, request).await,
-        _ => Err(No(
+        _ => Err(HubError(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Send a form or JSON.".into(),
+            "The body must be a form or JSON.".into(),
         )),
     }
 }
 
-async fn subscribe(app: &App, identity: &Identity, request: Request) -> Result<Response, No> {
-    let form = Form::<Subscribe>::from_request(request, &()).await;
-    let Form(request) = form.map_err(|rejection| No(rejection.status(), rejection.body_text()))?;
-    request.check()?;
-    // The last part of an address is what makes it one of ours.
+async fn subscribe(app: &App, identity: &Identity, request: Request) -> Result<Response, HubError> {
+    let form = Form::<SubscriptionRequest>::from_request(request, &()).await;
+    let Form(request) =
+        form.map_err(|rejection| HubError(rejection.status(), rejection.body_text()))?;
+    request.validate()?;
+    // The last segment of the URL identifies the endpoint.
     let known = request.endpoint.as_deref();
     let known = known.map(|url| url.rsplit('/').next().unwrap_or(url));
     let subject = identity.subject();
     let endpoint = match (request.mode, known) {
         (Mode::Subscribe, known) => {
             for event in request.events() {
-                allow(identity, event, "read")?;
+                require_scope(identity, event, "read")?;
             }
             app.hub.subscribe(subject, &request, known)?
         }
         (Mode::Unsubscribe, Some(known)) => {
             if !app.hub.unsubscribe(subject, &request.topic, known) {
-                return Err(No::bad("There is no such hub.channel.endpoint."));
+                return Err(HubError::unknown_endpoint());
             }
             known.to_owned()
         }
         (Mode::Unsubscribe, None) => {
-            return Err(No::bad("hub.channel.endpoint is missing."));
+            return Err(HubError::bad_request("hub.channel.endpoint is missing."));
         }
     };
     let url = format!("ws://{}/fhircast/{endpoint}", app.authority);
-    let answer = Json(json!({ "hub.channel.endpoint": url }));
-    Ok((StatusCode::ACCEPTED, answer).into_response())
+    let body = Json(json!({ "hub.channel.endpoint": url }));
+    Ok((StatusCode::ACCEPTED, body).into_response())
 }
 
-async fn publish(app: &App, identity: &Identity, request: Request) -> Result<Response, No> {
+async fn publish(app: &App, identity: &Identity, request: Request) -> Result<Response, HubError> {
     let message = Json::<Value>::from_request(request, &()).await;
-    let Json(message) = message.map_err(|error| No(error.status(), error.body_text()))?;
-    let happening = Happening::new(message)?;
-    allow(identity, &happening.event, "write")?;
-    app.hub.publish(identity.subject(), happening);
+    let Json(message) =
+        message.map_err(|rejection| HubError(rejection.status(), rejection.body_text()))?;
+    let event = HubEvent::parse(message)?;
+    require_scope(identity, &event.name, "write")?;
+    app.hub.publish(identity.subject(), event);
     Ok(StatusCode::ACCEPTED.into_response())
 }
 
-/// Asks for FHIRcast's scope of an event: `fhircast/Patient-open.read`, or that of all of them.
-fn allow(identity: &Identity, event: &str, to: &str) -> Result<(), No> {
-    let known = EVENTS
+/// Checks that the user has a FHIRcast scope for an event, such as `fhircast/Patient-open.read` or
+/// `fhircast/*.read`.
+fn require_scope(identity: &Identity, event: &str, access: &str) -> Result<(), HubError> {
+    let event = EVENTS
         .iter()
-        .find(|known| known.eq_ignore_ascii_case(event));
-    let event = known.ok_or_else(|| No::bad(format!("The hub knows no event {event:?}.")))?;
+        .find(|supported| supported.eq_ignore_ascii_case(event))
+        .ok_or_else(|| HubError::bad_request(format!("The event {event:?} is not supported.")))?;
     let scopes = [
-        format!("fhircast/{event}.{to}"),
-        format!("fhircast/*.{to}"),
+        format!("fhircast/{event}.{access}"),
+        format!("fhircast/*.{access}"),
         "fhircast/*.*".to_owned(),
     ];
     match scopes.iter().any(|scope| identity.scopes().contains(scope)) {
         true => Ok(()),
-        false => Err(No(
+        false => Err(HubError(
             StatusCode::FORBIDDEN,
-            format!("This needs the scope {}.", scopes[0]),
+            format!("The scope {} is required.", scopes[0]),
         )),
     }
 }

@@ -5,11 +5,11 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::No;
+use super::HubError;
 
-/// The form that subscribes or unsubscribes.
+/// The form of a request that subscribes or unsubscribes.
 #[derive(Debug, Deserialize)]
-pub(super) struct Subscribe {
+pub(super) struct SubscriptionRequest {
     #[serde(rename = "hub.channel.type")]
     channel: String,
 
@@ -25,11 +25,10 @@ pub(super) struct Subscribe {
     #[serde(rename = "hub.lease_seconds")]
     lease_seconds: Option<u64>,
 
-    /// An address that it has already.
+    /// The URL of an existing subscription.
     #[serde(rename = "hub.channel.endpoint")]
     pub(super) endpoint: Option<String>,
 
-    /// What the subscriber calls itself.
     #[serde(rename = "subscriber.name")]
     pub(super) name: Option<String>,
 }
@@ -41,58 +40,59 @@ pub(super) enum Mode {
     Unsubscribe,
 }
 
-impl Subscribe {
-    /// The events it wants, as it writes them.
+impl SubscriptionRequest {
+    /// Returns the names of the requested events.
     pub(super) fn events(&self) -> impl Iterator<Item = &str> {
         let events = self.events.split(',').map(str::trim);
         events.filter(|event| !event.is_empty())
     }
 
-    /// How long it wants them, if it says so.
+    /// Returns the requested lease.
     pub(super) fn lease(&self) -> Option<Duration> {
         self.lease_seconds.map(Duration::from_secs)
     }
 
-    /// What every form must have.
-    pub(super) fn check(&self) -> Result<(), No> {
+    /// Checks the fields that are required in each form.
+    pub(super) fn validate(&self) -> Result<(), HubError> {
         if self.channel != "websocket" {
-            return Err(No::bad("The one hub.channel.type here is websocket."));
+            return Err(HubError::bad_request("hub.channel.type must be websocket."));
         }
         if self.topic.is_empty() {
-            return Err(No::bad("hub.topic is empty."));
+            return Err(HubError::bad_request("hub.topic is empty."));
         }
         if self.mode == Mode::Subscribe && self.events().next().is_none() {
-            return Err(No::bad("hub.events is empty."));
+            return Err(HubError::bad_request("hub.events is empty."));
         }
         Ok(())
     }
 }
 
-/// Something that happened, as its message tells it.
+/// An event that a client published.
 #[derive(Clone, Debug)]
-pub(super) struct Happening {
+pub(super) struct HubEvent {
     pub(super) id: String,
     pub(super) topic: String,
-    pub(super) event: String,
+    pub(super) name: String,
+    /// The whole message.
     pub(super) message: Value,
 }
 
-impl Happening {
-    pub(super) fn new(message: Value) -> Result<Self, No> {
+impl HubEvent {
+    pub(super) fn parse(message: Value) -> Result<Self, HubError> {
         let text = |value: &Value, name: &str| match value.as_str() {
             Some(text) if !text.is_empty() => Ok(text.to_owned()),
-            _ => Err(No::bad(format!("{name} is missing."))),
+            _ => Err(HubError::bad_request(format!("{name} is missing."))),
         };
         let timestamp = text(&message["timestamp"], "timestamp")?;
         OffsetDateTime::parse(&timestamp, &Rfc3339)
-            .map_err(|_| No::bad("timestamp is no point in time."))?;
+            .map_err(|_| HubError::bad_request("timestamp is not a valid date and time."))?;
         if !message["event"]["context"].is_array() {
-            return Err(No::bad("event.context is missing."));
+            return Err(HubError::bad_request("event.context is missing."));
         }
         Ok(Self {
             id: text(&message["id"], "id")?,
             topic: text(&message["event"]["hub.topic"], "event.hub.topic")?,
-            event: text(&message["event"]["hub.event"], "event.hub.event")?,
+            name: text(&message["event"]["hub.event"], "event.hub.event")?,
             message,
         })
     }

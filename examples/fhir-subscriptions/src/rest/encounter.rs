@@ -5,62 +5,63 @@ use axum::response::Response;
 use fhir_subscriptions_resources::Resource;
 use http::StatusCode;
 
-use super::body::{Sent, json, versioned};
+use super::body::{ResourceBody, to_value, versioned};
 use crate::app::App;
-use crate::outcome::Outcome;
-use crate::store::{Draft, Version};
+use crate::outcome::OperationOutcome;
+use crate::store::{EncounterInput, EncounterVersion};
 
 pub(super) async fn create(
     State(app): State<Arc<App>>,
-    Sent(resource): Sent,
-) -> Result<Response, Outcome> {
-    let version = app.store.create(draft(&resource)?);
-    let version = version.map_err(|_| Outcome::full("encounter"))?;
-    Ok(answer(StatusCode::CREATED, &app, &version))
+    ResourceBody(resource): ResourceBody,
+) -> Result<Response, OperationOutcome> {
+    let encounter = app.store.create(input(&resource)?);
+    let encounter = encounter.map_err(|_| OperationOutcome::limit_reached("encounter"))?;
+    Ok(response(StatusCode::CREATED, &app, &encounter))
 }
 
 pub(super) async fn read(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-) -> Result<Response, Outcome> {
-    let version = number(&id).and_then(|id| app.store.encounter(id));
-    let version = version.ok_or_else(|| Outcome::not_found("encounter"))?;
-    Ok(answer(StatusCode::OK, &app, &version))
+) -> Result<Response, OperationOutcome> {
+    let encounter = parse_id(&id).and_then(|id| app.store.encounter(id));
+    let encounter = encounter.ok_or_else(|| OperationOutcome::not_found("encounter"))?;
+    Ok(response(StatusCode::OK, &app, &encounter))
 }
 
+/// Updates an encounter. The server assigns all ids, so an update never creates an encounter.
 pub(super) async fn update(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Sent(resource): Sent,
-) -> Result<Response, Outcome> {
-    let draft = draft(&resource)?;
-    if draft.resource["id"] != *id {
-        return Err(Outcome::invalid("The id is another than the address says."));
+    ResourceBody(resource): ResourceBody,
+) -> Result<Response, OperationOutcome> {
+    let input = input(&resource)?;
+    if input.resource["id"] != *id {
+        let text = "The id of the resource differs from the id in the URL.";
+        return Err(OperationOutcome::invalid(text));
     }
-    let version = number(&id).and_then(|id| app.store.update(id, draft));
-    // The server gives the names, so an update creates nothing.
-    let version = version.ok_or_else(|| Outcome::not_found("encounter"))?;
-    Ok(answer(StatusCode::OK, &app, &version))
+    let encounter = parse_id(&id).and_then(|id| app.store.update(id, input));
+    let encounter = encounter.ok_or_else(|| OperationOutcome::not_found("encounter"))?;
+    Ok(response(StatusCode::OK, &app, &encounter))
 }
 
-fn draft(resource: &Resource) -> Result<Draft, Outcome> {
+fn input(resource: &Resource) -> Result<EncounterInput, OperationOutcome> {
     let Resource::Encounter(encounter) = resource else {
-        return Err(Outcome::invalid("Send an Encounter."));
+        return Err(OperationOutcome::invalid("The body must be an Encounter."));
     };
     let patient = encounter.subject.as_ref();
-    Ok(Draft {
+    Ok(EncounterInput {
         status: encounter.status,
         patient: patient.and_then(|patient| patient.reference.clone()),
-        resource: json(resource),
+        resource: to_value(resource),
     })
 }
 
-/// The number in a name. `01` is not the name of the first.
-fn number(id: &str) -> Option<u64> {
+/// Parses an id. Only the canonical form of a number is valid: `1`, but not `01`.
+fn parse_id(id: &str) -> Option<u64> {
     let number: u64 = id.parse().ok()?;
     (number.to_string() == id).then_some(number)
 }
 
-fn answer(status: StatusCode, app: &App, version: &Version) -> Response {
-    versioned(status, &app.base(), (*version.resource).clone())
+fn response(status: StatusCode, app: &App, encounter: &EncounterVersion) -> Response {
+    versioned(status, &app.base(), (*encounter.resource).clone())
 }

@@ -4,18 +4,18 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use crate::app::App;
-use crate::fhir::Fhir;
+use crate::fhir::FhirJson;
 
-/// What this server does: its `CapabilityStatement`.
-pub(super) async fn read(State(app): State<Arc<App>>) -> Fhir {
-    Fhir(json!({
+/// Returns the `CapabilityStatement` of this server.
+pub(super) async fn read(State(app): State<Arc<App>>) -> FhirJson {
+    FhirJson(json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
         "date": "2026-11-22",
         "kind": "instance",
         "software": { "name": "portcullis fhir-subscriptions", "version": env!("CARGO_PKG_VERSION") },
         "implementation": {
-            "description": "Subscriptions over WebSocket, with binding tokens that end.",
+            "description": "Subscriptions over WebSocket, with binding tokens that expire.",
             "url": app.base(),
         },
         "fhirVersion": "5.0.0",
@@ -26,7 +26,7 @@ pub(super) async fn read(State(app): State<Arc<App>>) -> Fhir {
                 "valueUri": app.websocket_url(),
             }],
             "mode": "server",
-            "security": { "description": "A bearer token in the header Authorization." },
+            "security": { "description": "A bearer token in the Authorization header." },
             "resource": [
                 resource("Encounter", &["create", "read", "update"], &[], &[]),
                 resource(

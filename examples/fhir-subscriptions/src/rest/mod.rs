@@ -1,4 +1,4 @@
-//! The REST side: `[base]` is `/fhir`.
+//! The REST API, below `/fhir`.
 
 mod body;
 mod encounter;
@@ -14,15 +14,15 @@ use axum::routing::{get, post};
 use http::{Method, StatusCode, Uri};
 
 use crate::app::App;
-use crate::outcome::Outcome;
+use crate::outcome::OperationOutcome;
 
-/// What needs no token.
-pub(crate) fn open() -> Router<Arc<App>> {
+/// Returns the routes without authentication.
+pub(crate) fn public_routes() -> Router<Arc<App>> {
     Router::new().route("/metadata", get(metadata::read))
 }
 
-/// What needs one.
-pub(crate) fn routes() -> Router<Arc<App>> {
+/// Returns the routes for authenticated users.
+pub(crate) fn user_routes() -> Router<Arc<App>> {
     Router::new()
         .route("/SubscriptionTopic", get(topic::search))
         .route("/SubscriptionTopic/{id}", get(topic::read))
@@ -36,7 +36,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
                 .put(subscription::update)
                 .delete(subscription::delete),
         )
-        .merge(operations())
+        .merge(operation_routes())
         .route("/Encounter", post(encounter::create))
         .route(
             "/Encounter/{id}",
@@ -44,11 +44,11 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         )
 }
 
-/// The operations of `Subscription`.
+/// Returns the routes of the operations of `Subscription`.
 ///
-/// R5 says that `$get-ws-binding-token` affects the state, which makes it a `POST`. The backport to
-/// R4 says that it does not, and its clients use `GET`.
-fn operations() -> Router<Arc<App>> {
+/// In R5, `$get-ws-binding-token` affects the state, which requires `POST`. In the backport to R4
+/// it does not, and clients use `GET`.
+fn operation_routes() -> Router<Arc<App>> {
     use operations::{binding_token, binding_token_of, events, status, status_of};
     Router::new()
         .route(
@@ -64,11 +64,11 @@ fn operations() -> Router<Arc<App>> {
         .route("/Subscription/{id}/$events", get(events).post(events))
 }
 
-pub(crate) async fn nothing_here(uri: Uri) -> Outcome {
-    Outcome::not_found(&format!("resource as {}", uri.path()))
+pub(crate) async fn not_found(uri: Uri) -> OperationOutcome {
+    OperationOutcome::not_found(&format!("path {}", uri.path()))
 }
 
-pub(crate) async fn not_so(method: Method, uri: Uri) -> Outcome {
-    let text = format!("{method} is nothing that {} does.", uri.path());
-    Outcome::new(StatusCode::METHOD_NOT_ALLOWED, "not-supported", text)
+pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> OperationOutcome {
+    let text = format!("{} does not support the method {method}.", uri.path());
+    OperationOutcome::new(StatusCode::METHOD_NOT_ALLOWED, "not-supported", text)
 }

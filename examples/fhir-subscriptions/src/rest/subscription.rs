@@ -10,79 +10,76 @@ use portcullis::Identity;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::body::{Input, Sent, json, versioned};
+use super::body::{Parameters, ResourceBody, to_value, versioned};
 use crate::app::App;
-use crate::fhir::{FHIR_JSON, Fhir, instant, searchset};
-use crate::outcome::Outcome;
-use crate::store::{Content, Terms};
+use crate::fhir::{FHIR_JSON, FhirJson, instant, searchset};
+use crate::outcome::OperationOutcome;
+use crate::store::{Content, SubscriptionSettings};
 use crate::topics::{FILTER, Topic};
 
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     identity: Identity,
-    Sent(resource): Sent,
-) -> Result<Response, Outcome> {
-    let Resource::Subscription(subscription) = &resource else {
-        return Err(Outcome::invalid("Send a Subscription."));
-    };
-    let terms = terms(identity.subject(), subscription)?;
-    let mut resource = json(&resource);
-    resource["id"] = json!(terms.id);
+    ResourceBody(resource): ResourceBody,
+) -> Result<Response, OperationOutcome> {
+    let settings = settings(identity.subject(), subscription(&resource)?)?;
+    let mut resource = to_value(&resource);
+    resource["id"] = json!(settings.id);
     resource["meta"]["versionId"] = json!("1");
     resource["meta"]["lastUpdated"] = json!(instant(OffsetDateTime::now_utc()));
-    // There is nothing that could not be set up: whoever binds is served.
+    // A WebSocket channel needs no setup, so the subscription is active at once.
     resource["status"] = json!("active");
-    let subscribed = app.store.subscribe(terms, resource.clone());
-    subscribed.map_err(|_| Outcome::full("subscription"))?;
+    let created = app.store.subscribe(settings, resource.clone());
+    created.map_err(|_| OperationOutcome::limit_reached("subscription"))?;
     Ok(versioned(StatusCode::CREATED, &app.base(), resource))
 }
 
+/// Returns a subscription of the user, or 404 for a subscription of another user.
 pub(super) async fn read(
     State(app): State<Arc<App>>,
     identity: Identity,
     Path(id): Path<String>,
-) -> Result<Response, Outcome> {
-    let found = app.store.subscription(identity.subject(), &id);
-    // Somebody else's is not there.
-    let resource = found.ok_or_else(|| Outcome::not_found("subscription"))?;
+) -> Result<Response, OperationOutcome> {
+    let resource = app.store.subscription(identity.subject(), &id);
+    let resource = resource.ok_or_else(|| OperationOutcome::not_found("subscription"))?;
     Ok(versioned(StatusCode::OK, &app.base(), resource))
 }
 
-/// Sets a subscription off, or on again. Whoever wants anything else of it wants another one.
+/// Switches a subscription off or on. No other change is supported.
 pub(super) async fn update(
     State(app): State<Arc<App>>,
     identity: Identity,
     Path(id): Path<String>,
-    Sent(resource): Sent,
-) -> Result<Response, Outcome> {
-    let Resource::Subscription(subscription) = &resource else {
-        return Err(Outcome::invalid("Send a Subscription."));
-    };
-    let is_off = match &*subscription.status {
+    ResourceBody(resource): ResourceBody,
+) -> Result<Response, OperationOutcome> {
+    let is_off = match &*subscription(&resource)?.status {
         "off" => true,
         "requested" | "active" => false,
-        _ => return Err(Outcome::invalid("A client sets it to off or requested.")),
+        _ => {
+            let text = "A client can set the status to off or requested.";
+            return Err(OperationOutcome::invalid(text));
+        }
     };
     let owner = identity.subject();
-    let not_found = || Outcome::not_found("subscription");
-    let present = app.store.subscription(owner, &id).ok_or_else(not_found)?;
-    if agreed(json(&resource)) != agreed(present) {
-        let text = "The status is all that can be changed.";
-        return Err(Outcome::unsupported(text));
+    let not_found = || OperationOutcome::not_found("subscription");
+    let current = app.store.subscription(owner, &id).ok_or_else(not_found)?;
+    if immutable_fields(to_value(&resource)) != immutable_fields(current) {
+        let text = "Only the status of a subscription can be changed.";
+        return Err(OperationOutcome::unsupported(text));
     }
-    let changed = app.store.switch(owner, &id, is_off, |resource| {
+    let updated = app.store.set_off(owner, &id, is_off, |resource| {
         let version = resource["meta"]["versionId"].as_str();
         let version: u64 = version.and_then(|it| it.parse().ok()).unwrap_or(0);
         resource["meta"]["versionId"] = json!((version + 1).to_string());
         resource["meta"]["lastUpdated"] = json!(instant(OffsetDateTime::now_utc()));
         resource["status"] = json!(if is_off { "off" } else { "active" });
     });
-    let changed = changed.ok_or_else(not_found)?;
-    Ok(versioned(StatusCode::OK, &app.base(), changed))
+    let updated = updated.ok_or_else(not_found)?;
+    Ok(versioned(StatusCode::OK, &app.base(), updated))
 }
 
-/// What was agreed on when it was created.
-fn agreed(mut subscription: Value) -> Value {
+/// Removes the fields that an update may change.
+fn immutable_fields(mut subscription: Value) -> Value {
     if let Some(fields) = subscription.as_object_mut() {
         fields.retain(|name, _| name != "meta" && name != "status");
     }
@@ -93,55 +90,72 @@ pub(super) async fn delete(
     State(app): State<Arc<App>>,
     identity: Identity,
     Path(id): Path<String>,
-) -> Result<StatusCode, Outcome> {
+) -> Result<StatusCode, OperationOutcome> {
     match app.store.unsubscribe(identity.subject(), &id) {
         true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Outcome::not_found("subscription")),
+        false => Err(OperationOutcome::not_found("subscription")),
     }
 }
 
-/// The caller's subscriptions: all of them, or those of an id, a status, a topic.
+/// Returns the subscriptions of the user, filtered by id, status and topic.
 pub(super) async fn search(
     State(app): State<Arc<App>>,
     identity: Identity,
-    input: Input,
-) -> Result<Fhir, Outcome> {
+    parameters: Parameters,
+) -> Result<FhirJson, OperationOutcome> {
     let mut found = app.store.subscriptions(identity.subject());
     let mut link = String::from("Subscription");
     for (name, field) in [("_id", "id"), ("status", "status"), ("topic", "topic")] {
-        if let Some(value) = input.one(name)? {
+        if let Some(value) = parameters.one(name)? {
             found.retain(|resource| resource[field] == value);
             link.push(if link.contains('?') { '&' } else { '?' });
             link.push_str(&format!("{name}={value}"));
         }
     }
-    Ok(Fhir(searchset(&app.base(), &link, found)))
+    Ok(FhirJson(searchset(&app.base(), &link, found)))
 }
 
-/// What somebody subscribes to. Whatever we would not do is refused, not ignored.
-fn terms(owner: &str, subscription: &Subscription) -> Result<Terms, Outcome> {
+fn subscription(resource: &Resource) -> Result<&Subscription, OperationOutcome> {
+    match resource {
+        Resource::Subscription(subscription) => Ok(subscription),
+        _ => Err(OperationOutcome::invalid(
+            "The body must be a Subscription.",
+        )),
+    }
+}
+
+/// Reads the settings of a new subscription. A setting that this server does not support is an
+/// error, and not ignored.
+fn settings(
+    owner: &str,
+    subscription: &Subscription,
+) -> Result<SubscriptionSettings, OperationOutcome> {
     let topic = Topic::find(&subscription.topic).ok_or_else(|| {
-        Outcome::unsupported("There is no such topic. SubscriptionTopic lists them.")
+        let text = "The topic does not exist. Search SubscriptionTopic for the supported topics.";
+        OperationOutcome::unsupported(text)
     })?;
     if !matches!(&*subscription.status, "requested" | "active") {
-        return Err(Outcome::invalid("Ask for a status of requested."));
+        let text = "The status of a new subscription must be requested.";
+        return Err(OperationOutcome::invalid(text));
     }
     if subscription.channel_type.code.as_deref() != Some("websocket") {
-        return Err(Outcome::unsupported("The one channel here is websocket."));
+        let text = "The channel type must be websocket.";
+        return Err(OperationOutcome::unsupported(text));
     }
-    let wanted = subscription.content_type.as_deref();
-    if wanted.is_some_and(|wanted| wanted != FHIR_JSON) {
-        let text = format!("Notifications are in {FHIR_JSON}.");
-        return Err(Outcome::unsupported(text));
+    let content_type = subscription.content_type.as_deref();
+    if content_type.is_some_and(|content_type| content_type != FHIR_JSON) {
+        let text = format!("The content type must be {FHIR_JSON}.");
+        return Err(OperationOutcome::unsupported(text));
     }
     if subscription.end.is_some() {
-        let text = "A subscription ends when it is deleted.";
-        return Err(Outcome::unsupported(text));
+        let text = "The field end is not supported. Delete the subscription instead.";
+        return Err(OperationOutcome::unsupported(text));
     }
     let mut filters = subscription.filter_by.iter().flatten();
     let patient = filters.next().map(patient).transpose()?;
     if filters.next().is_some() {
-        return Err(Outcome::unsupported("One filter is all there can be."));
+        let text = "A subscription can have only one filter.";
+        return Err(OperationOutcome::unsupported(text));
     }
     let content = match &subscription.content {
         None | Some(SubscriptionPayloadContent::IdOnly) => Content::IdOnly,
@@ -149,7 +163,7 @@ fn terms(owner: &str, subscription: &Subscription) -> Result<Terms, Outcome> {
         Some(SubscriptionPayloadContent::FullResource) => Content::FullResource,
     };
     let heartbeat = subscription.heartbeat_period.filter(|period| *period > 0);
-    Ok(Terms {
+    Ok(SubscriptionSettings {
         id: uuid::Uuid::new_v4().to_string(),
         owner: owner.to_owned(),
         topic,
@@ -159,14 +173,14 @@ fn terms(owner: &str, subscription: &Subscription) -> Result<Terms, Outcome> {
     })
 }
 
-/// The patient that a filter asks for.
-fn patient(filter: &SubscriptionFilterBy) -> Result<String, Outcome> {
+/// Returns the patient to which a filter restricts a subscription.
+fn patient(filter: &SubscriptionFilterBy) -> Result<String, OperationOutcome> {
     let kind = filter.resource_type.as_deref().unwrap_or("Encounter");
-    let plain =
+    let is_equality =
         matches!(filter.comparator, None | Some(SearchComparator::Eq)) && filter.modifier.is_none();
-    if kind != "Encounter" || filter.filter_parameter != FILTER || !plain {
-        let text = format!("The one filter here is Encounter's {FILTER}=…");
-        return Err(Outcome::unsupported(text));
+    if kind != "Encounter" || filter.filter_parameter != FILTER || !is_equality {
+        let text = format!("The only supported filter is {FILTER}=… of Encounter.");
+        return Err(OperationOutcome::unsupported(text));
     }
     Ok(filter.value.clone())
 }

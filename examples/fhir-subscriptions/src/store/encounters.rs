@@ -5,84 +5,91 @@ use fhir_subscriptions_resources::codes::EncounterStatus;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::Full;
+use super::LimitReached;
 use crate::fhir::instant;
 
-/// How many encounters are kept.
-const MAX: usize = 20_000;
+/// The maximum number of encounters.
+const MAX_ENCOUNTERS: usize = 20_000;
 
-/// The encounters of our small hospital, the last version of each.
+/// The latest version of each encounter.
 #[derive(Debug, Default)]
 pub(super) struct Encounters {
-    all: BTreeMap<u64, Version>,
+    latest: BTreeMap<u64, EncounterVersion>,
 }
 
-/// An encounter as a client sent it: the resource, and what we look at.
+/// An encounter that a client sent.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub(crate) struct EncounterInput {
     pub(crate) status: EncounterStatus,
-    /// Whom it is about: `Patient/1`.
+    /// A reference to the patient, such as `Patient/1`.
     pub(crate) patient: Option<String>,
     pub(crate) resource: Value,
 }
 
-/// An encounter as it was after a change.
+/// One version of an encounter.
 #[derive(Clone, Debug)]
-pub(crate) struct Version {
+pub(crate) struct EncounterVersion {
     pub(crate) id: u64,
-    pub(crate) number: u64,
-    pub(crate) at: OffsetDateTime,
+    pub(crate) version: u64,
+    pub(crate) updated_at: OffsetDateTime,
     pub(crate) status: EncounterStatus,
     pub(crate) patient: Option<String>,
     pub(crate) resource: Arc<Value>,
 }
 
-impl Version {
-    /// `Encounter/1`.
+impl EncounterVersion {
+    /// Returns a reference such as `Encounter/1`.
     pub(crate) fn reference(&self) -> String {
         format!("Encounter/{}", self.id)
     }
 }
 
 impl Encounters {
-    pub(super) fn create(&mut self, draft: Draft) -> Result<Version, Full> {
-        if self.all.len() >= MAX {
-            return Err(Full);
+    pub(super) fn create(
+        &mut self,
+        input: EncounterInput,
+    ) -> Result<EncounterVersion, LimitReached> {
+        if self.latest.len() >= MAX_ENCOUNTERS {
+            return Err(LimitReached);
         }
-        let last = self.all.last_key_value().map_or(0, |(id, _)| *id);
-        Ok(self.keep(last + 1, 1, draft))
+        let last = self.latest.last_key_value().map_or(0, |(id, _)| *id);
+        Ok(self.insert(last + 1, 1, input))
     }
 
-    /// What it was, and what it is now.
-    pub(super) fn update(&mut self, id: u64, draft: Draft) -> Option<(Version, Version)> {
+    /// Returns the previous and the new version, or `None` if the encounter does not exist.
+    pub(super) fn update(
+        &mut self,
+        id: u64,
+        input: EncounterInput,
+    ) -> Option<(EncounterVersion, EncounterVersion)> {
         let previous = self.find(id)?;
-        let version = self.keep(id, previous.number + 1, draft);
-        Some((previous, version))
+        let current = self.insert(id, previous.version + 1, input);
+        Some((previous, current))
     }
 
-    pub(super) fn find(&self, id: u64) -> Option<Version> {
-        self.all.get(&id).cloned()
+    pub(super) fn find(&self, id: u64) -> Option<EncounterVersion> {
+        self.latest.get(&id).cloned()
     }
 
-    fn keep(&mut self, id: u64, number: u64, draft: Draft) -> Version {
-        let Draft {
+    fn insert(&mut self, id: u64, version: u64, input: EncounterInput) -> EncounterVersion {
+        let EncounterInput {
             status,
             patient,
             mut resource,
-        } = draft;
-        let at = OffsetDateTime::now_utc();
+        } = input;
+        let updated_at = OffsetDateTime::now_utc();
         resource["id"] = json!(id.to_string());
-        resource["meta"]["versionId"] = json!(number.to_string());
-        resource["meta"]["lastUpdated"] = json!(instant(at));
-        let version = Version {
+        resource["meta"]["versionId"] = json!(version.to_string());
+        resource["meta"]["lastUpdated"] = json!(instant(updated_at));
+        let encounter = EncounterVersion {
             id,
-            number,
-            at,
+            version,
+            updated_at,
             status,
             patient,
             resource: Arc::new(resource),
         };
-        self.all.insert(id, version.clone());
-        version
+        self.latest.insert(id, encounter.clone());
+        encounter
     }
 }

@@ -4,15 +4,15 @@ use std::time::SystemTime;
 use tokio::time::{Instant, sleep_until};
 
 use super::outbox::Queue;
-use super::{Notice, Store};
+use super::{Notification, Store};
 
-/// What one socket is told. It is gone from the store when it is dropped.
+/// The notifications for one socket. Dropping the feed removes the socket from the store.
 #[derive(Debug)]
 pub(crate) struct Feed {
     store: Arc<Store>,
     socket: u64,
     queue: Queue,
-    next_beat: Option<Instant>,
+    next_heartbeat: Option<Instant>,
 }
 
 impl Feed {
@@ -21,43 +21,46 @@ impl Feed {
             store,
             socket,
             queue,
-            next_beat: None,
+            next_heartbeat: None,
         }
     }
 
-    /// Binds subscriptions of `owner` until a token ends; how many of them there are.
+    /// Binds subscriptions of `owner` until `until`. Returns the number of subscriptions bound.
     pub(crate) fn bind(&mut self, owner: &str, ids: &[String], until: SystemTime) -> usize {
         let bound = self.store.bind(self.socket, owner, ids, until);
-        self.next_beat = self.store.beat(self.socket);
+        self.next_heartbeat = self.store.send_heartbeats(self.socket);
         bound
     }
 
-    /// The next notice; `None` when the client has read too slowly, and notices were dropped.
-    pub(crate) async fn next(&mut self) -> Option<Notice> {
+    /// Returns the next notification, or `None` if the queue was full and notifications were lost.
+    pub(crate) async fn next(&mut self) -> Option<Notification> {
         loop {
-            let Queue { notices, lost } = &mut self.queue;
-            // Without a heartbeat this arm is off; the time given here is not waited for.
-            let beat = self.next_beat.unwrap_or_else(Instant::now);
+            let Queue {
+                notifications,
+                overflow,
+            } = &mut self.queue;
+            // The branch is disabled if there is no heartbeat, so this default is never awaited.
+            let heartbeat = self.next_heartbeat.unwrap_or_else(Instant::now);
             tokio::select! {
                 biased;
-                _ = lost => return None,
-                notice = notices.recv() => return notice,
-                () = sleep_until(beat), if self.next_beat.is_some() => {
-                    self.next_beat = self.store.beat(self.socket);
+                _ = overflow => return None,
+                notification = notifications.recv() => return notification,
+                () = sleep_until(heartbeat), if self.next_heartbeat.is_some() => {
+                    self.next_heartbeat = self.store.send_heartbeats(self.socket);
                 }
             }
         }
     }
 
-    /// Ends when notices were dropped.
-    pub(crate) async fn lost(&mut self) {
-        // The other end is only ever dropped.
-        let _ = (&mut self.queue.lost).await;
+    /// Completes when the queue was full and notifications were lost.
+    pub(crate) async fn overflow(&mut self) {
+        // The outbox never sends a value. The channel closes when the outbox is dropped.
+        let _ = (&mut self.queue.overflow).await;
     }
 }
 
 impl Drop for Feed {
     fn drop(&mut self) {
-        self.store.close(self.socket);
+        self.store.remove_socket(self.socket);
     }
 }

@@ -1,12 +1,13 @@
-//! Encounters, subscriptions, and the sockets that listen to them, under one lock.
+//! Encounters, subscriptions, and the sockets that receive notifications.
 //!
-//! The lock is what makes the numbers good. A change of an encounter, the numbers that its events
-//! get and their way into the queue of every bound socket are one step; so are a binding and the
-//! count that its handshake tells. Whoever is bound at event 7 gets 8, 9, 10, each of them once.
+//! One lock protects all of them. A change of an encounter, the numbers of its events, and the
+//! delivery of these events to the queues of the sockets are one step. A binding and the event
+//! count in its handshake are one step, too. So a client that binds after event 7 receives the
+//! events 8, 9 and 10, each exactly once.
 
 mod encounters;
-mod event;
 mod feed;
+mod notification;
 mod outbox;
 mod subscription;
 #[cfg(test)]
@@ -20,37 +21,44 @@ use fhir_subscriptions_resources::codes::EncounterStatus;
 use serde_json::Value;
 use tokio::time::Instant;
 
-pub(crate) use self::encounters::{Draft, Version};
-pub(crate) use self::event::{Event, Kind, Notice};
+pub(crate) use self::encounters::{EncounterInput, EncounterVersion};
 pub(crate) use self::feed::Feed;
-pub(crate) use self::subscription::{Content, Terms};
+pub(crate) use self::notification::{Event, Notification, NotificationKind};
+pub(crate) use self::subscription::{Content, SubscriptionSettings};
 
 use self::encounters::Encounters;
 use self::outbox::Outbox;
-use self::subscription::Subscribed;
+use self::subscription::SubscriptionState;
 
-/// How many subscriptions somebody may have.
+/// The maximum number of subscriptions of one user.
 const MAX_SUBSCRIPTIONS: usize = 100;
 
-/// What the server remembers.
+/// The data of the server, in memory.
 #[derive(Debug)]
 pub(crate) struct Store {
     state: Mutex<State>,
-    /// How many notifications may wait for one socket.
+    /// The number of notifications that are queued for one socket.
     queue: usize,
 }
 
 #[derive(Debug, Default)]
 struct State {
     encounters: Encounters,
-    subscriptions: BTreeMap<String, Subscribed>,
+    subscriptions: BTreeMap<String, SubscriptionState>,
     sockets: HashMap<u64, Outbox>,
     last_socket: u64,
 }
 
-/// There is no room for one more.
+/// The limit on the number of encounters or subscriptions is reached.
 #[derive(Debug)]
-pub(crate) struct Full;
+pub(crate) struct LimitReached;
+
+/// Some of the requested events have been discarded.
+#[derive(Debug)]
+pub(crate) struct EventsExpired {
+    /// The number of the oldest event that is available.
+    pub(crate) oldest: u64,
+}
 
 impl Store {
     pub(crate) fn new(queue: usize) -> Arc<Self> {
@@ -62,70 +70,77 @@ impl Store {
 
     // --- encounters ----------------------------------------------------------------------------
 
-    pub(crate) fn create(&self, draft: Draft) -> Result<Version, Full> {
+    pub(crate) fn create(&self, input: EncounterInput) -> Result<EncounterVersion, LimitReached> {
         let mut state = self.lock();
-        let version = state.encounters.create(draft)?;
-        state.announce(None, &version, "POST");
-        Ok(version)
+        let encounter = state.encounters.create(input)?;
+        state.publish(None, &encounter, "POST");
+        Ok(encounter)
     }
 
-    /// `None` if there is no such encounter.
-    pub(crate) fn update(&self, id: u64, draft: Draft) -> Option<Version> {
+    /// Updates an encounter. Returns `None` if it does not exist.
+    pub(crate) fn update(&self, id: u64, input: EncounterInput) -> Option<EncounterVersion> {
         let mut state = self.lock();
-        let (previous, version) = state.encounters.update(id, draft)?;
-        state.announce(Some(previous.status), &version, "PUT");
-        Some(version)
+        let (previous, current) = state.encounters.update(id, input)?;
+        state.publish(Some(previous.status), &current, "PUT");
+        Some(current)
     }
 
-    pub(crate) fn encounter(&self, id: u64) -> Option<Version> {
+    pub(crate) fn encounter(&self, id: u64) -> Option<EncounterVersion> {
         self.lock().encounters.find(id)
     }
 
     // --- subscriptions -------------------------------------------------------------------------
 
-    pub(crate) fn subscribe(&self, terms: Terms, resource: Value) -> Result<(), Full> {
+    pub(crate) fn subscribe(
+        &self,
+        settings: SubscriptionSettings,
+        resource: Value,
+    ) -> Result<(), LimitReached> {
         let mut state = self.lock();
-        let owned = state
-            .subscriptions
-            .values()
-            .filter(|subscribed| subscribed.is_of(&terms.owner));
+        let subscriptions = state.subscriptions.values();
+        let owned = subscriptions.filter(|it| it.is_owned_by(&settings.owner));
         if owned.count() >= MAX_SUBSCRIPTIONS {
-            return Err(Full);
+            return Err(LimitReached);
         }
-        let id = terms.id.clone();
-        state
-            .subscriptions
-            .insert(id, Subscribed::new(terms, resource));
+        let id = settings.id.clone();
+        let subscription = SubscriptionState::new(settings, resource);
+        state.subscriptions.insert(id, subscription);
         Ok(())
     }
 
-    /// Sets a subscription off or on, and its resource to what `change` makes of it, which is the
-    /// answer. Whoever is bound to it is told.
-    pub(crate) fn switch(
+    /// Switches a subscription off or on, and notifies the clients that have bound it.
+    ///
+    /// `update` changes the resource of the subscription. Returns the changed resource, or `None`
+    /// if `owner` has no such subscription.
+    pub(crate) fn set_off(
         &self,
         owner: &str,
         id: &str,
         is_off: bool,
-        change: impl FnOnce(&mut Value),
+        update: impl FnOnce(&mut Value),
     ) -> Option<Value> {
         let state = &mut *self.lock();
-        state.owned(owner, id)?;
-        let subscribed = state.subscriptions.get_mut(id)?;
-        subscribed.is_off = is_off;
-        change(&mut subscribed.resource);
-        tell(&mut state.sockets, &subscribed.notice(Kind::Heartbeat));
-        Some(subscribed.resource.clone())
+        state.find(owner, id)?;
+        let subscription = state.subscriptions.get_mut(id)?;
+        subscription.is_off = is_off;
+        update(&mut subscription.resource);
+        let heartbeat = subscription.notification(NotificationKind::Heartbeat);
+        deliver(&mut state.sockets, &heartbeat);
+        Some(subscription.resource.clone())
     }
 
-    /// Ends a subscription. Whoever is bound to it hears that it is off, and no more of it.
+    /// Deletes a subscription, and notifies the clients that have bound it that it is off.
+    ///
+    /// Returns `false` if `owner` has no such subscription.
     pub(crate) fn unsubscribe(&self, owner: &str, id: &str) -> bool {
         let state = &mut *self.lock();
-        if state.owned(owner, id).is_none() {
+        if state.find(owner, id).is_none() {
             return false;
         }
-        if let Some(mut subscribed) = state.subscriptions.remove(id) {
-            subscribed.is_off = true;
-            tell(&mut state.sockets, &subscribed.notice(Kind::Heartbeat));
+        if let Some(mut subscription) = state.subscriptions.remove(id) {
+            subscription.is_off = true;
+            let heartbeat = subscription.notification(NotificationKind::Heartbeat);
+            deliver(&mut state.sockets, &heartbeat);
         }
         for socket in state.sockets.values_mut() {
             socket.unbind(id);
@@ -133,39 +148,41 @@ impl Store {
         true
     }
 
-    /// The resource.
+    /// Returns the resource of a subscription.
     pub(crate) fn subscription(&self, owner: &str, id: &str) -> Option<Value> {
-        Some(self.lock().owned(owner, id)?.resource.clone())
+        Some(self.lock().find(owner, id)?.resource.clone())
     }
 
-    /// The resources of all that somebody has.
+    /// Returns the resources of all subscriptions of `owner`.
     pub(crate) fn subscriptions(&self, owner: &str) -> Vec<Value> {
         let state = self.lock();
-        let owned = state.subscriptions.values().filter(|s| s.is_of(owner));
-        owned.map(|s| s.resource.clone()).collect()
+        let subscriptions = state.subscriptions.values();
+        let owned = subscriptions.filter(|it| it.is_owned_by(owner));
+        owned.map(|it| it.resource.clone()).collect()
     }
 
-    pub(crate) fn status(&self, owner: &str, id: &str) -> Option<Notice> {
-        Some(self.lock().owned(owner, id)?.notice(Kind::Status))
+    pub(crate) fn status(&self, owner: &str, id: &str) -> Option<Notification> {
+        let state = self.lock();
+        let subscription = state.find(owner, id)?;
+        Some(subscription.notification(NotificationKind::Status))
     }
 
-    /// The events from `since` to `until`, both included; an error if some are forgotten.
-    ///
-    /// `None` if there is no such subscription.
+    /// Returns the events from `since` to `until`, both included, or `None` if `owner` has no such
+    /// subscription.
     pub(crate) fn events(
         &self,
         owner: &str,
         id: &str,
         since: u64,
         until: u64,
-    ) -> Option<Result<Notice, Forgotten>> {
-        Some(self.lock().owned(owner, id)?.events(since, until))
+    ) -> Option<Result<Notification, EventsExpired>> {
+        Some(self.lock().find(owner, id)?.events(since, until))
     }
 
     // --- sockets -------------------------------------------------------------------------------
 
-    /// A queue for a socket that has just opened. Nothing is bound to it yet.
-    pub(crate) fn feed(self: &Arc<Self>) -> Feed {
+    /// Adds a socket to which no subscription is bound yet.
+    pub(crate) fn add_socket(self: &Arc<Self>) -> Feed {
         let mut state = self.lock();
         state.last_socket += 1;
         let id = state.last_socket;
@@ -175,16 +192,18 @@ impl Store {
         Feed::new(Arc::clone(self), id, queue)
     }
 
-    /// Binds a socket to subscriptions of `owner`, or prolongs their bindings; how many there were.
+    /// Binds subscriptions of `owner` to a socket, or extends their bindings.
+    ///
+    /// Returns the number of subscriptions that exist.
     fn bind(&self, socket: u64, owner: &str, ids: &[String], until: SystemTime) -> usize {
         let state = &mut *self.lock();
         let mut bound = 0;
         for id in ids {
-            let Some(subscribed) = state.owned(owner, id) else {
+            let Some(subscription) = state.find(owner, id) else {
                 continue;
             };
             bound += 1;
-            let handshake = subscribed.notice(Kind::Handshake);
+            let handshake = subscription.notification(NotificationKind::Handshake);
             let outbox = state.sockets.get_mut(&socket);
             if !outbox.is_some_and(|outbox| outbox.bind(handshake, until)) {
                 state.sockets.remove(&socket);
@@ -194,63 +213,59 @@ impl Store {
         bound
     }
 
-    /// Sends the heartbeats that are due on a socket; when the next one is.
-    fn beat(&self, socket: u64) -> Option<Instant> {
+    /// Sends the heartbeats that are due on a socket. Returns the time of the next one.
+    fn send_heartbeats(&self, socket: u64) -> Option<Instant> {
         let state = &mut *self.lock();
         let outbox = state.sockets.get_mut(&socket)?;
-        for id in outbox.due(Instant::now()) {
-            let subscribed = state.subscriptions.get(&id);
-            let beat = subscribed.map(|subscribed| subscribed.notice(Kind::Heartbeat));
-            if beat.is_some_and(|beat| !outbox.send(beat)) {
+        for id in outbox.due_heartbeats(Instant::now()) {
+            let Some(subscription) = state.subscriptions.get(&id) else {
+                continue;
+            };
+            if !outbox.send(subscription.notification(NotificationKind::Heartbeat)) {
                 state.sockets.remove(&socket);
                 return None;
             }
         }
-        outbox.next_due()
+        outbox.next_heartbeat()
     }
 
-    fn close(&self, socket: u64) {
+    fn remove_socket(&self, socket: u64) {
         self.lock().sockets.remove(&socket);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
+        // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Events that were asked for are older than those that are kept.
-#[derive(Debug)]
-pub(crate) struct Forgotten {
-    /// The first that is still there.
-    pub(crate) oldest: u64,
-}
-
 impl State {
-    fn owned(&self, owner: &str, id: &str) -> Option<&Subscribed> {
-        let subscribed = self.subscriptions.get(id);
-        subscribed.filter(|subscribed| subscribed.is_of(owner))
+    /// Returns a subscription of `owner`.
+    fn find(&self, owner: &str, id: &str) -> Option<&SubscriptionState> {
+        let subscription = self.subscriptions.get(id);
+        subscription.filter(|it| it.is_owned_by(owner))
     }
 
-    /// Numbers the events of a change and puts them into the queues of those who listen.
-    fn announce(
+    /// Records a change as an event of each subscription that it matches, and delivers the events.
+    fn publish(
         &mut self,
         previous: Option<EncounterStatus>,
-        version: &Version,
+        current: &EncounterVersion,
         method: &'static str,
     ) {
-        for subscribed in self.subscriptions.values_mut() {
-            if subscribed.is_off || !subscribed.terms.are_met(previous, version) {
-                continue;
+        for subscription in self.subscriptions.values_mut() {
+            if !subscription.is_off && subscription.settings.matches(previous, current) {
+                let notification = subscription.record(current.clone(), method);
+                deliver(&mut self.sockets, &notification);
             }
-            let notice = subscribed.record(version.clone(), method);
-            tell(&mut self.sockets, &notice);
         }
     }
 }
 
-/// Puts a notice into the queues of those who listen. A socket whose queue is full goes: a gap would
-/// not be seen, a close is.
-fn tell(sockets: &mut HashMap<u64, Outbox>, notice: &Notice) {
-    sockets.retain(|_, outbox| !outbox.listens_to(notice) || outbox.send(notice.clone()));
+/// Queues a notification for each socket that has bound its subscription.
+///
+/// A socket with a full queue is removed, which closes it: a client notices a closed socket, but
+/// not a missing event.
+fn deliver(sockets: &mut HashMap<u64, Outbox>, notification: &Notification) {
+    sockets.retain(|_, outbox| !outbox.is_bound(notification) || outbox.send(notification.clone()));
 }

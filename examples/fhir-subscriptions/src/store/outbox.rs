@@ -4,97 +4,106 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::Notice;
+use super::Notification;
 
-/// The end of a socket's queue that the store holds: what is bound, and the way to it.
+/// The store's side of a socket: the bound subscriptions, and the sending half of the queue.
 #[derive(Debug)]
 pub(super) struct Outbox {
-    queue: mpsc::Sender<Notice>,
-    /// Gone with the outbox, so that the socket knows at once, whatever still waits in the queue.
-    _alive: oneshot::Sender<()>,
-    bound: HashMap<String, Binding>,
+    sender: mpsc::Sender<Notification>,
+    /// Dropped with the outbox, which notifies the socket before it has read the whole queue.
+    _overflow: oneshot::Sender<()>,
+    bindings: HashMap<String, Binding>,
 }
 
-/// The socket's end.
+/// The socket's side: the receiving half of the queue.
 #[derive(Debug)]
 pub(super) struct Queue {
-    pub(super) notices: mpsc::Receiver<Notice>,
-    pub(super) lost: oneshot::Receiver<()>,
+    pub(super) notifications: mpsc::Receiver<Notification>,
+    pub(super) overflow: oneshot::Receiver<()>,
 }
 
 #[derive(Debug)]
 struct Binding {
-    /// When the token ends that allowed it.
+    /// The expiry of the token that bound the subscription.
     until: SystemTime,
     heartbeat: Option<Duration>,
-    last: Instant,
+    last_sent: Instant,
 }
 
 impl Outbox {
-    /// Both ends of a queue for `capacity` notices.
+    /// Creates a queue for `capacity` notifications.
     pub(super) fn new(capacity: usize) -> (Self, Queue) {
-        let (queue, notices) = mpsc::channel(capacity);
-        let (alive, lost) = oneshot::channel();
+        let (sender, notifications) = mpsc::channel(capacity);
+        let (overflow_sender, overflow) = oneshot::channel();
         let outbox = Self {
-            queue,
-            _alive: alive,
-            bound: HashMap::new(),
+            sender,
+            _overflow: overflow_sender,
+            bindings: HashMap::new(),
         };
-        (outbox, Queue { notices, lost })
+        let queue = Queue {
+            notifications,
+            overflow,
+        };
+        (outbox, queue)
     }
 
-    /// Binds the subscription, or prolongs its binding, and sends the handshake. `false` if the
+    /// Binds a subscription or extends its binding, and sends the handshake. Returns `false` if the
     /// queue is full.
-    pub(super) fn bind(&mut self, handshake: Notice, until: SystemTime) -> bool {
-        let terms = &handshake.subscription;
-        let binding = self.bound.entry(terms.id.clone()).or_insert(Binding {
-            until,
-            heartbeat: terms.heartbeat,
-            last: Instant::now(),
-        });
-        // An older token may be shown after a newer one.
+    pub(super) fn bind(&mut self, handshake: Notification, until: SystemTime) -> bool {
+        let subscription = &handshake.subscription;
+        let binding = self
+            .bindings
+            .entry(subscription.id.clone())
+            .or_insert(Binding {
+                until,
+                heartbeat: subscription.heartbeat,
+                last_sent: Instant::now(),
+            });
+        // A client may present an older token after a newer one.
         binding.until = binding.until.max(until);
         self.send(handshake)
     }
 
     pub(super) fn unbind(&mut self, id: &str) {
-        self.bound.remove(id);
+        self.bindings.remove(id);
     }
 
-    /// Whether the notice's subscription is bound, by a token that still holds.
-    pub(super) fn listens_to(&mut self, notice: &Notice) -> bool {
-        let id = &notice.subscription.id;
-        let ended = |binding: &Binding| binding.until <= SystemTime::now();
-        if self.bound.get(id).is_some_and(ended) {
+    /// Returns whether the subscription of `notification` is bound by a token that has not expired.
+    pub(super) fn is_bound(&mut self, notification: &Notification) -> bool {
+        let id = &notification.subscription.id;
+        let is_expired = |binding: &Binding| binding.until <= SystemTime::now();
+        if self.bindings.get(id).is_some_and(is_expired) {
             self.unbind(id);
         }
-        self.bound.contains_key(id)
+        self.bindings.contains_key(id)
     }
 
-    /// `false` if the queue is full.
-    pub(super) fn send(&mut self, notice: Notice) -> bool {
-        if let Some(binding) = self.bound.get_mut(&notice.subscription.id) {
-            binding.last = Instant::now();
+    /// Queues a notification. Returns `false` if the queue is full.
+    pub(super) fn send(&mut self, notification: Notification) -> bool {
+        if let Some(binding) = self.bindings.get_mut(&notification.subscription.id) {
+            binding.last_sent = Instant::now();
         }
-        self.queue.try_send(notice).is_ok()
+        self.sender.try_send(notification).is_ok()
     }
 
-    /// The subscriptions that have said nothing for too long.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<String> {
-        let wall = SystemTime::now();
-        self.bound.retain(|_, binding| binding.until > wall);
-        let is_due = |binding: &Binding| binding.due().is_some_and(|due| due <= now);
-        let due = self.bound.iter().filter(|(_, binding)| is_due(binding));
+    /// Returns the ids of the subscriptions that are due for a heartbeat.
+    pub(super) fn due_heartbeats(&mut self, now: Instant) -> Vec<String> {
+        let wall_clock = SystemTime::now();
+        self.bindings
+            .retain(|_, binding| binding.until > wall_clock);
+        let is_due = |binding: &Binding| binding.next_heartbeat().is_some_and(|due| due <= now);
+        let due = self.bindings.iter().filter(|(_, binding)| is_due(binding));
         due.map(|(id, _)| id.clone()).collect()
     }
 
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.bound.values().filter_map(Binding::due).min()
+    pub(super) fn next_heartbeat(&self) -> Option<Instant> {
+        let bindings = self.bindings.values();
+        bindings.filter_map(Binding::next_heartbeat).min()
     }
 }
 
 impl Binding {
-    fn due(&self) -> Option<Instant> {
-        self.heartbeat.map(|period| self.last + period)
+    fn next_heartbeat(&self) -> Option<Instant> {
+        self.heartbeat.map(|period| self.last_sent + period)
     }
 }

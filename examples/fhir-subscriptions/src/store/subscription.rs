@@ -5,59 +5,63 @@ use std::time::Duration;
 use fhir_subscriptions_resources::codes::EncounterStatus;
 use serde_json::Value;
 
-use super::{Event, Forgotten, Kind, Notice, Version};
+use super::{EncounterVersion, Event, EventsExpired, Notification, NotificationKind};
 use crate::topics::Topic;
 
-/// How many events are kept for `$events`.
+/// The number of events that a subscription keeps for `$events`.
 const MAX_EVENTS: usize = 5_000;
 
-/// What was agreed on when somebody subscribed.
+/// The settings of a subscription, which do not change after its creation.
 #[derive(Debug)]
-pub(crate) struct Terms {
+pub(crate) struct SubscriptionSettings {
     pub(crate) id: String,
     pub(crate) owner: String,
     pub(crate) topic: &'static Topic,
-    /// Only encounters of this patient.
+    /// If set, only encounters of this patient match.
     pub(crate) patient: Option<String>,
     pub(crate) content: Content,
-    /// Say something at least that often.
+    /// The longest time between two notifications.
     pub(crate) heartbeat: Option<Duration>,
 }
 
-impl Terms {
-    /// Whether the change of an encounter is an event of this subscription.
-    pub(crate) fn are_met(&self, previous: Option<EncounterStatus>, current: &Version) -> bool {
-        self.topic.is_met(previous, current.status)
+impl SubscriptionSettings {
+    /// Returns whether a change of an encounter is an event of this subscription.
+    pub(crate) fn matches(
+        &self,
+        previous: Option<EncounterStatus>,
+        current: &EncounterVersion,
+    ) -> bool {
+        self.topic.matches(previous, current.status)
             && (self.patient.is_none() || self.patient == current.patient)
     }
 }
 
-/// How much a notification tells.
+/// The amount of information in a notification.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Content {
-    /// That something happened.
+    /// Only the number of the event.
     Empty,
-    /// And to what.
+    /// The id of the encounter.
     IdOnly,
-    /// And what it is now.
+    /// The whole encounter.
     FullResource,
 }
 
-/// A subscription and what has happened in it.
+/// A subscription and its events.
 #[derive(Debug)]
-pub(super) struct Subscribed {
-    pub(super) terms: Arc<Terms>,
+pub(super) struct SubscriptionState {
+    pub(super) settings: Arc<SubscriptionSettings>,
     pub(super) resource: Value,
     pub(super) is_off: bool,
     count: u64,
-    /// The last of the events, the oldest first.
+    /// The latest events, oldest first.
     events: VecDeque<Arc<Event>>,
 }
 
-impl Subscribed {
-    pub(super) fn new(terms: Terms, resource: Value) -> Self {
+impl SubscriptionState {
+    pub(super) fn new(settings: SubscriptionSettings, resource: Value) -> Self {
         Self {
-            terms: Arc::new(terms),
+            settings: Arc::new(settings),
             resource,
             is_off: false,
             count: 0,
@@ -65,12 +69,12 @@ impl Subscribed {
         }
     }
 
-    pub(super) fn is_of(&self, owner: &str) -> bool {
-        self.terms.owner == owner
+    pub(super) fn is_owned_by(&self, owner: &str) -> bool {
+        self.settings.owner == owner
     }
 
-    /// Gives the event its number, and keeps it.
-    pub(super) fn record(&mut self, focus: Version, method: &'static str) -> Notice {
+    /// Assigns the next number to an event, stores the event, and returns its notification.
+    pub(super) fn record(&mut self, focus: EncounterVersion, method: &'static str) -> Notification {
         self.count += 1;
         let event = Arc::new(Event {
             number: self.count,
@@ -81,29 +85,28 @@ impl Subscribed {
             self.events.pop_front();
         }
         self.events.push_back(Arc::clone(&event));
-        self.notice(Kind::Event(event))
+        self.notification(NotificationKind::Event(event))
     }
 
-    pub(super) fn notice(&self, kind: Kind) -> Notice {
-        Notice {
-            subscription: Arc::clone(&self.terms),
+    pub(super) fn notification(&self, kind: NotificationKind) -> Notification {
+        Notification {
+            subscription: Arc::clone(&self.settings),
             count: self.count,
             is_off: self.is_off,
             kind,
         }
     }
 
-    /// The events from `since` to `until`, both included. Rather none than some of them.
-    pub(super) fn events(&self, since: u64, until: u64) -> Result<Notice, Forgotten> {
+    /// Returns the events from `since` to `until`, both included. Fails if any of them has been
+    /// discarded, because a client would not notice that the list is incomplete.
+    pub(super) fn events(&self, since: u64, until: u64) -> Result<Notification, EventsExpired> {
         let oldest = self.count + 1 - self.events.len() as u64;
-        let wanted = since.max(1)..=until.min(self.count);
-        if !wanted.is_empty() && *wanted.start() < oldest {
-            return Err(Forgotten { oldest });
+        let range = since.max(1)..=until.min(self.count);
+        if !range.is_empty() && *range.start() < oldest {
+            return Err(EventsExpired { oldest });
         }
-        let events = self
-            .events
-            .iter()
-            .filter(|event| wanted.contains(&event.number));
-        Ok(self.notice(Kind::Events(events.cloned().collect())))
+        let events = self.events.iter();
+        let events = events.filter(|event| range.contains(&event.number));
+        Ok(self.notification(NotificationKind::Events(events.cloned().collect())))
     }
 }

@@ -5,15 +5,12 @@ use fhir_subscriptions_resources::codes::EncounterStatus;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
+use super::NotificationKind as Kind;
 use super::*;
 use crate::topics::TOPICS;
 
-fn store(queue: usize) -> Arc<Store> {
-    Store::new(queue)
-}
-
-fn terms(owner: &str, id: &str) -> Terms {
-    Terms {
+fn settings(owner: &str, id: &str) -> SubscriptionSettings {
+    SubscriptionSettings {
         id: id.into(),
         owner: owner.into(),
         topic: &TOPICS[0],
@@ -23,20 +20,20 @@ fn terms(owner: &str, id: &str) -> Terms {
     }
 }
 
-fn subscribe(store: &Store, terms: Terms) {
-    store.subscribe(terms, json!({})).unwrap();
+fn subscribe(store: &Store, settings: SubscriptionSettings) {
+    store.subscribe(settings, json!({})).unwrap();
 }
 
-fn admit(store: &Store, patient: &str) -> Version {
-    let draft = Draft {
+fn create_encounter(store: &Store, patient: &str) {
+    let input = EncounterInput {
         status: EncounterStatus::InProgress,
         patient: Some(patient.into()),
         resource: json!({ "resourceType": "Encounter", "status": "in-progress" }),
     };
-    store.create(draft).unwrap()
+    store.create(input).unwrap();
 }
 
-fn later() -> SystemTime {
+fn in_an_hour() -> SystemTime {
     SystemTime::now() + Duration::from_secs(3600)
 }
 
@@ -44,66 +41,69 @@ fn ids(ids: &[&str]) -> Vec<String> {
     ids.iter().map(ToString::to_string).collect()
 }
 
-/// What is in the queue, as `handshake 0` and `event 1`.
-async fn told(feed: &mut Feed, count: usize) -> Vec<String> {
-    let mut told = Vec::new();
+/// Receives `count` notifications, and formats them as `handshake 0` and `event 1`.
+async fn receive(feed: &mut Feed, count: usize) -> Vec<String> {
+    let mut received = Vec::new();
     for _ in 0..count {
-        let notice = feed.next().await.unwrap();
-        told.push(match notice.kind {
-            Kind::Handshake => format!("handshake {}", notice.count),
-            Kind::Heartbeat => format!("heartbeat {}", notice.count),
+        let notification = feed.next().await.unwrap();
+        received.push(match notification.kind {
+            Kind::Handshake => format!("handshake {}", notification.count),
+            Kind::Heartbeat => format!("heartbeat {}", notification.count),
             Kind::Event(event) => format!("event {}", event.number),
             other => panic!("{other:?}"),
         });
     }
-    told
+    received
 }
 
-async fn is_silent(feed: &mut Feed) -> bool {
+async fn is_empty(feed: &mut Feed) -> bool {
     timeout(Duration::ZERO, feed.next()).await.is_err()
 }
 
 #[tokio::test]
-async fn a_binding_begins_where_its_handshake_says() {
-    let store = store(16);
-    subscribe(&store, terms("alice", "s"));
-    admit(&store, "Patient/1");
-    let mut feed = store.feed();
-    admit(&store, "Patient/1");
-    assert_eq!(feed.bind("alice", &ids(&["s"]), later()), 1);
-    admit(&store, "Patient/1");
-    assert_eq!(feed.bind("alice", &ids(&["s"]), later()), 1);
-    admit(&store, "Patient/1");
+async fn events_continue_at_the_count_in_the_handshake() {
+    let store = Store::new(16);
+    subscribe(&store, settings("alice", "s"));
+    create_encounter(&store, "Patient/1");
+    let mut feed = store.add_socket();
+    create_encounter(&store, "Patient/1");
+    assert_eq!(feed.bind("alice", &ids(&["s"]), in_an_hour()), 1);
+    create_encounter(&store, "Patient/1");
+    assert_eq!(feed.bind("alice", &ids(&["s"]), in_an_hour()), 1);
+    create_encounter(&store, "Patient/1");
     let expected = ["handshake 2", "event 3", "handshake 3", "event 4"];
-    assert_eq!(told(&mut feed, 4).await, expected);
-    assert!(is_silent(&mut feed).await);
+    assert_eq!(receive(&mut feed, 4).await, expected);
+    assert!(is_empty(&mut feed).await);
 }
 
-/// Eight writers, eight sockets that bind again and again: each hears every number once, in order.
+/// Eight writers, and eight sockets that bind repeatedly. Each socket receives each number once and
+/// in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_is_lost_or_doubled_while_tokens_are_renewed() {
+async fn no_event_is_lost_or_duplicated_while_tokens_are_renewed() {
     const EVENTS: u64 = 800;
-    let store = store(10_000);
-    subscribe(&store, terms("alice", "a"));
-    subscribe(&store, terms("alice", "b"));
+    let store = Store::new(10_000);
+    subscribe(&store, settings("alice", "a"));
+    subscribe(&store, settings("alice", "b"));
     let listeners: Vec<_> = (0..8)
         .map(|_| {
-            let mut feed = store.feed();
-            assert_eq!(feed.bind("alice", &ids(&["a", "b"]), later()), 2);
+            let mut feed = store.add_socket();
+            assert_eq!(feed.bind("alice", &ids(&["a", "b"]), in_an_hour()), 2);
             tokio::spawn(async move {
                 let mut last: BTreeMap<String, u64> = BTreeMap::new();
                 while last.len() < 2 || last.values().any(|last| *last < EVENTS) {
-                    let notice = feed.next().await.unwrap();
-                    let last = last.entry(notice.subscription.id.clone()).or_default();
-                    match notice.kind {
+                    let notification = feed.next().await.unwrap();
+                    let last = last
+                        .entry(notification.subscription.id.clone())
+                        .or_default();
+                    match notification.kind {
                         Kind::Event(event) => {
                             assert_eq!(event.number, *last + 1);
                             *last += 1;
                             if last.is_multiple_of(50) {
-                                feed.bind("alice", &ids(&["a", "b"]), later());
+                                feed.bind("alice", &ids(&["a", "b"]), in_an_hour());
                             }
                         }
-                        Kind::Handshake => assert_eq!(notice.count, *last),
+                        Kind::Handshake => assert_eq!(notification.count, *last),
                         other => panic!("{other:?}"),
                     }
                 }
@@ -115,7 +115,7 @@ async fn nothing_is_lost_or_doubled_while_tokens_are_renewed() {
             let store = Arc::clone(&store);
             tokio::spawn(async move {
                 for _ in 0..EVENTS / 8 {
-                    admit(&store, "Patient/1");
+                    create_encounter(&store, "Patient/1");
                     tokio::task::yield_now().await;
                 }
             })
@@ -130,50 +130,53 @@ async fn nothing_is_lost_or_doubled_while_tokens_are_renewed() {
 }
 
 #[tokio::test]
-async fn a_full_queue_ends_the_socket_and_no_other() {
-    let store = store(3);
-    subscribe(&store, terms("alice", "s"));
-    let (mut slow, mut other) = (store.feed(), store.feed());
-    slow.bind("alice", &ids(&["s"]), later());
-    other.bind("alice", &ids(&["s"]), later());
-    assert_eq!(told(&mut other, 1).await, ["handshake 0"]);
+async fn a_full_queue_closes_only_its_own_socket() {
+    let store = Store::new(3);
+    subscribe(&store, settings("alice", "s"));
+    let (mut slow, mut other) = (store.add_socket(), store.add_socket());
+    slow.bind("alice", &ids(&["s"]), in_an_hour());
+    other.bind("alice", &ids(&["s"]), in_an_hour());
+    assert_eq!(receive(&mut other, 1).await, ["handshake 0"]);
     for _ in 0..3 {
-        admit(&store, "Patient/1");
+        create_encounter(&store, "Patient/1");
     }
-    // The slow one has room for a handshake and two events.
+    // The queue of the slow socket holds the handshake and two events.
     assert!(slow.next().await.is_none());
-    assert_eq!(told(&mut other, 3).await, ["event 1", "event 2", "event 3"]);
+    assert_eq!(
+        receive(&mut other, 3).await,
+        ["event 1", "event 2", "event 3"]
+    );
     let events = store.events("alice", "s", 1, u64::MAX).unwrap().unwrap();
     assert!(matches!(events.kind, Kind::Events(events) if events.len() == 3));
 }
 
 #[tokio::test]
-async fn a_binding_ends_with_its_token() {
-    let store = store(16);
-    subscribe(&store, terms("alice", "short"));
-    subscribe(&store, terms("alice", "long"));
-    let mut feed = store.feed();
+async fn a_binding_ends_when_its_token_expires() {
+    let store = Store::new(16);
+    subscribe(&store, settings("alice", "short"));
+    subscribe(&store, settings("alice", "long"));
+    let mut feed = store.add_socket();
     feed.bind("alice", &ids(&["short"]), SystemTime::now());
-    feed.bind("alice", &ids(&["long"]), later());
-    // An older token takes nothing from a newer one.
+    feed.bind("alice", &ids(&["long"]), in_an_hour());
+    // A token that expires earlier does not shorten the binding.
     feed.bind("alice", &ids(&["long"]), SystemTime::now());
-    admit(&store, "Patient/1");
+    create_encounter(&store, "Patient/1");
     for _ in 0..3 {
         assert!(matches!(feed.next().await.unwrap().kind, Kind::Handshake));
     }
-    let notice = feed.next().await.unwrap();
-    assert_eq!(notice.subscription.id, "long");
-    assert!(is_silent(&mut feed).await);
+    let notification = feed.next().await.unwrap();
+    assert_eq!(notification.subscription.id, "long");
+    assert!(is_empty(&mut feed).await);
 }
 
 #[tokio::test]
-async fn nobody_hears_of_what_is_another_one_s() {
-    let store = store(16);
-    subscribe(&store, terms("alice", "s"));
-    let mut feed = store.feed();
-    assert_eq!(feed.bind("bob", &ids(&["s", "no such"]), later()), 0);
-    admit(&store, "Patient/1");
-    assert!(is_silent(&mut feed).await);
+async fn other_users_cannot_access_a_subscription() {
+    let store = Store::new(16);
+    subscribe(&store, settings("alice", "s"));
+    let mut feed = store.add_socket();
+    assert_eq!(feed.bind("bob", &ids(&["s", "no such"]), in_an_hour()), 0);
+    create_encounter(&store, "Patient/1");
+    assert!(is_empty(&mut feed).await);
     assert!(store.subscription("bob", "s").is_none());
     assert!(store.status("bob", "s").is_none());
     assert!(store.events("bob", "s", 1, 1).is_none());
@@ -182,54 +185,54 @@ async fn nobody_hears_of_what_is_another_one_s() {
 }
 
 #[tokio::test]
-async fn a_filter_is_for_one_patient() {
-    let store = store(16);
-    let only = Terms {
+async fn a_filter_selects_the_encounters_of_one_patient() {
+    let store = Store::new(16);
+    let filtered = SubscriptionSettings {
         patient: Some("Patient/2".into()),
-        ..terms("alice", "s")
+        ..settings("alice", "s")
     };
-    subscribe(&store, only);
-    let mut feed = store.feed();
-    feed.bind("alice", &ids(&["s"]), later());
+    subscribe(&store, filtered);
+    let mut feed = store.add_socket();
+    feed.bind("alice", &ids(&["s"]), in_an_hour());
     for patient in ["Patient/1", "Patient/2", "Patient/22"] {
-        admit(&store, patient);
+        create_encounter(&store, patient);
     }
-    assert_eq!(told(&mut feed, 2).await, ["handshake 0", "event 1"]);
-    assert!(is_silent(&mut feed).await);
+    assert_eq!(receive(&mut feed, 2).await, ["handshake 0", "event 1"]);
+    assert!(is_empty(&mut feed).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_heartbeat_comes_when_nothing_else_did() {
-    let store = store(16);
-    let beating = Terms {
+async fn a_heartbeat_is_sent_after_a_period_without_notifications() {
+    let store = Store::new(16);
+    let active = SubscriptionSettings {
         heartbeat: Some(Duration::from_secs(10)),
-        ..terms("alice", "s")
+        ..settings("alice", "s")
     };
-    subscribe(&store, beating);
-    let ended = Terms {
+    subscribe(&store, active);
+    let expired = SubscriptionSettings {
         heartbeat: Some(Duration::from_secs(1)),
-        ..terms("alice", "ended")
+        ..settings("alice", "expired")
     };
-    subscribe(&store, ended);
-    let mut feed = store.feed();
-    feed.bind("alice", &ids(&["ended"]), SystemTime::now());
-    assert_eq!(told(&mut feed, 1).await, ["handshake 0"]);
-    feed.bind("alice", &ids(&["s"]), later());
+    subscribe(&store, expired);
+    let mut feed = store.add_socket();
+    feed.bind("alice", &ids(&["expired"]), SystemTime::now());
+    assert_eq!(receive(&mut feed, 1).await, ["handshake 0"]);
+    feed.bind("alice", &ids(&["s"]), in_an_hour());
     let start = Instant::now();
-    assert_eq!(told(&mut feed, 2).await, ["handshake 0", "heartbeat 0"]);
+    assert_eq!(receive(&mut feed, 2).await, ["handshake 0", "heartbeat 0"]);
     assert_eq!(start.elapsed().as_secs(), 10);
     sleep(Duration::from_secs(6)).await;
-    admit(&store, "Patient/1");
-    assert_eq!(told(&mut feed, 2).await, ["event 1", "heartbeat 1"]);
+    create_encounter(&store, "Patient/1");
+    assert_eq!(receive(&mut feed, 2).await, ["event 1", "heartbeat 1"]);
     assert_eq!(start.elapsed().as_secs(), 26);
 }
 
 #[test]
-fn events_that_are_forgotten_are_not_left_out_silently() {
-    let store = store(1);
-    subscribe(&store, terms("alice", "s"));
+fn a_range_with_discarded_events_is_an_error() {
+    let store = Store::new(1);
+    subscribe(&store, settings("alice", "s"));
     for _ in 0..5_003 {
-        admit(&store, "Patient/1");
+        create_encounter(&store, "Patient/1");
     }
     let events = |since, until| store.events("alice", "s", since, until).unwrap();
     assert_eq!(events(3, 10).unwrap_err().oldest, 4);
@@ -241,7 +244,7 @@ fn events_that_are_forgotten_are_not_left_out_silently() {
         (0, 0, 0),
     ] {
         let Kind::Events(found) = events(since, until).unwrap().kind else {
-            panic!("no events");
+            panic!("expected events");
         };
         assert_eq!(found.len(), expected, "{since} to {until}");
     }

@@ -1,4 +1,4 @@
-//! A server to talk to, and clients that talk to it.
+//! Starts a server, and sends requests and messages to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,17 +21,17 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use crate::app::{self, App};
 use crate::options::Options;
 
-pub(super) const ALICE: &str = "alice-is-known-to-the-tests";
-pub(super) const BOB: &str = "bob-is-known-to-the-tests";
+pub(super) const ALICE: &str = "token-of-alice-for-tests";
+pub(super) const BOB: &str = "token-of-bob-for-tests";
 
-/// A server of its own for each test, gone with its test.
+/// A running server. Dropping it stops the server.
 pub(super) struct Server {
     pub(super) app: Arc<App>,
     client: Client<HttpConnector, Full<Bytes>>,
-    serving: JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
-/// What it answered.
+/// The response to a request, with its body as JSON.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -40,32 +40,32 @@ pub(super) struct Answer {
 
 impl Server {
     pub(super) async fn start() -> Self {
-        Self::with(&[]).await
+        Self::start_with(&[]).await
     }
 
-    /// With more on the command line.
-    pub(super) async fn with(arguments: &[&str]) -> Self {
+    /// Starts a server with additional command-line arguments.
+    pub(super) async fn start_with(arguments: &[&str]) -> Self {
         let alice = format!("alice={ALICE}:fhircast/*.read,fhircast/*.write");
         let bob = format!("bob={BOB}:fhircast/Patient-open.read");
-        let users = ["fhir-subscriptions", "--user", &alice, "--user", &bob];
-        let options = Options::parse_from([&users, arguments].concat());
+        let command = ["fhir-subscriptions", "--user", &alice, "--user", &bob];
+        let options = Options::parse_from([&command, arguments].concat());
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let app = App::new(&options, listener.local_addr().unwrap());
-        let service = app::service(&app, &options).unwrap();
+        let router = app::router(&app, &options).unwrap();
         Self {
             app,
             client: Client::builder(TokioExecutor::new()).build_http(),
-            serving: tokio::spawn(async { axum::serve(listener, service).await.unwrap() }),
+            task: tokio::spawn(async { axum::serve(listener, router).await.unwrap() }),
         }
     }
 
-    /// Sends anything.
+    /// Sends a request. `token` and `body` may be empty.
     pub(super) async fn send(
         &self,
         token: &str,
         method: Method,
         path: &str,
-        kind: &str,
+        content_type: &str,
         body: String,
     ) -> Answer {
         let mut request = Request::builder()
@@ -75,7 +75,7 @@ impl Server {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         if !body.is_empty() {
-            request = request.header(header::CONTENT_TYPE, kind);
+            request = request.header(header::CONTENT_TYPE, content_type);
         }
         let request = request.body(Full::from(body)).unwrap();
         let response = self.client.request(request).await.unwrap();
@@ -88,12 +88,14 @@ impl Server {
         }
     }
 
+    /// Sends a `GET` below `/fhir`.
     pub(super) async fn get(&self, token: &str, path: &str) -> Answer {
         let path = format!("/fhir/{path}");
         self.send(token, Method::GET, &path, "", String::new())
             .await
     }
 
+    /// Sends a `POST` below `/fhir`. The body is empty if `resource` is null.
     pub(super) async fn post(&self, token: &str, path: &str, resource: &Value) -> Answer {
         let path = format!("/fhir/{path}");
         let body = match resource {
@@ -104,32 +106,32 @@ impl Server {
             .await
     }
 
-    /// Subscribes to what is asked for beside the least there must be; the name of it.
-    pub(super) async fn subscribe(&self, token: &str, more: Value) -> String {
+    /// Creates a subscription with additional fields, and returns its id.
+    pub(super) async fn subscribe(&self, token: &str, fields: Value) -> String {
         let mut resource = subscription();
-        let more = more.as_object().unwrap().clone();
-        resource.as_object_mut().unwrap().extend(more);
+        let fields = fields.as_object().unwrap().clone();
+        resource.as_object_mut().unwrap().extend(fields);
         let answer = self.post(token, "Subscription", &resource).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
         answer.body["id"].as_str().unwrap().to_owned()
     }
 
-    /// Lets something happen.
-    pub(super) async fn admit(&self, patient: &str) -> Value {
+    /// Creates an encounter, which is an event of the topic `encounter-start`.
+    pub(super) async fn create_encounter(&self, patient: &str) -> Value {
         let answer = self.post(BOB, "Encounter", &encounter(patient)).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
         answer.body
     }
 
-    /// A token for one subscription.
-    pub(super) async fn token(&self, user: &str, id: &str) -> String {
+    /// Requests a binding token for one subscription.
+    pub(super) async fn binding_token(&self, user: &str, id: &str) -> String {
         let path = format!("Subscription/{id}/$get-ws-binding-token");
         let answer = self.post(user, &path, &Value::Null).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         parameter(&answer.body, "token")[0].to_owned()
     }
 
-    /// Opens a socket at this address.
+    /// Opens a socket.
     pub(super) async fn open(&self, url: &str) -> Socket {
         let (stream, _) = tokio_tungstenite::connect_async(url).await.unwrap();
         Socket { stream }
@@ -138,11 +140,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.serving.abort();
+        self.task.abort();
     }
 }
 
-/// The least a subscription must have.
+/// Returns a subscription with the required fields.
 pub(super) fn subscription() -> Value {
     json!({
         "resourceType": "Subscription",
@@ -152,7 +154,7 @@ pub(super) fn subscription() -> Value {
     })
 }
 
-/// A patient who is there.
+/// Returns an encounter that is in progress.
 pub(super) fn encounter(patient: &str) -> Value {
     json!({
         "resourceType": "Encounter",
@@ -161,7 +163,7 @@ pub(super) fn encounter(patient: &str) -> Value {
     })
 }
 
-/// The values of a parameter.
+/// Returns the values of a parameter of a `Parameters` resource.
 pub(super) fn parameter<'a>(parameters: &'a Value, name: &str) -> Vec<&'a str> {
     let all = parameters["parameter"].as_array().unwrap().iter();
     let named = all.filter(|parameter| parameter["name"] == name);
@@ -174,44 +176,44 @@ pub(super) fn parameter<'a>(parameters: &'a Value, name: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// A client's end of a socket.
+/// The client of a WebSocket.
 pub(super) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 impl Socket {
-    pub(super) async fn say(&mut self, text: &str) {
+    pub(super) async fn send(&mut self, text: &str) {
         self.stream.send(Message::text(text)).await.unwrap();
     }
 
-    /// The next message, as JSON.
-    pub(super) async fn hear(&mut self) -> Value {
+    /// Receives a message as JSON.
+    pub(super) async fn receive(&mut self) -> Value {
         match self.next().await {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
-            other => panic!("no text: {other:?}"),
+            other => panic!("expected a text message: {other:?}"),
         }
     }
 
-    /// The `SubscriptionStatus` of the next message.
+    /// Receives a notification, and returns its `SubscriptionStatus`.
     pub(super) async fn status(&mut self) -> Value {
-        let bundle = self.hear().await;
+        let bundle = self.receive().await;
         assert_eq!(bundle["type"], "subscription-notification", "{bundle}");
         bundle["entry"][0]["resource"].clone()
     }
 
-    /// The code that the server closes with. Messages before it are a mistake.
+    /// Receives a close frame, and returns its code. Panics if another message precedes it.
     pub(super) async fn close_code(&mut self) -> u16 {
         match self.next().await {
             Message::Close(Some(frame)) => frame.code.into(),
-            other => panic!("no close: {other:?}"),
+            other => panic!("expected a close frame: {other:?}"),
         }
     }
 
-    /// Reads to the end; with what code the server closed.
-    pub(super) async fn last_words(&mut self) -> u16 {
+    /// Skips messages up to the close frame, and returns its code.
+    pub(super) async fn skip_to_close_code(&mut self) -> u16 {
         loop {
             if let Message::Close(frame) = self.next().await {
-                return frame.expect("closed with a code").code.into();
+                return frame.expect("a close frame with a code").code.into();
             }
         }
     }
@@ -219,7 +221,7 @@ impl Socket {
     async fn next(&mut self) -> Message {
         loop {
             let next = timeout(Duration::from_secs(30), self.stream.next()).await;
-            match next.expect("something comes in time").unwrap().unwrap() {
+            match next.expect("timed out").unwrap().unwrap() {
                 Message::Ping(_) | Message::Pong(_) => {}
                 message => return message,
             }

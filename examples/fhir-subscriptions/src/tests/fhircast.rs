@@ -5,23 +5,23 @@ use super::client::{ALICE, Answer, BOB, Server, Socket};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-async fn ask(server: &Server, token: &str, form: &str) -> Answer {
+async fn post_form(server: &Server, token: &str, form: &str) -> Answer {
     let form = format!("hub.channel.type=websocket&hub.topic=t1&{form}");
     server
         .send(token, Method::POST, "/fhircast", FORM, form)
         .await
 }
 
-/// Subscribes; the address of the socket.
+/// Subscribes, and returns the URL of the socket.
 async fn subscribe(server: &Server, token: &str, events: &str) -> String {
     let form = format!("hub.mode=subscribe&hub.events={events}&hub.lease_seconds=7200");
-    let answer = ask(server, token, &form).await;
+    let answer = post_form(server, token, &form).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
     let url = answer.body["hub.channel.endpoint"].as_str().unwrap();
     url.to_owned()
 }
 
-async fn happen(server: &Server, token: &str, id: &str, event: &str) -> StatusCode {
+async fn publish(server: &Server, token: &str, id: &str, event: &str) -> StatusCode {
     let message = json!({
         "timestamp": "2026-11-22T05:00:00Z",
         "id": id,
@@ -34,29 +34,30 @@ async fn happen(server: &Server, token: &str, id: &str, event: &str) -> StatusCo
         .status
 }
 
-async fn confirmed(socket: &mut Socket) -> Value {
-    let confirmation = socket.hear().await;
+/// Receives the confirmation of a subscription.
+async fn confirmation(socket: &mut Socket) -> Value {
+    let confirmation = socket.receive().await;
     assert_eq!(confirmation["hub.mode"], "subscribe", "{confirmation}");
     assert_eq!(confirmation["hub.topic"], "t1");
     confirmation
 }
 
-/// A refusal in a message, then a normal close.
-async fn denied(socket: &mut Socket) -> String {
-    let denial = socket.hear().await;
+/// Receives a denial and a normal close, and returns the reason.
+async fn denial_reason(socket: &mut Socket) -> String {
+    let denial = socket.receive().await;
     assert_eq!(denial["hub.mode"], "denied", "{denial}");
     assert_eq!(socket.close_code().await, 1000);
     denial["hub.reason"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
-async fn a_subscriber_follows_its_topic() {
+async fn a_subscriber_receives_the_events_that_it_requested() {
     let server = Server::start().await;
     let url = subscribe(&server, ALICE, "Patient-open,encounter-open").await;
     let mut socket = server.open(&url).await;
-    let confirmation = confirmed(&mut socket).await;
+    let confirmation = confirmation(&mut socket).await;
     assert_eq!(confirmation["hub.events"], "Patient-open,encounter-open");
-    // No longer than a token of this server.
+    // The maximum lease is the lifetime of a token.
     assert_eq!(confirmation["hub.lease_seconds"], 60);
 
     for (id, event) in [
@@ -64,85 +65,94 @@ async fn a_subscriber_follows_its_topic() {
         ("2", "Patient-close"),
         ("3", "Encounter-open"),
     ] {
-        let status = happen(&server, ALICE, id, event).await;
+        let status = publish(&server, ALICE, id, event).await;
         assert_eq!(status, StatusCode::ACCEPTED);
     }
     for id in ["1", "3"] {
-        assert_eq!(socket.hear().await["id"], id);
+        assert_eq!(socket.receive().await["id"], id);
         let answer = json!({ "id": id, "status": "200" });
-        socket.say(&answer.to_string()).await;
+        socket.send(&answer.to_string()).await;
     }
 }
 
 #[tokio::test]
-async fn whoever_does_not_follow_is_told_of() {
+async fn a_refused_event_causes_a_sync_error() {
     let server = Server::start().await;
-    let watch = subscribe(&server, ALICE, "SyncError").await;
-    let mut watching = server.open(&watch).await;
-    confirmed(&mut watching).await;
+    let observer_url = subscribe(&server, ALICE, "SyncError").await;
+    let mut observer = server.open(&observer_url).await;
+    confirmation(&mut observer).await;
     let url = subscribe(&server, ALICE, "Patient-open").await;
     let mut socket = server.open(&url).await;
-    confirmed(&mut socket).await;
-    happen(&server, ALICE, "1", "Patient-open").await;
-    assert_eq!(socket.hear().await["id"], "1");
-    socket.say(r#"{"id":"1","status":"500"}"#).await;
-    let told = watching.hear().await;
-    assert_eq!(told["event"]["hub.event"], "SyncError");
-    let outcome = &told["event"]["context"][0]["resource"];
+    confirmation(&mut socket).await;
+    publish(&server, ALICE, "1", "Patient-open").await;
+    assert_eq!(socket.receive().await["id"], "1");
+    socket.send(r#"{"id":"1","status":"500"}"#).await;
+    let message = observer.receive().await;
+    assert_eq!(message["event"]["hub.event"], "SyncError");
+    let outcome = &message["event"]["context"][0]["resource"];
     assert_eq!(outcome["resourceType"], "OperationOutcome");
 }
 
 #[tokio::test]
-async fn a_lease_is_prolonged_and_ends() {
-    let server = Server::with(&["--token-lifetime", "2"]).await;
+async fn a_lease_can_be_extended_and_ends() {
+    let server = Server::start_with(&["--token-lifetime", "2"]).await;
     let url = subscribe(&server, ALICE, "Patient-open").await;
     let mut socket = server.open(&url).await;
-    assert_eq!(confirmed(&mut socket).await["hub.lease_seconds"], 2);
-    // The same socket, other events, a new lease.
+    assert_eq!(confirmation(&mut socket).await["hub.lease_seconds"], 2);
+    // Subscribing again changes the events and extends the lease of the open socket.
     let form = format!("hub.mode=subscribe&hub.events=Patient-close&hub.channel.endpoint={url}");
-    let answer = ask(&server, ALICE, &form).await;
+    let answer = post_form(&server, ALICE, &form).await;
     assert_eq!(answer.body["hub.channel.endpoint"], *url);
-    assert_eq!(confirmed(&mut socket).await["hub.events"], "Patient-close");
-    happen(&server, ALICE, "1", "Patient-open").await;
-    happen(&server, ALICE, "2", "Patient-close").await;
-    assert_eq!(socket.hear().await["id"], "2");
-    assert_eq!(denied(&mut socket).await, "The lease has ended.");
+    assert_eq!(
+        confirmation(&mut socket).await["hub.events"],
+        "Patient-close"
+    );
+    publish(&server, ALICE, "1", "Patient-open").await;
+    publish(&server, ALICE, "2", "Patient-close").await;
+    assert_eq!(socket.receive().await["id"], "2");
+    assert_eq!(denial_reason(&mut socket).await, "The lease has ended.");
     let mut again = server.open(&url).await;
-    assert_eq!(denied(&mut again).await, "There is no such endpoint.");
+    assert_eq!(
+        denial_reason(&mut again).await,
+        "The endpoint does not exist."
+    );
 }
 
-/// Whose connection broke comes again, and the server may not know yet that it broke.
+/// A client may reconnect before the server has noticed that the connection is lost.
 #[tokio::test]
-async fn a_newer_socket_takes_over() {
+async fn a_newer_socket_replaces_the_previous_one() {
     let server = Server::start().await;
     let url = subscribe(&server, ALICE, "Patient-open").await;
     let mut first = server.open(&url).await;
-    confirmed(&mut first).await;
+    confirmation(&mut first).await;
     let mut second = server.open(&url).await;
-    confirmed(&mut second).await;
-    assert_eq!(denied(&mut first).await, "Another socket has taken over.");
-    happen(&server, ALICE, "1", "Patient-open").await;
-    assert_eq!(second.hear().await["id"], "1");
-    // And for as long as the lease.
+    confirmation(&mut second).await;
+    assert_eq!(
+        denial_reason(&mut first).await,
+        "Replaced by a newer socket."
+    );
+    publish(&server, ALICE, "1", "Patient-open").await;
+    assert_eq!(second.receive().await["id"], "1");
+    // The URL stays valid until the lease ends.
     drop(second);
     let mut third = server.open(&url).await;
-    confirmed(&mut third).await;
-    happen(&server, ALICE, "2", "Patient-open").await;
-    assert_eq!(third.hear().await["id"], "2");
+    confirmation(&mut third).await;
+    publish(&server, ALICE, "2", "Patient-open").await;
+    assert_eq!(third.receive().await["id"], "2");
 }
 
 #[tokio::test]
-async fn what_is_given_back_is_gone() {
+async fn unsubscribing_invalidates_the_url() {
     let server = Server::start().await;
     let url = subscribe(&server, ALICE, "Patient-open").await;
     let mut socket = server.open(&url).await;
-    confirmed(&mut socket).await;
+    confirmation(&mut socket).await;
     let form = format!("hub.mode=unsubscribe&hub.channel.endpoint={url}");
-    let foreign = ask(&server, BOB, &form).await;
+    let foreign = post_form(&server, BOB, &form).await;
     assert_eq!(foreign.status, StatusCode::BAD_REQUEST);
-    let answer = ask(&server, ALICE, &form).await;
+    let answer = post_form(&server, ALICE, &form).await;
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
-    assert_eq!(denied(&mut socket).await, "unsubscribed");
+    assert_eq!(denial_reason(&mut socket).await, "unsubscribed");
     for url in [
         url,
         server
@@ -151,34 +161,37 @@ async fn what_is_given_back_is_gone() {
             .replace("fhir/ws", "fhircast/guess"),
     ] {
         let mut socket = server.open(&url).await;
-        assert_eq!(denied(&mut socket).await, "There is no such endpoint.");
+        assert_eq!(
+            denial_reason(&mut socket).await,
+            "The endpoint does not exist."
+        );
     }
 }
 
 #[tokio::test]
-async fn scopes_and_subjects_keep_people_apart() {
+async fn events_and_topics_are_limited_to_the_user_and_its_scopes() {
     let server = Server::start().await;
     let url = subscribe(&server, BOB, "Patient-open").await;
     let mut socket = server.open(&url).await;
-    confirmed(&mut socket).await;
+    confirmation(&mut socket).await;
     for form in [
         "hub.mode=subscribe&hub.events=Patient-close",
         "hub.mode=subscribe&hub.events=Patient-open,SyncError",
     ] {
-        let answer = ask(&server, BOB, form).await;
+        let answer = post_form(&server, BOB, form).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{form}");
     }
-    let status = happen(&server, BOB, "1", "Patient-open").await;
+    let status = publish(&server, BOB, "1", "Patient-open").await;
     assert_eq!(status, StatusCode::FORBIDDEN);
-    // The topic has the same name, and is Alice's own.
-    happen(&server, ALICE, "2", "Patient-open").await;
+    // Alice's topic has the same name, but it is a different topic.
+    publish(&server, ALICE, "2", "Patient-open").await;
     let form = format!("hub.mode=unsubscribe&hub.channel.endpoint={url}");
-    ask(&server, BOB, &form).await;
-    assert_eq!(denied(&mut socket).await, "unsubscribed");
+    post_form(&server, BOB, &form).await;
+    assert_eq!(denial_reason(&mut socket).await, "unsubscribed");
 }
 
 #[tokio::test]
-async fn a_form_is_whole_or_refused() {
+async fn incomplete_requests_are_refused() {
     let server = Server::start().await;
     for form in [
         "",
@@ -189,11 +202,11 @@ async fn a_form_is_whole_or_refused() {
         "hub.mode=subscribe&hub.events=Patient-open&hub.topic=t2",
         "hub.mode=subscribe&hub.events=Patient-open&hub.channel.endpoint=ws://guess",
     ] {
-        let answer = ask(&server, ALICE, form).await;
+        let answer = post_form(&server, ALICE, form).await;
         assert!(answer.status.is_client_error(), "{form} {}", answer.status);
     }
-    let nobody = ask(&server, "", "hub.mode=subscribe&hub.events=Patient-open").await;
-    assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
+    let anonymous = post_form(&server, "", "hub.mode=subscribe&hub.events=Patient-open").await;
+    assert_eq!(anonymous.status, StatusCode::UNAUTHORIZED);
     for message in [
         json!({}),
         json!({ "timestamp": "today", "id": "1", "event": { "hub.topic": "t1", "hub.event": "Patient-open", "context": [] } }),
@@ -206,6 +219,11 @@ async fn a_form_is_whole_or_refused() {
             .await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{message}");
     }
+}
+
+#[tokio::test]
+async fn configuration_needs_no_token() {
+    let server = Server::start().await;
     let path = "/fhircast/.well-known/fhircast-configuration";
     let answer = server.send("", Method::GET, path, "", String::new()).await;
     assert_eq!(answer.body["websocketSupport"], true);

@@ -1,4 +1,4 @@
-//! The server as its clients see it.
+//! Tests that send requests and messages to a running server.
 
 mod client;
 mod fhircast;

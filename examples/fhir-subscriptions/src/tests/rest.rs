@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::client::{ALICE, BOB, Server, encounter, parameter, subscription};
 
 #[tokio::test]
-async fn nobody_gets_in_without_a_token_and_everybody_reads_what_it_can_do() {
+async fn requests_without_a_valid_token_are_refused() {
     let server = Server::start().await;
     for token in ["", "wrong"] {
         for path in ["Subscription", "SubscriptionTopic", "Encounter/1"] {
@@ -15,18 +15,22 @@ async fn nobody_gets_in_without_a_token_and_everybody_reads_what_it_can_do() {
             assert!(answer.headers.contains_key(header::WWW_AUTHENTICATE));
         }
     }
+}
+
+#[tokio::test]
+async fn metadata_needs_no_token() {
+    let server = Server::start().await;
     let metadata = server.get("", "metadata").await;
     assert_eq!(metadata.status, StatusCode::OK);
     assert_eq!(metadata.body["fhirVersion"], "5.0.0");
-    let kind = &metadata.headers[header::CONTENT_TYPE];
-    assert_eq!(kind, "application/fhir+json; charset=utf-8");
-    // The socket's address is where it says.
+    let content_type = &metadata.headers[header::CONTENT_TYPE];
+    assert_eq!(content_type, "application/fhir+json; charset=utf-8");
     let extension = &metadata.body["rest"][0]["extension"][0];
     assert_eq!(extension["valueUri"], *server.app.websocket_url());
 }
 
 #[tokio::test]
-async fn a_subscription_is_its_owner_s() {
+async fn only_the_owner_can_access_a_subscription() {
     let server = Server::start().await;
     let id = server.subscribe(ALICE, json!({})).await;
     let path = format!("Subscription/{id}");
@@ -53,7 +57,10 @@ async fn a_subscription_is_its_owner_s() {
     assert_eq!(found.body["entry"][0]["resource"]["id"], *id);
     let none = server.get(ALICE, "Subscription?status=off").await;
     assert_eq!(none.body["total"], 0);
-    assert!(none.body.get("entry").is_none(), "FHIR knows no empty list");
+    assert!(
+        none.body.get("entry").is_none(),
+        "FHIR does not allow empty arrays"
+    );
     assert_eq!(server.get(BOB, "Subscription").await.body["total"], 0);
 
     let path = format!("/fhir/{path}");
@@ -70,7 +77,7 @@ async fn a_subscription_is_its_owner_s() {
 }
 
 #[tokio::test]
-async fn what_would_not_be_done_is_refused() {
+async fn unsupported_subscriptions_are_refused() {
     let server = Server::start().await;
     let rows = [
         (json!({ "topic": "http://example.org/other" }), 422),
@@ -110,20 +117,32 @@ async fn what_would_not_be_done_is_refused() {
 }
 
 #[tokio::test]
-async fn bodies_are_json_and_have_an_end() {
+async fn bodies_must_be_json_within_the_size_limit() {
     let server = Server::start().await;
     let (path, body) = ("/fhir/Encounter", encounter("Patient/1").to_string());
-    let long = format!("{}{body}", " ".repeat(70_000));
-    for (kind, body, expected) in [
+    let too_long = format!("{}{body}", " ".repeat(70_000));
+    for (content_type, body, expected) in [
         ("application/json", body.clone(), 201),
         ("application/fhir+json; charset=utf-8", body.clone(), 201),
         ("application/fhir+xml", body.clone(), 415),
-        ("application/fhir+json", long, 413),
+        ("application/fhir+json", too_long, 413),
         ("application/fhir+json", "{".to_owned(), 400),
     ] {
-        let answer = server.send(ALICE, Method::POST, path, kind, body).await;
-        assert_eq!(answer.status.as_u16(), expected, "{kind} {}", answer.body);
+        let answer = server
+            .send(ALICE, Method::POST, path, content_type, body)
+            .await;
+        assert_eq!(
+            answer.status.as_u16(),
+            expected,
+            "{content_type} {}",
+            answer.body
+        );
     }
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_are_answered_with_an_operation_outcome() {
+    let server = Server::start().await;
     for path in ["/fhir/Patient", "/fhir/Subscription/a/b"] {
         let answer = server
             .send(ALICE, Method::GET, path, "", String::new())
@@ -139,9 +158,9 @@ async fn bodies_are_json_and_have_an_end() {
 }
 
 #[tokio::test]
-async fn an_encounter_has_versions() {
+async fn an_update_creates_a_new_version_of_an_encounter() {
     let server = Server::start().await;
-    let first = server.admit("Patient/1").await;
+    let first = server.create_encounter("Patient/1").await;
     let id = first["id"].as_str().unwrap();
     let mut changed = first.clone();
     changed["status"] = json!("completed");
@@ -171,7 +190,7 @@ async fn an_encounter_has_versions() {
 }
 
 #[tokio::test]
-async fn a_binding_token_is_for_what_was_asked() {
+async fn a_binding_token_is_valid_for_the_requested_subscriptions() {
     let server = Server::start().await;
     let operation = "Subscription/$get-ws-binding-token";
     let none = server.post(ALICE, operation, &Value::Null).await;
@@ -184,7 +203,7 @@ async fn a_binding_token_is_for_what_was_asked() {
     ids.sort();
     server.subscribe(BOB, json!({})).await;
     let [a, b] = &ids;
-    let asked = |ids: &[&String]| {
+    let parameters = |ids: &[&String]| {
         let parameter: Vec<_> = ids
             .iter()
             .map(|id| json!({ "name": "id", "valueId": id }))
@@ -194,15 +213,15 @@ async fn a_binding_token_is_for_what_was_asked() {
     let instance = format!("Subscription/{a}/$get-ws-binding-token");
     let rows = [
         (operation, Value::Null, vec![&**a, b]),
-        (operation, asked(&[b]), vec![b]),
-        (operation, asked(&[b, a, b]), vec![a, b]),
-        // On an instance an id among the parameters says nothing.
-        (&instance, asked(&[b]), vec![a]),
+        (operation, parameters(&[b]), vec![b]),
+        (operation, parameters(&[b, a, b]), vec![a, b]),
+        // The operation of an instance ignores the parameter `id`.
+        (&instance, parameters(&[b]), vec![a]),
         (&instance, Value::Null, vec![a]),
     ];
     let mut tokens = Vec::new();
-    for (path, parameters, expected) in rows {
-        let answer = server.post(ALICE, path, &parameters).await;
+    for (path, body, expected) in rows {
+        let answer = server.post(ALICE, path, &body).await;
         assert_eq!(answer.status, StatusCode::OK, "{path} {}", answer.body);
         assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
         assert_eq!(parameter(&answer.body, "subscription"), expected, "{path}");
@@ -213,18 +232,18 @@ async fn a_binding_token_is_for_what_was_asked() {
     }
     tokens.sort();
     tokens.dedup();
-    assert_eq!(tokens.len(), 5, "each is a new one");
-    let unknown = asked(&[&"unknown".to_owned()]);
+    assert_eq!(tokens.len(), 5, "each token is new");
+    let unknown = parameters(&[&"unknown".to_owned()]);
     let answer = server.post(ALICE, operation, &unknown).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn events_are_told_as_wanted() {
+async fn past_events_are_returned_with_the_requested_range_and_content() {
     let server = Server::start().await;
     let id = server.subscribe(ALICE, json!({ "content": "empty" })).await;
     for patient in ["Patient/1", "Patient/2", "Patient/3"] {
-        server.admit(patient).await;
+        server.create_encounter(patient).await;
     }
     let events = async |query: &str| {
         let path = format!("Subscription/{id}/$events{query}");
@@ -252,24 +271,20 @@ async fn events_are_told_as_wanted() {
         let status = &answer.body["entry"][0]["resource"];
         assert_eq!(status["type"], "query-event");
         assert_eq!(status["eventsSinceSubscriptionStart"], "3");
-        let told = status["notificationEvent"].as_array();
-        let numbers: Vec<_> = told
-            .into_iter()
-            .flatten()
-            .map(|e| &e["eventNumber"])
-            .collect();
+        let listed = status["notificationEvent"].as_array();
+        let listed = listed.map_or(&[][..], Vec::as_slice);
+        let numbers: Vec<_> = listed.iter().map(|event| &event["eventNumber"]).collect();
         assert_eq!(numbers, expected, "{query}");
         let has_focus = query.contains("content");
-        for event in told.into_iter().flatten() {
+        for event in listed {
             assert_eq!(event.get("focus").is_some(), has_focus, "{query}");
         }
         let found = answer.body["entry"].as_array().unwrap();
         assert_eq!(found.len(), entries, "{query}");
-        let whole = found
-            .iter()
-            .skip(1)
-            .all(|entry| entry.get("resource").is_some());
-        assert_eq!(whole, entries == 1 || query.contains("full"), "{query}");
+        for entry in &found[1..] {
+            let has_resource = entry.get("resource").is_some();
+            assert_eq!(has_resource, query.contains("full"), "{query}");
+        }
     }
     for query in [
         "?eventsSinceNumber=x",
@@ -281,7 +296,7 @@ async fn events_are_told_as_wanted() {
 }
 
 #[tokio::test]
-async fn topics_are_there_to_be_found() {
+async fn topics_can_be_searched_and_read() {
     let server = Server::start().await;
     let all = server.get(ALICE, "SubscriptionTopic").await;
     assert_eq!(all.body["total"], 2);

@@ -1,32 +1,36 @@
+use axum::Error;
 use axum::extract::ws::Message;
 use axum::response::Response;
-use portcullis::{GuardedUpgrade, Identity};
+use portcullis::{GuardedSocket, GuardedUpgrade, Identity};
 use serde_json::{Value, json};
 
-use crate::hello::Seen;
+use crate::echo::RequestView;
 
-/// Two methods and no subscription. The dialect has done `connect`, `login` and `ping`.
-pub(crate) async fn socket(seen: Seen, upgrade: GuardedUpgrade) -> Response {
-    let seen = seen.offered(&upgrade);
-    upgrade.on_upgrade(async move |mut socket| {
-        if socket.send(seen.hello(&socket)).await.is_err() {
-            return;
-        }
-        while let Some(Ok(message)) = socket.recv().await {
-            let Message::Text(text) = message else {
-                continue;
-            };
-            for reply in answer(&text, &socket.identity()) {
-                let reply = Message::Text(reply.to_string().into());
-                if socket.send(reply).await.is_err() {
-                    return;
-                }
-            }
-        }
+/// A DDP server with the methods `whoami` and `echo`, and without subscriptions.
+///
+/// The dialect answers `connect`, `login` and `ping`.
+pub(crate) async fn socket(request: RequestView, upgrade: GuardedUpgrade) -> Response {
+    let request = request.with_offer(&upgrade);
+    upgrade.on_upgrade(async move |socket| {
+        // An error means that the socket is closed.
+        let _ = serve(socket, request).await;
     })
 }
 
-fn answer(text: &str, identity: &Identity) -> Vec<Value> {
+async fn serve(mut socket: GuardedSocket, request: RequestView) -> Result<(), Error> {
+    socket.send(request.describe(&socket)).await?;
+    while let Some(message) = socket.recv().await {
+        let Message::Text(text) = message? else {
+            continue;
+        };
+        for reply in replies(&text, &socket.identity()) {
+            socket.send(Message::text(reply.to_string())).await?;
+        }
+    }
+    Ok(())
+}
+
+fn replies(text: &str, identity: &Identity) -> Vec<Value> {
     let message: Value = serde_json::from_str(text).unwrap_or_default();
     let id = &message["id"];
     match message["msg"].as_str() {
@@ -50,9 +54,9 @@ fn answer(text: &str, identity: &Identity) -> Vec<Value> {
     }
 }
 
-/// As Meteor says it.
-fn not_found(what: &str, name: Option<&str>) -> Value {
-    let reason = format!("{what} '{}' not found", name.unwrap_or_default());
+/// Returns the error object that Meteor sends.
+fn not_found(kind: &str, name: Option<&str>) -> Value {
+    let reason = format!("{kind} '{}' not found", name.unwrap_or_default());
     json!({
         "isClientSafe": true,
         "error": 404,
@@ -67,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_message_has_its_answer() {
+    fn each_message_gets_the_replies_of_meteor() {
         let rows = [
             (
                 r#"{"msg":"method","method":"whoami","id":"1","params":[]}"#,
@@ -94,7 +98,7 @@ mod tests {
             ("hello", "Bad request"),
         ];
         for (text, expected) in rows {
-            let replies = answer(text, &Identity::new("alice"));
+            let replies = replies(text, &Identity::new("alice"));
             let first = replies[0].to_string();
             assert!(first.contains(expected), "{text}: {first}");
             let is_method = text.contains("method");

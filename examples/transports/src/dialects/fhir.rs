@@ -1,5 +1,6 @@
 use std::time::SystemTime;
 
+use axum::Error;
 use axum::extract::ws::Message;
 use axum::response::Response;
 use portcullis::{GuardedSocket, GuardedUpgrade};
@@ -8,50 +9,60 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-use crate::hello::{Seen, echo};
+use crate::echo::{RequestView, echo};
 
-/// Answers each binding as a FHIR server does, and echoes the rest.
+/// Answers each binding as a FHIR server does, and echoes all other messages.
 ///
-/// Whoever came with a header hears first what the handler sees; who came with a binding hears it
-/// after the answer to that.
-pub(crate) async fn socket(seen: Seen, upgrade: GuardedUpgrade) -> Response {
-    let seen = seen.offered(&upgrade);
-    let admitted = upgrade.session().is_some();
-    upgrade.on_upgrade(async move |mut socket| {
-        let mut greeted = admitted;
-        if greeted && socket.send(seen.hello(&socket)).await.is_err() {
-            return;
-        }
-        while let Some(Ok(message)) = socket.recv().await {
-            let goes_on = match Spoken::of(&message) {
-                Spoken::BindWithToken(name) => {
-                    let bundle = say(&mut socket, handshake(name).to_string()).await;
-                    let hello = seen.hello(&socket);
-                    let first = !std::mem::replace(&mut greeted, true);
-                    bundle && (!first || socket.send(hello).await.is_ok())
-                }
-                Spoken::Bind(id) => say(&mut socket, format!("bound {id}")).await,
-                Spoken::Other => echo(&mut socket, message).await,
-            };
-            if !goes_on {
-                return;
-            }
-        }
+/// The description of the request is the first message for a client that authenticated with a
+/// header. For a client that authenticated with a binding, it follows the answer to that binding.
+pub(crate) async fn socket(request: RequestView, upgrade: GuardedUpgrade) -> Response {
+    let request = request.with_offer(&upgrade);
+    let is_authenticated = upgrade.session().is_some();
+    upgrade.on_upgrade(async move |socket| {
+        // An error means that the socket is closed.
+        let _ = serve(socket, request, is_authenticated).await;
     })
 }
 
-/// What a client says, once the dialect has taken the tokens out.
+async fn serve(
+    mut socket: GuardedSocket,
+    request: RequestView,
+    is_authenticated: bool,
+) -> Result<(), Error> {
+    let mut is_described = is_authenticated;
+    if is_described {
+        socket.send(request.describe(&socket)).await?;
+    }
+    while let Some(message) = socket.recv().await {
+        let message = message?;
+        match Request::parse(&message) {
+            Request::BindWithToken(name) => {
+                let handshake = handshake(name).to_string();
+                socket.send(Message::text(handshake)).await?;
+                if !is_described {
+                    is_described = true;
+                    socket.send(request.describe(&socket)).await?;
+                }
+            }
+            Request::Bind(id) => socket.send(Message::text(format!("bound {id}"))).await?,
+            Request::Other => echo(&mut socket, message).await?,
+        }
+    }
+    Ok(())
+}
+
+/// A message of the client, after the dialect has removed the token.
 #[derive(Debug, Eq, PartialEq)]
-enum Spoken<'a> {
-    /// With the name of what the token stands for in its place.
+enum Request<'a> {
+    /// `bind-with-token`, with the name of the token in place of the token.
     BindWithToken(&'a str),
-    /// STU3 and R4, on a socket that says who it is by other means.
+    /// `bind` of STU3 and R4, on a socket that was authenticated by its handshake.
     Bind(&'a str),
     Other,
 }
 
-impl<'a> Spoken<'a> {
-    fn of(message: &'a Message) -> Self {
+impl<'a> Request<'a> {
+    fn parse(message: &'a Message) -> Self {
         let Message::Text(text) = message else {
             return Self::Other;
         };
@@ -63,18 +74,14 @@ impl<'a> Spoken<'a> {
     }
 }
 
-async fn say(socket: &mut GuardedSocket, text: String) -> bool {
-    socket.send(Message::Text(text.into())).await.is_ok()
-}
-
-/// The first notification of a subscription (R5): it is bound, and nothing has happened yet.
+/// Returns the first notification of an R5 subscription, which confirms the binding.
 fn handshake(name: &str) -> Value {
     let now = OffsetDateTime::from(SystemTime::now()).truncate_to_millisecond();
     json!({
         "resourceType": "Bundle",
         "id": Uuid::new_v4(),
         "type": "subscription-notification",
-        // The calendar of this machine would have to lie beyond the year 9999.
+        // Formatting fails only for years after 9999.
         "timestamp": now.format(&Rfc3339).ok(),
         "entry": [{
             "fullUrl": Uuid::new_v4().urn().to_string(),
@@ -94,30 +101,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bindings_are_told_from_the_rest() {
+    fn bindings_are_recognized() {
         let rows = [
-            ("bind-with-token alice", Spoken::BindWithToken("alice")),
-            ("bind 123", Spoken::Bind("123")),
-            ("bind  123\n", Spoken::Bind("123")),
-            ("bind", Spoken::Other),
-            ("binding 123", Spoken::Other),
-            ("", Spoken::Other),
+            ("bind-with-token alice", Request::BindWithToken("alice")),
+            ("bind 123", Request::Bind("123")),
+            ("bind  123\n", Request::Bind("123")),
+            ("bind", Request::Other),
+            ("binding 123", Request::Other),
+            ("", Request::Other),
         ];
-        for (text, spoken) in rows {
-            assert_eq!(Spoken::of(&Message::text(text)), spoken, "{text}");
+        for (text, request) in rows {
+            assert_eq!(Request::parse(&Message::text(text)), request, "{text}");
         }
         assert_eq!(
-            Spoken::of(&Message::binary(&b"bind 123"[..])),
-            Spoken::Other
+            Request::parse(&Message::binary(&b"bind 123"[..])),
+            Request::Other
         );
     }
 
     #[test]
-    fn a_handshake_is_about_its_subscription() {
+    fn a_handshake_refers_to_its_subscription() {
         let bundle = handshake("alice");
         let status = &bundle["entry"][0]["resource"];
         assert_eq!(status["subscription"]["reference"], "Subscription/alice");
-        let written = bundle["timestamp"].as_str().unwrap();
-        assert!(OffsetDateTime::parse(written, &Rfc3339).is_ok());
+        let timestamp = bundle["timestamp"].as_str().unwrap();
+        assert!(OffsetDateTime::parse(timestamp, &Rfc3339).is_ok());
     }
 }

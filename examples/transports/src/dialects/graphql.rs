@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use async_graphql::{Context, Data, EmptyMutation, Object, Schema, Subscription};
+use async_graphql::{Context, Data, EmptyMutation, Object, Schema};
 use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
 use axum::extract::State;
 use axum::response::Response;
@@ -11,15 +11,17 @@ use tokio::time::MissedTickBehavior;
 
 use crate::problem::problem;
 
-/// async-graphql knows nothing of credentials: the dialect has read `connection_init` before it, and
-/// the resolvers ask the session whose it is.
+/// A GraphQL server on async-graphql.
+///
+/// The dialect reads the credential from `connection_init`. The resolvers read the identity from
+/// the session, which is part of their context.
 pub(crate) async fn socket(
-    State(api): State<Api>,
+    State(schema): State<ApiSchema>,
     protocol: Result<GraphQLProtocol, StatusCode>,
     upgrade: GuardedUpgrade,
 ) -> Response {
-    let (Ok(protocol), true) = (protocol, prefers_ours(&upgrade)) else {
-        let detail = format!("offer the subprotocol {PROTOCOL}");
+    let (Ok(protocol), true) = (protocol, prefers_transport_ws(&upgrade)) else {
+        let detail = format!("the client must offer the subprotocol `{PROTOCOL}`");
         return problem(StatusCode::BAD_REQUEST, &detail, &[]);
     };
     upgrade
@@ -27,25 +29,28 @@ pub(crate) async fn socket(
         .on_upgrade(async move |socket| {
             let mut data = Data::default();
             data.insert(socket.session());
-            GraphQLWebSocket::new(socket, api, protocol)
+            GraphQLWebSocket::new(socket, schema, protocol)
                 .with_data(data)
                 .serve()
                 .await;
         })
 }
 
-/// async-graphql also speaks the protocol before it, which is confusingly named like the package.
-fn prefers_ours(upgrade: &GuardedUpgrade) -> bool {
+/// Returns whether the client offers [`PROTOCOL`] before the older protocol `graphql-ws`.
+///
+/// async-graphql selects the first of the two that the client offers, and the dialect supports only
+/// [`PROTOCOL`]. The npm package `graphql-ws` implements [`PROTOCOL`], despite its name.
+fn prefers_transport_ws(upgrade: &GuardedUpgrade) -> bool {
     let mut offered = upgrade.requested_protocols().iter();
     offered.find(|entry| [PROTOCOL.as_bytes(), b"graphql-ws"].contains(entry))
         == Some(PROTOCOL.as_bytes())
 }
 
-pub(crate) fn api() -> Api {
-    Schema::new(Query, EmptyMutation, Ticking)
-}
+pub(crate) type ApiSchema = Schema<Query, EmptyMutation, Subscription>;
 
-pub(crate) type Api = Schema<Query, EmptyMutation, Ticking>;
+pub(crate) fn schema() -> ApiSchema {
+    Schema::new(Query, EmptyMutation, Subscription)
+}
 
 pub(crate) struct Query;
 
@@ -62,34 +67,34 @@ impl Query {
         Ok(format!("Hello, {}!", identity.subject()))
     }
 
-    /// What bore the credential.
+    /// The carrier of the credential.
     async fn carrier(&self, context: &Context<'_>) -> async_graphql::Result<Option<&'static str>> {
         let identity = context.data::<Session>()?.identity();
         Ok(identity.proof().map(|proof| proof.carrier.as_str()))
     }
 
-    /// The id of this socket's session.
+    /// The id of the session.
     async fn session(&self, context: &Context<'_>) -> async_graphql::Result<String> {
         Ok(context.data::<Session>()?.id().to_string())
     }
 
-    /// The whole seconds until the session ends.
+    /// The number of seconds until the session expires.
     async fn expires_in(&self, context: &Context<'_>) -> async_graphql::Result<u64> {
         Ok(context.data::<Session>()?.expires_in().as_secs())
     }
 }
 
-pub(crate) struct Ticking;
+pub(crate) struct Subscription;
 
-#[Subscription]
-impl Ticking {
-    /// Counts from 0, `count` times or for as long as somebody listens.
+#[async_graphql::Subscription]
+impl Subscription {
+    /// Counts from 0. Ends after `count` numbers, or when the client unsubscribes.
     async fn ticks(&self, count: Option<u32>) -> impl Stream<Item = u64> + use<> {
-        counting(count)
+        ticks(count)
     }
 }
 
-fn counting(count: Option<u32>) -> impl Stream<Item = u64> {
+fn ticks(count: Option<u32>) -> impl Stream<Item = u64> {
     let mut interval = tokio::time::interval(Duration::from_millis(100));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let ticks = stream::unfold((interval, 0), async |(mut interval, tick)| {
@@ -106,10 +111,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn counts_as_far_as_it_is_told() {
-        let counted: Vec<_> = counting(Some(2)).collect().await;
+    async fn ticks_end_after_the_requested_count() {
+        let counted: Vec<_> = ticks(Some(2)).collect().await;
         assert_eq!(counted, [0, 1]);
-        let more: Vec<_> = counting(None).take(3).collect().await;
-        assert_eq!(more, [0, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn ticks_without_a_count_do_not_end() {
+        let first: Vec<_> = ticks(None).take(3).collect().await;
+        assert_eq!(first, [0, 1, 2]);
     }
 }

@@ -1,4 +1,4 @@
-//! The sockets on which a client says in a message who it is.
+//! Sockets on which the client sends its credential in a message.
 
 mod ddp;
 mod fhir;
@@ -9,31 +9,32 @@ use std::error::Error;
 use axum::Router;
 use axum::routing::any;
 use portcullis::Profile;
-use portcullis::carrier::Authorization;
+use portcullis::carrier::AuthorizationCarrier;
 use portcullis::dialect::{Ddp, Fhir, FirstMessage, GraphqlWs, InBandRenewal};
 
 use crate::auth::Auth;
-use crate::hello;
-use crate::ways::any_way;
+use crate::echo;
+use crate::handshake::all_carriers;
 
-/// A route for each dialect. A program that can send a header may do that instead.
+/// Returns a route for each dialect.
+///
+/// A client that can set headers may send its credential in `Authorization` instead.
 pub(crate) fn routes(auth: &Auth) -> Result<Router, Box<dyn Error>> {
-    let by_header = || Profile::new("dialect").carrier(Authorization::jupyter().and_basic());
+    let header = || Profile::new("dialect").carrier(AuthorizationCarrier::jupyter().and_basic());
     let first_message = auth
-        .by_token_or_ticket(by_header())?
+        .token_or_ticket_layer(header())?
         .dialect(FirstMessage::token());
-    let fhir = auth.by_token(by_header())?.dialect(Fhir::new());
-    let graphql = auth.by_token(by_header())?.dialect(GraphqlWs::new());
-    let ddp = auth.by_token(by_header())?.dialect(Ddp::new());
-    let renewable = auth.by_token(any_way())?.dialect(InBandRenewal::new());
-    let api = graphql::api();
+    let fhir = auth.token_layer(header())?.dialect(Fhir::new());
+    let graphql = auth.token_layer(header())?.dialect(GraphqlWs::new());
+    let ddp = auth.token_layer(header())?.dialect(Ddp::new());
+    let renewable = auth
+        .token_layer(all_carriers())?
+        .dialect(InBandRenewal::new());
+    let graphql_socket = any(graphql::socket).with_state(graphql::schema());
     Ok(Router::new()
-        .route("/ws/first-message", any(hello::socket).layer(first_message))
+        .route("/ws/first-message", any(echo::socket).layer(first_message))
         .route("/ws/fhir", any(fhir::socket).layer(fhir))
-        .route(
-            "/ws/graphql",
-            any(graphql::socket).with_state(api).layer(graphql),
-        )
+        .route("/ws/graphql", graphql_socket.layer(graphql))
         .route("/ws/ddp", any(ddp::socket).layer(ddp))
-        .route("/ws/renewable", any(hello::socket).layer(renewable)))
+        .route("/ws/renewable", any(echo::socket).layer(renewable)))
 }

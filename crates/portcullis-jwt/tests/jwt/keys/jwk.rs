@@ -1,9 +1,9 @@
-//! One key as JSON (RFC 7517).
+//! JSON Web Keys (RFC 7517).
 
 use aws_lc_rs::signature::KeyPair as _;
 use portcullis_jwt::{Algorithm, Key};
 
-use crate::support::{PAIRS, SECRET, encode, good_claims, says, sign, token, verifier};
+use crate::support::{PAIRS, SECRET, assert_error, encode, sign, token, valid_claims, verifier};
 
 #[test]
 fn jwks_are_bound_to_one_algorithm() {
@@ -27,9 +27,9 @@ fn jwks_are_bound_to_one_algorithm() {
         let key = Key::from_jwk(&json).unwrap();
         assert_eq!(key.algorithm(), algorithm, "{json}");
         let jwt = verifier(key).build().unwrap();
-        let header = format!(r#"{{"alg":"{algorithm:?}"}}"#);
+        let header = format!(r#"{{"alg":"{algorithm}"}}"#);
         assert!(
-            jwt.check(&token(header, good_claims(), sign(algorithm)))
+            jwt.check(&token(header, valid_claims(), sign(algorithm)))
                 .is_ok(),
             "{json}"
         );
@@ -37,8 +37,8 @@ fn jwks_are_bound_to_one_algorithm() {
 }
 
 #[test]
-fn jwks_that_are_no_keys_for_us() {
-    const NOT_OURS: &str = "no key for the signatures";
+fn unusable_jwks_are_refused() {
+    const UNUSABLE: &str = "the JWK verifies no signatures";
     for json in [
         p256(r#","use":"enc""#),
         p256(r#","use":"SIG""#),
@@ -61,12 +61,12 @@ fn jwks_that_are_no_keys_for_us() {
         r#"{"kty":"EC"}"#.to_owned(),
         "{}".to_owned(),
     ] {
-        says(Key::from_jwk(&json), NOT_OURS);
+        assert_error(Key::from_jwk(&json), UNUSABLE);
     }
 }
 
 #[test]
-fn jwks_that_are_wrong() {
+fn malformed_and_weak_jwks_are_refused() {
     let point = PAIRS.p256.public_key().as_ref();
     let cut = p256("").replace(&encode(&point[1..33]), &encode(&point[1..32]));
     let off_curve = p256("").replace(&encode(&point[33..]), &encode(&point[1..33]));
@@ -84,9 +84,12 @@ fn jwks_that_are_wrong() {
         (off_curve, "P-256"),
         (
             p256("").replace("\"x\":\"", "\"x\":\"="),
-            "`x` is no base64url",
+            "`x` is not unpadded base64url",
         ),
-        (rsa2048("").replace("AQAB", "AQAB="), "`e` is no base64url"),
+        (
+            rsa2048("").replace("AQAB", "AQAB="),
+            "`e` is not unpadded base64url",
+        ),
         (
             rsa2048("").replace("\"n\":\"", "\"n\":\"AAAA"),
             "leading zeros",
@@ -99,14 +102,14 @@ fn jwks_that_are_wrong() {
             r#"{"kty":"oct","alg":"HS256","k":"c2hvcnQ"}"#.to_owned(),
             "5 bytes",
         ),
-        (p256(r#","kid":"a","kid":"b""#), "no JWK"),
-        (p256(r#","x":"AA""#), "no JWK"),
-        (p256(r#","kid":5"#), "no JWK"),
-        ("[]".to_owned(), "no JWK"),
-        ("null".to_owned(), "no JWK"),
-        (String::new(), "no JWK"),
+        (p256(r#","kid":"a","kid":"b""#), "not a JWK"),
+        (p256(r#","x":"AA""#), "not a JWK"),
+        (p256(r#","kid":5"#), "not a JWK"),
+        ("[]".to_owned(), "not a JWK"),
+        ("null".to_owned(), "not a JWK"),
+        (String::new(), "not a JWK"),
     ] {
-        says(Key::from_jwk(&json), part);
+        assert_error(Key::from_jwk(&json), part);
     }
 }
 

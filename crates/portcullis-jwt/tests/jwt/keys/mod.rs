@@ -1,4 +1,4 @@
-//! What is taken for a key, and what is not.
+//! Valid and invalid keys.
 
 mod jwk;
 mod sets;
@@ -8,35 +8,35 @@ use aws_lc_rs::signature::{ECDSA_P256K1_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyP
 use portcullis_jwt::{Algorithm, Jwt, Key, KeySet};
 
 use crate::support::{
-    AUDIENCE, ISSUER, PAIRS, SECRET, encode, good_claims, pem, public_der, public_key, says, sign,
-    token, verifier,
+    AUDIENCE, ISSUER, PAIRS, SECRET, assert_error, encode, pem, public_der, public_key, sign,
+    token, valid_claims, verifier,
 };
 
 #[test]
-fn secrets_are_as_long_as_the_hash() {
+fn short_secrets_are_refused() {
     for (algorithm, length) in [
         (Algorithm::HS256, 32),
         (Algorithm::HS384, 48),
         (Algorithm::HS512, 64),
     ] {
         assert!(Key::from_secret(algorithm, &SECRET[..length]).is_ok());
-        says(
+        assert_error(
             Key::from_secret(algorithm, &SECRET[..length - 1]),
             &format!("{length} bytes"),
         );
-        says(Key::from_secret(algorithm, b""), "0 bytes");
+        assert_error(Key::from_secret(algorithm, b""), "0 bytes");
     }
     let public = pem("PUBLIC KEY", &public_der(Algorithm::RS256));
-    says(
+    assert_error(
         Key::from_secret(Algorithm::HS256, public.as_bytes()),
         "from_pem",
     );
-    says(Key::from_secret(Algorithm::RS256, SECRET), "from_pem");
-    says(Key::from_der(Algorithm::HS256, SECRET), "from_secret");
+    assert_error(Key::from_secret(Algorithm::RS256, SECRET), "from_pem");
+    assert_error(Key::from_der(Algorithm::HS256, SECRET), "from_secret");
 }
 
 #[test]
-fn pem_is_read_and_other_blocks_are_told_apart() {
+fn pem_public_keys_are_accepted_and_other_blocks_are_named() {
     for algorithm in [
         Algorithm::RS256,
         Algorithm::PS512,
@@ -45,9 +45,9 @@ fn pem_is_read_and_other_blocks_are_told_apart() {
     ] {
         let key = Key::from_pem(algorithm, pem("PUBLIC KEY", &public_der(algorithm))).unwrap();
         let jwt = verifier(key).build().unwrap();
-        let header = format!(r#"{{"alg":"{algorithm:?}"}}"#);
+        let header = format!(r#"{{"alg":"{algorithm}"}}"#);
         assert!(
-            jwt.check(&token(header, good_claims(), sign(algorithm)))
+            jwt.check(&token(header, valid_claims(), sign(algorithm)))
                 .is_ok()
         );
     }
@@ -55,37 +55,37 @@ fn pem_is_read_and_other_blocks_are_told_apart() {
     assert!(Key::from_pem(Algorithm::RS256, pkcs1).is_ok());
 
     let private = PAIRS.p256.to_pkcs8v1().unwrap();
-    says(
+    assert_error(
         Key::from_pem(Algorithm::ES256, pem("PRIVATE KEY", private.as_ref())),
         "-pubout",
     );
-    says(
+    assert_error(
         Key::from_pem(Algorithm::RS256, pem("RSA PRIVATE KEY", &[0])),
         "-pubout",
     );
-    says(
+    assert_error(
         Key::from_pem(Algorithm::ES256, pem("CERTIFICATE", &[0])),
         "x509",
     );
-    says(
+    assert_error(
         Key::from_pem(Algorithm::ES256, pem("X", &[0])),
         "PUBLIC KEY",
     );
-    says(Key::from_pem(Algorithm::ES256, "no pem"), "BEGIN");
-    // A private key in DER, without its label, is no public key either.
-    says(Key::from_der(Algorithm::ES256, private.as_ref()), "P-256");
+    assert_error(Key::from_pem(Algorithm::ES256, "not pem"), "BEGIN");
+    // A private key in DER has no label, but is still not a public key.
+    assert_error(Key::from_der(Algorithm::ES256, private.as_ref()), "P-256");
 }
 
 #[test]
-fn keys_of_another_kind_are_refused() {
-    let ours = [
+fn keys_for_another_algorithm_are_refused() {
+    let algorithms = [
         Algorithm::RS256,
         Algorithm::ES256,
         Algorithm::ES384,
         Algorithm::EdDSA,
     ];
-    for key in ours {
-        for algorithm in ours {
+    for key in algorithms {
+        for algorithm in algorithms {
             let result = Key::from_der(algorithm, &public_der(key));
             assert_eq!(
                 result.is_ok(),
@@ -96,9 +96,9 @@ fn keys_of_another_kind_are_refused() {
     }
     let secp256k1 = EcdsaKeyPair::generate(&ECDSA_P256K1_SHA256_FIXED_SIGNING).unwrap();
     let der = secp256k1.public_key().as_der().unwrap();
-    says(Key::from_der(Algorithm::ES256, der.as_ref()), "P-256");
+    assert_error(Key::from_der(Algorithm::ES256, der.as_ref()), "P-256");
     for junk in [&[][..], &[0], &[4; 65], &[0x30, 0x80], &[7; 300]] {
-        for algorithm in ours {
+        for algorithm in algorithms {
             assert!(Key::from_der(algorithm, junk).is_err());
         }
     }
@@ -106,14 +106,14 @@ fn keys_of_another_kind_are_refused() {
 
 #[test]
 fn weak_keys_are_refused_from_every_source() {
-    // 1024 bits, as `openssl genrsa 1024` makes them.
+    // An odd number of 1024 bits.
     let short = format!("{}3", "c".repeat(255));
     let modulus: Vec<u8> = (0..128)
         .map(|byte| u8::from_str_radix(&short[2 * byte..2 * byte + 2], 16).unwrap())
         .collect();
     let jwk = format!(r#"{{"kty":"RSA","n":"{}","e":"AQAB"}}"#, encode(&modulus));
-    says(Key::from_jwk(&jwk), "1024 bits");
-    says(
+    assert_error(Key::from_jwk(&jwk), "1024 bits");
+    assert_error(
         Key::from_der(Algorithm::RS256, &rsa_public_key(&modulus, &[1, 0, 1])),
         "1024 bits",
     );
@@ -122,14 +122,14 @@ fn weak_keys_are_refused_from_every_source() {
     let modulus = modulus.big_endian_without_leading_zero();
     for e in ["AQ", "Ag", "AQAA", "", "AA", "AAAAAAE"] {
         let jwk = format!(r#"{{"kty":"RSA","n":"{}","e":"{e}"}}"#, encode(modulus));
-        says(Key::from_jwk(&jwk), "exponent");
+        assert_error(Key::from_jwk(&jwk), "exponent");
     }
     assert!(Key::from_der(Algorithm::RS256, &rsa_public_key(modulus, &[1])).is_err());
     assert!(Key::from_der(Algorithm::RS256, &rsa_public_key(modulus, &[1, 0, 1])).is_ok());
 
     let small = encode([1_u8].iter().chain(&[0; 31]).copied().collect::<Vec<_>>());
     let jwk = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{small}"}}"#);
-    says(Key::from_jwk(&jwk), "small order");
+    assert_error(Key::from_jwk(&jwk), "small order");
 }
 
 /// RFC 8017 §A.1.1, for numbers that need two bytes of length.
@@ -160,9 +160,9 @@ fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
     [&[0x30], &body_length[..], &body].concat()
 }
 
-/// A secret is in no `Debug` and in no error, in none of the forms a log would show it in.
+/// No `Debug` and no error contains a secret, in any of its usual encodings.
 #[test]
-fn nothing_prints_a_key() {
+fn secrets_are_never_printed() {
     const CANARY: &[u8; 40] = b"canary-7f3a9c-canary-7f3a9c-canary-7f3a9";
     let key = || {
         Key::from_secret(Algorithm::HS256, CANARY)
@@ -170,9 +170,9 @@ fn nothing_prints_a_key() {
             .with_id("the-name")
     };
     let keys = KeySet::new([key()]).unwrap();
-    let wants_issuer = Jwt::builder(keys.clone());
-    let mut printed = vec![format!("{:?} {keys:?} {wants_issuer:?}", key())];
-    let wants_audience = wants_issuer.issuer(ISSUER);
+    let builder = Jwt::builder(keys.clone());
+    let mut printed = vec![format!("{:?} {keys:?} {builder:?}", key())];
+    let wants_audience = builder.issuer(ISSUER);
     printed.push(format!("{wants_audience:#?}"));
     let builder = wants_audience.audience(AUDIENCE);
     printed.push(format!("{builder:#?}"));
@@ -207,7 +207,7 @@ fn nothing_prints_a_key() {
             assert!(!text.contains(form), "{text}");
         }
     }
-    // A public key is no secret, but nobody wants to read one either.
+    // Public keys are not secret, but too long for a log.
     let public = format!("{:?}", public_key(Algorithm::RS256));
     assert_eq!(public, "Key { id: None, algorithm: RS256, .. }");
 }

@@ -1,14 +1,14 @@
-//! Several keys, as JSON and as a list.
+//! Sets of keys.
 
 use portcullis_jwt::{Algorithm, Jwt, JwtError, KeySet, MAX_KEYS};
 
 use super::jwk::{ed25519, oct, p256, p384, rsa2048};
 use crate::support::{
-    AUDIENCE, At, ISSUER, NOW, good_claims, public_key, says, secret_key, sign, token,
+    AUDIENCE, At, ISSUER, NOW, assert_error, public_key, secret_key, sign, token, valid_claims,
 };
 
 #[test]
-fn sets_take_what_is_theirs_and_skip_what_is_not() {
+fn usable_keys_of_a_jwk_set_are_read_and_others_skipped() {
     let json = format!(
         r#"{{"keys":[{},{},{},{},{{"kty":"new","a":1}}],"other":1}}"#,
         rsa2048(r#","kid":"r""#),
@@ -27,41 +27,41 @@ fn sets_take_what_is_theirs_and_skip_what_is_not() {
         ("e", Algorithm::ES256),
         ("d", Algorithm::EdDSA),
     ] {
-        let named = format!(r#"{{"alg":"{algorithm:?}","kid":"{id}"}}"#);
+        let with_kid = format!(r#"{{"alg":"{algorithm}","kid":"{id}"}}"#);
         assert!(
-            jwt.check(&token(named, good_claims(), sign(algorithm)))
+            jwt.check(&token(with_kid, valid_claims(), sign(algorithm)))
                 .is_ok()
         );
-        // The only key of its algorithm needs no name.
-        let nameless = format!(r#"{{"alg":"{algorithm:?}"}}"#);
+        // `kid` is not required for the only key of an algorithm.
+        let without_kid = format!(r#"{{"alg":"{algorithm}"}}"#);
         assert!(
-            jwt.check(&token(nameless, good_claims(), sign(algorithm)))
+            jwt.check(&token(without_kid, valid_claims(), sign(algorithm)))
                 .is_ok()
         );
-        // A name belongs to its key alone.
+        // A `kid` selects its own key only.
         let crossed = format!(
-            r#"{{"alg":"{algorithm:?}","kid":"{}"}}"#,
+            r#"{{"alg":"{algorithm}","kid":"{}"}}"#,
             if id == "r" { "e" } else { "r" }
         );
-        let crossed = jwt.check(&token(crossed, good_claims(), sign(algorithm)));
+        let crossed = jwt.check(&token(crossed, valid_claims(), sign(algorithm)));
         assert_eq!(crossed.err(), Some(JwtError::Key));
     }
 
     let set = |keys: &[String]| format!(r#"{{"keys":[{}]}}"#, keys.join(","));
-    says(KeySet::from_jwks(&set(&[])), "no key");
-    says(
+    assert_error(KeySet::from_jwks(&set(&[])), "no key");
+    assert_error(
         KeySet::from_jwks(&set(&[p256(r#","use":"enc""#)])),
         "no key",
     );
-    says(
+    assert_error(
         KeySet::from_jwks(&set(&[p256(""), rsa2048(r#","d":"AA""#)])),
         "key 1 of the set",
     );
-    says(
+    assert_error(
         KeySet::from_jwks(&set(&[p256(r#","kid":"a""#), p384(r#","kid":"a""#)])),
         "id \"a\"",
     );
-    says(KeySet::from_jwks(&set(&[p256(""), p256("")])), "have no id");
+    assert_error(KeySet::from_jwks(&set(&[p256(""), p256("")])), "have no id");
     assert!(KeySet::from_jwks(&set(&[p256(""), p384("")])).is_ok());
     for json in [
         "",
@@ -71,21 +71,21 @@ fn sets_take_what_is_theirs_and_skip_what_is_not() {
         r#"{"keys":null}"#,
         "<html>",
     ] {
-        says(KeySet::from_jwks(json), "no key set");
+        assert_error(KeySet::from_jwks(json), "not a JWK Set");
     }
-    says(KeySet::from_jwks(r#"{"keys":[1]}"#), "no JWK");
+    assert_error(KeySet::from_jwks(r#"{"keys":[1]}"#), "not a JWK");
 }
 
 #[test]
-fn secrets_stay_out_of_public_sets() {
+fn secrets_and_public_keys_are_not_mixed() {
     let set = |keys: &[String]| format!(r#"{{"keys":[{}]}}"#, keys.join(","));
     let secret = oct(r#","alg":"HS256","kid":"s""#);
     let public = p256(r#","kid":"p""#);
-    says(
+    assert_error(
         KeySet::from_jwks(&set(std::slice::from_ref(&secret))),
         "from_secret_jwks",
     );
-    says(
+    assert_error(
         KeySet::from_secret_jwks(&set(std::slice::from_ref(&public))),
         "from_jwks",
     );
@@ -94,28 +94,28 @@ fn secrets_stay_out_of_public_sets() {
         set(&[secret.clone(), public.clone()]),
         set(&[public, secret]),
     ] {
-        says(KeySet::from_jwks(&mixed), "any_of");
-        says(KeySet::from_secret_jwks(&mixed), "any_of");
+        assert_error(KeySet::from_jwks(&mixed), "any_of");
+        assert_error(KeySet::from_secret_jwks(&mixed), "any_of");
     }
-    says(
+    assert_error(
         KeySet::new([secret_key(), public_key(Algorithm::RS256)]),
         "any_of",
     );
 }
 
 #[test]
-fn sets_are_bounded_and_name_their_keys_apart() {
+fn sets_are_limited_and_keys_are_distinct() {
     let many = |count: usize| KeySet::new((0..count).map(|n| secret_key().with_id(n.to_string())));
-    says(many(0), "no key");
+    assert_error(many(0), "no key");
     assert!(many(MAX_KEYS).is_ok());
-    says(many(MAX_KEYS + 1), "more than");
+    assert_error(many(MAX_KEYS + 1), "more than");
 
-    // Without a name, a token for two keys of one algorithm is for neither.
+    // Without a `kid`, a token matches neither of two keys for its algorithm.
     let jwt = Jwt::builder(many(2).unwrap())
         .issuer(ISSUER)
         .audience(AUDIENCE)
         .build()
         .unwrap();
-    let nameless = token(r#"{"alg":"HS256"}"#, good_claims(), sign(Algorithm::HS256));
-    assert_eq!(jwt.check(&nameless).err(), Some(JwtError::Key));
+    let without_kid = token(r#"{"alg":"HS256"}"#, valid_claims(), sign(Algorithm::HS256));
+    assert_eq!(jwt.check(&without_kid).err(), Some(JwtError::Key));
 }

@@ -1,23 +1,24 @@
-//! What the header says of its algorithm, its kind, its key and what else is to be known.
+//! Algorithm, type, key and extensions in the header.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::KeyPair as _;
 use portcullis_jwt::{Algorithm, JwtError};
 
-use super::{GOOD, Outcome, hs256, outcome};
+use super::{ACCEPTED, Outcome, hs256, outcome};
 use crate::support::{
-    PAIRS, encode, good_claims, mac, pem, public_der, public_key, secret_key, sign, token, verifier,
+    PAIRS, encode, mac, pem, public_der, public_key, secret_key, sign, token, valid_claims,
+    verifier,
 };
 
-/// Good claims under this header, signed right.
+/// Builds a token with this header, valid claims and a valid signature.
 fn with_header(header: impl AsRef<[u8]>) -> String {
-    token(header, good_claims(), sign(Algorithm::HS256))
+    token(header, valid_claims(), sign(Algorithm::HS256))
 }
 
 #[test]
-fn algorithm() {
+fn algorithm_has_to_match_exactly() {
     const ROWS: [(&str, Outcome); 24] = [
-        (r#"{"alg":"HS256"}"#, GOOD),
+        (r#"{"alg":"HS256"}"#, ACCEPTED),
         (r#"{"alg":"none"}"#, Err(JwtError::Key)),
         (r#"{"alg":"None"}"#, Err(JwtError::Key)),
         (r#"{"alg":"nOnE"}"#, Err(JwtError::Key)),
@@ -40,8 +41,8 @@ fn algorithm() {
         (r#"{"alg":"RS256"}"#, Err(JwtError::Key)),
         (r#"{"alg":"dir","enc":"A128GCM"}"#, Err(JwtError::Extension)),
         (r#"{"alg":"none","alg":"HS256"}"#, Err(JwtError::Header)),
-        // Escapes are JSON's, and say the same.
-        (r#"{"\u0061lg":"\u0048S256"}"#, GOOD),
+        // Escapes of JSON do not change the meaning.
+        (r#"{"\u0061lg":"\u0048S256"}"#, ACCEPTED),
     ];
     let jwt = hs256();
     for (header, expected) in ROWS {
@@ -49,9 +50,9 @@ fn algorithm() {
     }
 }
 
-/// CVE-2015-9235 and its children: a public key is no secret.
+/// CVE-2015-9235 and similar ones.
 #[test]
-fn algorithm_confused_with_a_public_key() {
+fn public_key_is_not_accepted_as_secret() {
     let der = public_der(Algorithm::RS256);
     let modulus = PAIRS.rsa.public_key().modulus();
     let modulus = modulus.big_endian_without_leading_zero();
@@ -73,11 +74,11 @@ fn algorithm_confused_with_a_public_key() {
     for secret in &secrets {
         for (name, hash) in hashes {
             let header = format!(r#"{{"alg":"{name}"}}"#);
-            let forged = token(header, good_claims(), |message| mac(hash, secret, message));
+            let forged = token(header, valid_claims(), |message| mac(hash, secret, message));
             assert_eq!(outcome(&jwt, &forged), Err(JwtError::Key));
         }
-        // And if it calls itself RS256, it is a bad signature.
-        let forged = token(r#"{"alg":"RS256"}"#, good_claims(), |message| {
+        // If `alg` is RS256, the signature is invalid.
+        let forged = token(r#"{"alg":"RS256"}"#, valid_claims(), |message| {
             mac(hmac::HMAC_SHA256, secret, message)
         });
         assert_eq!(outcome(&jwt, &forged), Err(JwtError::Signature));
@@ -85,7 +86,7 @@ fn algorithm_confused_with_a_public_key() {
 }
 
 #[test]
-fn extensions() {
+fn extensions_are_refused() {
     const ROWS: [(&str, Outcome); 19] = [
         (r#""crit":["exp"]"#, Err(JwtError::Extension)),
         (r#""crit":["x"]"#, Err(JwtError::Extension)),
@@ -102,9 +103,9 @@ fn extensions() {
         (r#""cty":"jwt""#, Err(JwtError::Extension)),
         (r#""cty":"application/jwt""#, Err(JwtError::Extension)),
         (r#""cty":5"#, Err(JwtError::Header)),
-        // Twilio's tokens: a note about the claims, and no other way to read them.
-        (r#""cty":"twilio-fpa;v=1""#, GOOD),
-        (r#""x":{"y":[1,null,"z"]}"#, GOOD),
+        // Tokens of Twilio: `cty` is informational and does not announce a nested token.
+        (r#""cty":"twilio-fpa;v=1""#, ACCEPTED),
+        (r#""x":{"y":[1,null,"z"]}"#, ACCEPTED),
         (r#""x":{"y":1,"y":2}"#, Err(JwtError::Header)),
         (r#""x":1,"x":1"#, Err(JwtError::Header)),
     ];
@@ -115,20 +116,20 @@ fn extensions() {
     }
 }
 
-/// RFC 8725 §3.11: one kind of token is not taken for another.
+/// RFC 8725 §3.11.
 #[test]
-fn kind() {
+fn type_has_to_match() {
     const KIND: Outcome = Err(JwtError::Kind);
-    // typ, outcome by default, outcome where `at+jwt` is asked for
+    // `typ`, the outcome by default, the outcome if `at+jwt` is required
     const ROWS: [(&str, Outcome, Outcome); 16] = [
-        ("", GOOD, KIND),
-        (r#""JWT""#, GOOD, KIND),
-        (r#""jwt""#, GOOD, KIND),
-        (r#""application/JWT""#, GOOD, KIND),
-        (r#""at+jwt""#, KIND, GOOD),
-        (r#""AT+JWT""#, KIND, GOOD),
-        (r#""application/at+jwt""#, KIND, GOOD),
-        (r#""Application/At+Jwt""#, KIND, GOOD),
+        ("", ACCEPTED, KIND),
+        (r#""JWT""#, ACCEPTED, KIND),
+        (r#""jwt""#, ACCEPTED, KIND),
+        (r#""application/JWT""#, ACCEPTED, KIND),
+        (r#""at+jwt""#, KIND, ACCEPTED),
+        (r#""AT+JWT""#, KIND, ACCEPTED),
+        (r#""application/at+jwt""#, KIND, ACCEPTED),
+        (r#""Application/At+Jwt""#, KIND, ACCEPTED),
         (r#""secevent+jwt""#, KIND, KIND),
         (r#""dpop+jwt""#, KIND, KIND),
         (r#""JOSE""#, KIND, KIND),
@@ -152,12 +153,12 @@ fn kind() {
     }
 }
 
-/// RFC 8725 §3.5 and §3.10: keys in the header, and addresses of keys, are nobody's.
+/// RFC 8725 §3.5 and §3.10.
 #[test]
-fn that_brings_its_own_key() {
+fn keys_in_the_header_are_ignored() {
     let attacker = aws_lc_rs::signature::Ed25519KeyPair::generate().unwrap();
     let x = encode(attacker.public_key().as_ref());
-    let own = [
+    let members = [
         format!(r#""jwk":{{"kty":"OKP","crv":"Ed25519","x":"{x}"}}"#),
         r#""jku":"http://169.254.169.254/keys""#.to_owned(),
         r#""x5u":"https://evil.example/cert.pem""#.to_owned(),
@@ -165,33 +166,33 @@ fn that_brings_its_own_key() {
         r#""x5t":"AAAA","x5t#S256":"AAAA""#.to_owned(),
     ];
     let jwt = verifier(public_key(Algorithm::EdDSA)).build().unwrap();
-    for member in own {
+    for member in members {
         let header = format!(r#"{{"alg":"EdDSA",{member}}}"#);
-        let forged = token(&header, good_claims(), |message| {
+        let forged = token(&header, valid_claims(), |message| {
             attacker.sign(message).as_ref().to_vec()
         });
         assert_eq!(outcome(&jwt, &forged), Err(JwtError::Signature), "{header}");
-        // Beside a good signature they are no harm, and not looked at.
-        let good = token(&header, good_claims(), sign(Algorithm::EdDSA));
-        assert_eq!(outcome(&jwt, &good), GOOD, "{header}");
+        // With a valid signature, they are harmless.
+        let good = token(&header, valid_claims(), sign(Algorithm::EdDSA));
+        assert_eq!(outcome(&jwt, &good), ACCEPTED, "{header}");
     }
 }
 
-/// The names that attack tools try. They select nothing but a key of ours.
+/// Includes the values that attack tools try.
 #[test]
-fn key_id() {
-    let named = verifier(secret_key().with_id("a")).build().unwrap();
-    let nameless = hs256();
-    for (id, by_name, without) in [
-        (r#""a""#, GOOD, GOOD),
-        (r#""A""#, Err(JwtError::Key), GOOD),
-        (r#""""#, Err(JwtError::Key), GOOD),
-        (r#""/dev/null""#, Err(JwtError::Key), GOOD),
-        (r#""../../../../etc/passwd""#, Err(JwtError::Key), GOOD),
-        (r#""x' UNION SELECT 'k';--""#, Err(JwtError::Key), GOOD),
-        (r#""x | sleep 10""#, Err(JwtError::Key), GOOD),
-        (r#""http://169.254.169.254/""#, Err(JwtError::Key), GOOD),
-        (r#""\u0000""#, Err(JwtError::Key), GOOD),
+fn kid_only_selects_a_configured_key() {
+    let with_id = verifier(secret_key().with_id("a")).build().unwrap();
+    let without_id = hs256();
+    for (id, expected, expected_without_id) in [
+        (r#""a""#, ACCEPTED, ACCEPTED),
+        (r#""A""#, Err(JwtError::Key), ACCEPTED),
+        (r#""""#, Err(JwtError::Key), ACCEPTED),
+        (r#""/dev/null""#, Err(JwtError::Key), ACCEPTED),
+        (r#""../../../../etc/passwd""#, Err(JwtError::Key), ACCEPTED),
+        (r#""x' UNION SELECT 'k';--""#, Err(JwtError::Key), ACCEPTED),
+        (r#""x | sleep 10""#, Err(JwtError::Key), ACCEPTED),
+        (r#""http://169.254.169.254/""#, Err(JwtError::Key), ACCEPTED),
+        (r#""\u0000""#, Err(JwtError::Key), ACCEPTED),
         ("null", Err(JwtError::Header), Err(JwtError::Header)),
         ("0", Err(JwtError::Header), Err(JwtError::Header)),
         (r#"["a"]"#, Err(JwtError::Header), Err(JwtError::Header)),
@@ -203,14 +204,18 @@ fn key_id() {
         ),
     ] {
         let token = with_header(format!(r#"{{"alg":"HS256","kid":{id}}}"#));
-        assert_eq!(outcome(&named, &token), by_name, "kid {id}");
-        // The one key has no name, so a name says nothing; the signature decides.
-        assert_eq!(outcome(&nameless, &token), without, "kid {id}");
+        assert_eq!(outcome(&with_id, &token), expected, "kid {id}");
+        // The only key has no id, so `kid` is ignored and the signature decides.
+        assert_eq!(
+            outcome(&without_id, &token),
+            expected_without_id,
+            "kid {id}"
+        );
     }
 }
 
 #[test]
-fn is_an_object_of_json() {
+fn headers_that_are_no_json_object_are_refused() {
     const ROWS: [&[u8]; 13] = [
         b"",
         b"{",
@@ -237,7 +242,7 @@ fn is_an_object_of_json() {
     let not_utf8 = with_header(b"{\"alg\":\"HS256\",\"x\":\"\xff\"}");
     assert_eq!(outcome(&jwt, &not_utf8), Err(JwtError::Malformed));
     let spaced = with_header(" { \"alg\" :\r\n\t\"HS256\" } ");
-    assert_eq!(outcome(&jwt, &spaced), GOOD);
+    assert_eq!(outcome(&jwt, &spaced), ACCEPTED);
     let deep = with_header(format!(
         r#"{{"alg":"HS256","x":{}{}}}"#,
         "[".repeat(1000),

@@ -1,7 +1,7 @@
-//! The matrix of bad inputs, row by row, and the good ones beside them.
+//! Tables of valid and invalid tokens.
 //!
-//! Everything is signed with the right key unless the row is about the signature, so that no row is
-//! refused for anything but its own reason. That reason is in the row.
+//! Every token has a valid signature unless the row is about signatures, so that each row is refused
+//! for its own reason. The row contains that reason.
 
 mod claims;
 mod header;
@@ -15,7 +15,7 @@ use crate::support::{secret_key, sign, token, verifier};
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 
 type Outcome = Result<(), JwtError>;
-const GOOD: Outcome = Ok(());
+const ACCEPTED: Outcome = Ok(());
 
 fn outcome(jwt: &Jwt, token: &str) -> Outcome {
     jwt.check(token).map(|_| ())
@@ -25,7 +25,7 @@ fn hs256() -> Jwt {
     verifier(secret_key()).build().unwrap()
 }
 
-/// A token with these claims, signed right.
+/// Builds a token with these claims and a valid signature.
 fn with_claims(payload: impl AsRef<[u8]>) -> String {
     token(HEADER, payload, sign(Algorithm::HS256))
 }

@@ -1,12 +1,12 @@
-//! Signatures of each algorithm, changed, forged, and in the wrong format.
+//! Signatures of each algorithm: valid, altered, forged, and in the wrong format.
 
 use aws_lc_rs::rsa::RsaPssSaltLength;
 use aws_lc_rs::signature::{RSA_PSS_SHA256, RsaSignatureEncoding};
 use portcullis_jwt::{Algorithm, JwtError, Key};
 
-use super::{GOOD, outcome};
+use super::{ACCEPTED, outcome};
 use crate::support::{
-    PAIRS, SECRET, ecdsa_signature, encode, good_claims, public_key, rsa_signature, sign, token,
+    PAIRS, SECRET, ecdsa_signature, encode, public_key, rsa_signature, sign, token, valid_claims,
     verifier,
 };
 
@@ -32,35 +32,34 @@ fn any_key(algorithm: Algorithm) -> Key {
     }
 }
 
-/// Each algorithm's tokens pass its own key, and no other.
 #[test]
-fn of_each_algorithm_for_each_key() {
+fn signature_is_accepted_by_its_own_key_only() {
     let all = || SECRETS.into_iter().chain(PUBLIC);
     for of_key in all() {
         let jwt = verifier(any_key(of_key)).build().unwrap();
         for of_token in all() {
             let header = format!(r#"{{"alg":"{of_token:?}"}}"#);
-            let honest = token(&header, good_claims(), sign(of_token));
+            let matching = token(&header, valid_claims(), sign(of_token));
             let expected = if of_token == of_key {
-                GOOD
+                ACCEPTED
             } else {
                 Err(JwtError::Key)
             };
             assert_eq!(
-                outcome(&jwt, &honest),
+                outcome(&jwt, &matching),
                 expected,
                 "{of_token:?} for {of_key:?}"
             );
 
             let header = format!(r#"{{"alg":"{of_key:?}"}}"#);
-            let lying = token(&header, good_claims(), sign(of_token));
+            let mismatched = token(&header, valid_claims(), sign(of_token));
             let expected = if of_token == of_key {
-                GOOD
+                ACCEPTED
             } else {
                 Err(JwtError::Signature)
             };
             assert_eq!(
-                outcome(&jwt, &lying),
+                outcome(&jwt, &mismatched),
                 expected,
                 "{of_token:?} as {of_key:?}"
             );
@@ -69,14 +68,14 @@ fn of_each_algorithm_for_each_key() {
 }
 
 #[test]
-fn changed_by_one_bit_or_cut() {
+fn altered_signatures_are_refused() {
     for algorithm in SECRETS.into_iter().chain(PUBLIC) {
         let jwt = verifier(any_key(algorithm)).build().unwrap();
-        let header = format!(r#"{{"alg":"{algorithm:?}"}}"#);
-        let message = format!("{}.{}", encode(header), encode(good_claims()));
+        let header = format!(r#"{{"alg":"{algorithm}"}}"#);
+        let message = format!("{}.{}", encode(header), encode(valid_claims()));
         let signature = sign(algorithm)(message.as_bytes());
         let with = |signature: &[u8]| outcome(&jwt, &format!("{message}.{}", encode(signature)));
-        assert_eq!(with(&signature), GOOD);
+        assert_eq!(with(&signature), ACCEPTED);
 
         let step = signature.len().div_ceil(40);
         for place in (0..signature.len()).step_by(step) {
@@ -107,41 +106,41 @@ fn changed_by_one_bit_or_cut() {
     }
 }
 
-/// CVE-2022-21449 and the wrong format.
+/// CVE-2022-21449, and signatures in the format of X.509.
 #[test]
-fn of_ecdsa() {
+fn forged_ecdsa_signatures_are_refused() {
     let jwt = verifier(public_key(Algorithm::ES256)).build().unwrap();
     let order = hex("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
     let (zero, one) = ([0; 32], hex(&format!("{:0>64}", 1)));
     let as_asn1 = |message: &[u8]| ecdsa_signature(&PAIRS.p256_asn1, message);
     let header = r#"{"alg":"ES256"}"#;
     assert_eq!(
-        outcome(&jwt, &token(header, good_claims(), as_asn1)),
+        outcome(&jwt, &token(header, valid_claims(), as_asn1)),
         Err(JwtError::Signature)
     );
     for r in [&zero[..], &one, &order] {
         for s in [&zero[..], &one, &order] {
-            let forged = token(header, good_claims(), |_| [r, s].concat());
+            let forged = token(header, valid_claims(), |_| [r, s].concat());
             assert_eq!(outcome(&jwt, &forged), Err(JwtError::Signature));
         }
     }
-    // Half of all honest signatures have a high s, and RFC 7518 does not forbid it: both pass, so
-    // a signature is no name for a token. Revocation goes by `jti` or subject.
-    let honest = token(header, good_claims(), sign(Algorithm::ES256));
+    // RFC 7518 does not forbid a high s, so every signature has a second valid form. For this
+    // reason, revocation goes by `jti` or subject and not by the bytes of a token.
+    let honest = token(header, valid_claims(), sign(Algorithm::ES256));
     let (message, _) = honest.rsplit_once('.').unwrap();
     let signature = sign(Algorithm::ES256)(message.as_bytes());
     let mirrored = [&signature[..32], &minus(&order, &signature[32..])].concat();
     for signature in [signature, mirrored] {
         assert_eq!(
             outcome(&jwt, &format!("{message}.{}", encode(signature))),
-            GOOD
+            ACCEPTED
         );
     }
 }
 
 /// RFC 7518 §3.5: the salt of PS256 has 32 bytes.
 #[test]
-fn of_pss_with_another_salt() {
+fn pss_with_another_salt_length_is_refused() {
     static NONE: RsaSignatureEncoding =
         RSA_PSS_SHA256.with_pss_salt_length(RsaPssSaltLength::Custom(0));
     static LONG: RsaSignatureEncoding =
@@ -152,14 +151,14 @@ fn of_pss_with_another_salt() {
         RSA_PSS_SHA256.with_pss_salt_length(RsaPssSaltLength::Custom(32));
     let jwt = verifier(public_key(Algorithm::PS256)).build().unwrap();
     let signed = |encoding| {
-        token(r#"{"alg":"PS256"}"#, good_claims(), |message| {
+        token(r#"{"alg":"PS256"}"#, valid_claims(), |message| {
             rsa_signature(encoding, message)
         })
     };
     for encoding in [&NONE, &LONG, &LONGEST] {
         assert_eq!(outcome(&jwt, &signed(encoding)), Err(JwtError::Signature));
     }
-    assert_eq!(outcome(&jwt, &signed(&RIGHT)), GOOD);
+    assert_eq!(outcome(&jwt, &signed(&RIGHT)), ACCEPTED);
 }
 
 fn hex(digits: &str) -> Vec<u8> {
@@ -167,7 +166,7 @@ fn hex(digits: &str) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(byte).collect()
 }
 
-/// The difference of two numbers of 32 bytes, the first of which is larger.
+/// Subtracts two numbers of 32 bytes, the first of which is larger.
 fn minus(large: &[u8], small: &[u8]) -> Vec<u8> {
     let mut borrow = 0;
     let mut difference = vec![0; 32];

@@ -1,21 +1,21 @@
-//! Parts, symbols and length of a token, whatever is in it.
+//! Parts, symbols and length of tokens.
 
 use portcullis_jwt::{Algorithm, JwtError, MAX_TOKEN_LENGTH};
 
-use super::{GOOD, HEADER, hs256, outcome, with_claims};
-use crate::support::{claims, good_claims, sign, token};
+use super::{ACCEPTED, HEADER, hs256, outcome, with_claims};
+use crate::support::{claims, sign, token, valid_claims};
 
 #[test]
-fn of_parts() {
+fn malformed_tokens_are_refused() {
     let jwt = hs256();
-    let good = with_claims(good_claims());
+    let good = with_claims(valid_claims());
     let parts: Vec<&str> = good.split('.').collect();
     let [header, payload, signature] = parts[..] else {
         panic!("three parts")
     };
-    assert_eq!(outcome(&jwt, &good), GOOD);
+    assert_eq!(outcome(&jwt, &good), ACCEPTED);
 
-    // A token with symbols that the standard alphabet spells differently, in both its parts.
+    // A token with symbols that differ in the standard alphabet, in its payload and signature.
     let in_both = |token: &String| {
         token
             .split('.')
@@ -24,7 +24,7 @@ fn of_parts() {
     };
     let odd = |n: u32| with_claims(claims(&[("x", "\"???~~~\""), ("n", &n.to_string())]));
     let odd = (0..).map(odd).find(in_both).unwrap();
-    assert_eq!(outcome(&jwt, &odd), GOOD);
+    assert_eq!(outcome(&jwt, &odd), ACCEPTED);
     let (odd_message, odd_signature) = odd.rsplit_once('.').unwrap();
     let standard = |part: &str| part.replace('-', "+").replace('_', "/");
 
@@ -87,13 +87,13 @@ fn of_parts() {
     }
 }
 
-/// The unused bits of a last symbol are zero, so a token has one spelling.
+/// The unused bits of the last symbol have to be zero.
 #[test]
-fn of_last_symbols() {
+fn token_has_one_spelling() {
     let jwt = hs256();
-    let good = with_claims(good_claims());
+    let good = with_claims(valid_claims());
     let (signed, signature) = good.rsplit_once('.').unwrap();
-    // 32 bytes leave two bits of the last symbol unused.
+    // With 32 bytes, two bits of the last symbol are unused.
     let spellings = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".chars();
     let accepted = spellings.filter(|last| {
         let token = format!("{signed}.{}{last}", &signature[..signature.len() - 1]);
@@ -103,7 +103,7 @@ fn of_last_symbols() {
 }
 
 #[test]
-fn of_payloads() {
+fn payloads_that_are_no_json_object_are_refused() {
     let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(1000), "]".repeat(1000));
     let rows: [&[u8]; 14] = [
         b"",
@@ -137,12 +137,12 @@ fn of_payloads() {
 }
 
 #[test]
-fn length_is_bounded_to_the_byte() {
+fn too_long_tokens_are_refused() {
     let jwt = hs256();
     let of_length = |length: usize| {
         let mut filling = length / 2;
         loop {
-            // The payload grows by four symbols for three bytes; the header takes up the rest.
+            // The payload grows in steps of four symbols, so the header is padded, too.
             for pad in 0..4 {
                 let x = format!("\"{}\"", "x".repeat(filling));
                 let header = format!("{}{HEADER}", " ".repeat(pad));
@@ -154,8 +154,8 @@ fn length_is_bounded_to_the_byte() {
             filling += 1;
         }
     };
-    assert_eq!(outcome(&jwt, &of_length(MAX_TOKEN_LENGTH - 1)), GOOD);
-    assert_eq!(outcome(&jwt, &of_length(MAX_TOKEN_LENGTH)), GOOD);
+    assert_eq!(outcome(&jwt, &of_length(MAX_TOKEN_LENGTH - 1)), ACCEPTED);
+    assert_eq!(outcome(&jwt, &of_length(MAX_TOKEN_LENGTH)), ACCEPTED);
     assert_eq!(
         outcome(&jwt, &of_length(MAX_TOKEN_LENGTH + 1)),
         Err(JwtError::TooLong)
