@@ -16,6 +16,10 @@ test:
 unit:
     tests/run unit
 
+# Explores the orders in which concurrent operations on sessions can run.
+races:
+    tests/run races
+
 # Checks formatting, clippy, documentation, licences and combinations of features.
 lint:
     tests/run lint

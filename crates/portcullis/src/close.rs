@@ -315,11 +315,12 @@ impl CloseCodes {
         CloseFrame::new(self.code(reason), reason.as_str())
     }
 
-    /// Returns the frame for the end of a session; `None` if the other side ended it.
-    pub(crate) fn frame_for_cause(&self, cause: &CloseCause) -> Option<CloseFrame> {
+    /// Returns the frame for the end of a session.
+    pub(crate) fn frame_for_cause(&self, cause: &CloseCause) -> CloseFrame {
         let reason = match cause {
-            CloseCause::Client | CloseCause::Handler => return None,
-            CloseCause::Application(frame) => return Some(frame.clone()),
+            // Normal closure: the client or the handler has ended the socket.
+            CloseCause::Client | CloseCause::Handler => return CloseFrame::new(1000, ""),
+            CloseCause::Application(frame) => return frame.clone(),
             CloseCause::Expired => CloseReason::Expired,
             CloseCause::Revoked => CloseReason::Revoked,
             CloseCause::Refused => CloseReason::Invalid,
@@ -328,7 +329,7 @@ impl CloseCodes {
             CloseCause::Unresponsive => CloseReason::Unresponsive,
             CloseCause::Shutdown => CloseReason::Shutdown,
         };
-        Some(self.frame(reason))
+        self.frame(reason)
     }
 
     /// Returns the code for a reason.
@@ -460,7 +461,7 @@ mod tests {
         ];
         for codes in all {
             let frame = codes.frame_for_cause(&CloseCause::Unresponsive);
-            assert_eq!(frame, Some(CloseFrame::new(3008, "no answer to a ping")));
+            assert_eq!(frame, CloseFrame::new(3008, "no answer to a ping"));
         }
     }
 

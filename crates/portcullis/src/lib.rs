@@ -29,6 +29,7 @@ pub mod admission;
 pub mod carrier;
 pub mod clock;
 pub mod close;
+mod counts;
 #[cfg_attr(
     not(feature = "axum"),
     allow(dead_code, reason = "only the sockets of axum speak dialects")
@@ -41,10 +42,6 @@ mod profile;
 pub mod refusal;
 pub mod scope;
 pub mod seal;
-#[cfg_attr(
-    not(feature = "axum"),
-    allow(dead_code, reason = "only the sockets of axum speak dialects")
-)]
 pub mod session;
 pub mod store;
 #[cfg(feature = "testing")]

@@ -1,8 +1,9 @@
-use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::counts::Counts;
 
 /// How many sockets may be pending: opened, but their client has not authenticated yet.
 ///
@@ -51,14 +52,14 @@ impl Default for PendingLimits {
 /// Counts the pending sockets of one layer.
 #[derive(Debug, Default)]
 pub(crate) struct PendingSockets {
-    counts: Mutex<Counts>,
+    open: Mutex<Open>,
     limits: PendingLimits,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct Open {
     total: usize,
-    addresses: HashMap<IpAddr, usize>,
+    addresses: Counts<IpAddr>,
 }
 
 /// Which limit refuses another pending socket.
@@ -71,7 +72,7 @@ pub(crate) enum PendingRefused {
 impl PendingSockets {
     pub(crate) fn new(limits: PendingLimits) -> Self {
         Self {
-            counts: Mutex::default(),
+            open: Mutex::default(),
             limits,
         }
     }
@@ -81,19 +82,17 @@ impl PendingSockets {
         self: &Arc<Self>,
         peer: Option<IpAddr>,
     ) -> Result<PendingPermit, PendingRefused> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.total >= self.limits.total {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.total >= self.limits.total {
             return Err(PendingRefused::Total);
         }
         let address = peer.map(network);
-        if let Some(address) = address {
-            // Compare first: a refused address must not leave an entry behind.
-            if counts.addresses.get(&address).copied().unwrap_or(0) >= self.limits.per_address {
-                return Err(PendingRefused::Address);
-            }
-            *counts.addresses.entry(address).or_default() += 1;
+        if let Some(address) = address
+            && !open.addresses.try_add(address, self.limits.per_address)
+        {
+            return Err(PendingRefused::Address);
         }
-        counts.total += 1;
+        open.total += 1;
         Ok(PendingPermit(Arc::new(Counted {
             sockets: Arc::clone(self),
             address,
@@ -137,15 +136,11 @@ impl PendingPermit {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let counts = self.sockets.counts.lock();
-        let mut counts = counts.unwrap_or_else(PoisonError::into_inner);
-        counts.total -= 1;
-        let Some(address) = self.address else { return };
-        if let Some(count) = counts.addresses.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                counts.addresses.remove(&address);
-            }
+        let open = self.sockets.open.lock();
+        let mut open = open.unwrap_or_else(PoisonError::into_inner);
+        open.total -= 1;
+        if let Some(address) = &self.address {
+            open.addresses.remove(address);
         }
     }
 }
@@ -190,8 +185,8 @@ mod tests {
             let refused = pending.acquire(Some(IpAddr::from([192, 0, 2, last])));
             assert_eq!(refused.unwrap_err(), PendingRefused::Address);
         }
-        let counts = pending.counts.lock().unwrap();
-        assert_eq!((counts.total, counts.addresses.len()), (0, 0));
+        let open = pending.open.lock().unwrap();
+        assert_eq!((open.total, open.addresses.keys()), (0, 0));
     }
 
     #[test]

@@ -1,126 +1,179 @@
+//! The builder of [`Sessions`], and their settings.
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_core::{Clock, RevocationStore};
+use portcullis_core::{Clock, RevocationStore, SystemClock};
 
-use super::follow::Store;
+use super::event::Observer;
 use super::registry::Limits;
-use super::settings::Settings;
-use super::{LagPolicy, SessionEvent, Sessions};
+use super::tasks::follow::SharedStore;
+use super::{SessionEvent, Sessions};
 
-/// Builds [`Sessions`]; see [`Sessions::builder`].
+/// A builder of [`Sessions`].
 ///
 /// ```
 /// use std::time::Duration;
 /// use portcullis::Sessions;
 ///
-/// let sessions: Sessions = Sessions::builder()
-///     .max_lifetime(Duration::from_secs(8 * 3600)) // a day unless set
-///     .warn_before(Duration::from_secs(60))        // nobody is warned unless set
-///     .ping_every(Duration::from_secs(30))         // nobody is pinged unless set
-///     .max_sessions_per_subject(20)                // any number unless set
+/// let sessions = Sessions::builder()
+///     .max_lifetime(Duration::from_secs(8 * 3600))
+///     .warn_before(Duration::from_secs(60))
+///     .ping_every(Duration::from_secs(30))
+///     .max_sessions_per_subject(20)
 ///     .build();
 /// ```
-///
-/// For claims other than `()`, name the type: `let sessions: Sessions<Member> = …`.
-#[must_use = "nothing is built before `build`"]
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct SessionsBuilder {
     pub(super) settings: Settings,
     pub(super) limits: Limits,
-    pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) store: Option<Arc<dyn SharedStore>>,
+    pub(super) observer: Option<Observer>,
+}
+
+/// The settings that do not change after [`SessionsBuilder::build`].
+pub(super) struct Settings {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) leeway: Duration,
+    pub(super) max_lifetime: Duration,
+    pub(super) jitter: f64,
+    pub(super) warning: Duration,
+    pub(super) recheck: Option<Duration>,
+    pub(super) recheck_grace: Duration,
+    pub(super) ping: Option<Duration>,
+    pub(super) max_credential_lifetime: Duration,
+    pub(super) max_lag: Duration,
+    pub(super) lag_policy: LagPolicy,
+}
+
+/// What happens to open sessions if the store of revocations is unavailable for too long.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LagPolicy {
+    /// Sessions stay open, and new ones are admitted. Revocations of other machines take effect
+    /// when the store is available again. Those of this machine take effect at once.
+    #[default]
+    Stay,
+
+    /// Sessions are closed with 1013, and no session is admitted until the store is available
+    /// again.
+    Close,
 }
 
 impl SessionsBuilder {
     pub(super) fn new() -> Self {
         Self {
-            settings: Settings::default(),
+            settings: Settings {
+                clock: Arc::new(SystemClock),
+                leeway: Duration::ZERO,
+                max_lifetime: DAY,
+                jitter: 0.0,
+                warning: Duration::ZERO,
+                recheck: None,
+                recheck_grace: Duration::from_secs(300),
+                ping: None,
+                max_credential_lifetime: 30 * DAY,
+                max_lag: Duration::from_secs(30),
+                lag_policy: LagPolicy::default(),
+            },
             limits: Limits {
                 total: 100_000,
                 per_subject: None,
             },
             store: None,
+            observer: None,
         }
     }
 
-    /// How long a session outlives its credential, for clocks that differ; not at all by default.
+    /// Sets how long a session continues after its credential has expired, for clocks that differ;
+    /// zero by default.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.settings.leeway = leeway;
         self
     }
 
-    /// How long a session lasts at most, renewed or not, and whatever its credential says; a day by
-    /// default.
+    /// Sets the maximum lifetime of a session, renewed or not; a day by default.
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.max_lifetime = lifetime;
         self
     }
 
-    /// Shortens each lifetime by a random part of it, up to this one: with 0.1, a session of an
-    /// hour lasts 54 to 60 minutes. So sockets that were opened together do not all come again
-    /// together. None by default.
+    /// Shortens each lifetime by a random fraction of up to `part`; zero by default.
+    ///
+    /// With 0.1, a session of an hour lasts 54 to 60 minutes. So sockets that were opened together
+    /// do not reconnect together.
     ///
     /// # Panics
     ///
-    /// If it is below 0, or 1 or above.
+    /// Panics if `part` is negative, or 1 or greater.
     pub fn jitter(mut self, part: f64) -> Self {
-        assert!((0.0..1.0).contains(&part), "jitter is a part of a lifetime");
+        assert!(
+            (0.0..1.0).contains(&part),
+            "jitter is a fraction: at least 0 and less than 1"
+        );
         self.settings.jitter = part;
         self
     }
 
-    /// Tells the handler and the reader of events this long before a session ends; see
-    /// [`Session::changes`](super::Session::changes). Not by default.
+    /// Reports this long before a session ends that it will end; never by default.
+    ///
+    /// The handler gets [`Change::Expiring`](super::Change::Expiring), and readers of events get
+    /// [`SessionEvent::Expiring`].
     pub fn warn_before(mut self, time: Duration) -> Self {
         self.settings.warning = time;
         self
     }
 
-    /// Asks the verifier again about every session, this often, and closes those that it no longer
-    /// knows. Not by default, and never about a ticket, which is good for one time.
+    /// Verifies the credential of every session again at this interval, and closes the sessions that
+    /// the verifier no longer accepts; never by default.
     ///
-    /// It is for verifiers that learn of a log-out and cannot tell; a verifier that decides by the
-    /// token alone says the same again. Not more often than every 100 milliseconds.
+    /// Use it for verifiers that learn about a logout but do not announce it. It has no effect with
+    /// a verifier that decides by the token alone. Single-use credentials, such as tickets, are not
+    /// verified again. The shortest interval is 100 milliseconds.
     ///
     /// # Security
     ///
-    /// The credential is kept in memory for as long as the session is open.
+    /// The credential stays in memory for as long as the session is open.
     pub fn recheck_every(mut self, time: Duration) -> Self {
-        self.settings.recheck = Some(time.max(Duration::from_millis(100)));
+        self.settings.recheck = Some(time.max(SHORTEST_INTERVAL));
         self
     }
 
-    /// How long a session goes on while the verifier cannot tell; five minutes by default, counted
-    /// from the last answer.
+    /// Sets how long a session stays open while its verifier is unavailable, counted from the last
+    /// successful verification; five minutes by default.
     pub fn recheck_grace(mut self, time: Duration) -> Self {
         self.settings.recheck_grace = time;
         self
     }
 
-    /// Pings every open socket this often, and closes one from which nothing was heard between its
-    /// ping and the next: no message, no ping, no pong. So a client whose network is gone without a
-    /// word is gone from here after twice this time at most, counted from its last sign of life. Not
-    /// by default; 30 seconds is a good time, and anything below one is too short for most networks.
+    /// Pings every open socket at this interval, and closes sockets from which nothing arrived
+    /// between two pings; never by default.
     ///
-    /// It works under a handler that does not read, for which the guard reads ahead, up to the first
-    /// message. While that waits, the client counts as alive. A message that takes longer to arrive
-    /// than this time is no sign of life before its end.
+    /// Any message, ping or pong counts when it has arrived completely. A client that has lost its
+    /// network is closed after at most two intervals. 30 seconds is a good value; less than a
+    /// second is too short for most networks, and 100 milliseconds is the shortest interval.
     ///
-    /// The sockets of [`GuardedUpgrade`](crate::GuardedUpgrade) are pinged, and those of other crates
-    /// if [`Frames::pings`](super::Frames::pings) says how. They are not all pinged at once but
-    /// spread over the time. Not more often than every 100 milliseconds.
+    /// Pings work even if the handler does not read: the session then buffers at most one message.
+    /// While that message waits for the handler, the client counts as alive.
+    ///
+    /// This pings the sockets of [`GuardedUpgrade`](crate::GuardedUpgrade), and those of other
+    /// crates with [`Frames::pings`](super::Frames::pings). The pings of all sockets are spread over
+    /// the interval.
     pub fn ping_every(mut self, time: Duration) -> Self {
-        self.settings.ping = Some(time.max(Duration::from_millis(100)));
+        self.settings.ping = Some(time.max(SHORTEST_INTERVAL));
         self
     }
 
-    /// How many sessions there may be; 100,000 by default. One more is refused with 503.
+    /// Sets the maximum number of sessions; 100,000 by default. A request beyond it is refused with
+    /// 503.
     pub fn max_sessions(mut self, limit: usize) -> Self {
         self.limits.total = limit;
         self
     }
 
-    /// How many sessions one subject may have; any number by default. One more is refused with 429.
+    /// Sets the maximum number of sessions of one subject of one issuer; unlimited by default. A
+    /// request beyond it is refused with 429.
     pub fn max_sessions_per_subject(mut self, limit: usize) -> Self {
         self.limits.per_subject = Some(limit);
         self
@@ -132,38 +185,40 @@ impl SessionsBuilder {
         self
     }
 
-    /// How long a revocation is kept that does not say: no credential may be good for longer than
-    /// this. 30 days by default.
+    /// Sets the maximum lifetime of a credential; 30 days by default.
+    ///
+    /// A revocation without an [end](super::Revocation::until) is remembered for this time.
     pub fn max_credential_lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.max_credential_lifetime = lifetime;
         self
     }
 
-    /// For how long the store of revocations may be silent before `policy` decides; 30 seconds and
-    /// [`LagPolicy::Stay`] by default.
+    /// Sets how long the store of revocations may be unavailable before `policy` applies; 30
+    /// seconds and [`LagPolicy::Stay`] by default.
     pub fn revocation_lag(mut self, lag: Duration, policy: LagPolicy) -> Self {
         self.settings.max_lag = lag;
         self.settings.lag_policy = policy;
         self
     }
 
-    /// Calls `observer` with every event, as it happens and without a loss: for audit records and
-    /// metrics. There is one; another call sets another.
+    /// Calls `observer` with every event, for audit logs and metrics. A second call replaces the
+    /// observer.
     ///
-    /// It is called on the path of admission and of closing, so it should be quick and must not
-    /// block. If it panics, that event is lost to it, and the session goes its way.
+    /// Admission and closing wait for the observer, so it must be fast and must not block. If it
+    /// panics, the session continues.
     pub fn observe(mut self, observer: impl Fn(&SessionEvent) + Send + Sync + 'static) -> Self {
-        self.settings.observer = Some(Box::new(observer));
+        self.observer = Some(Box::new(observer));
         self
     }
 
-    /// Takes the time from `clock` instead of the machine.
+    /// Replaces the system clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.settings.clock = Arc::new(clock);
         self
     }
 
-    /// Done. With a store, call it inside a tokio runtime: it begins to follow the store at once.
+    /// Builds the sessions. With a store, call this inside of a tokio runtime: it starts to follow
+    /// the store.
     pub fn build(self) -> Sessions {
         Sessions::new(self)
     }
@@ -176,3 +231,8 @@ impl fmt::Debug for SessionsBuilder {
             .finish_non_exhaustive()
     }
 }
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The shortest interval of pings and re-checks.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);

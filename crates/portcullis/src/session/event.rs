@@ -1,62 +1,52 @@
+//! What a session reports: to operators as events, to handlers as changes.
+
+use std::fmt;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use futures_core::Stream;
 use portcullis_core::Identity;
+use tokio::sync::broadcast;
 
-use super::entry::Entry;
+use super::registry::{Entry, Seen};
 use super::{RenewError, SessionId};
 use crate::close::CloseCause;
 
-/// What is known of one session.
+/// Information about one session.
 #[non_exhaustive]
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SessionInfo {
-    /// Its name.
+    /// The id of the session.
     pub id: SessionId,
 
-    /// Who it is, and by which carrier it came.
+    /// The identity of the client, with the carrier of its credential.
     pub identity: Identity,
 
-    /// When it was admitted.
+    /// The time of admission.
     pub since: SystemTime,
 
-    /// When it ends unless it is renewed.
+    /// The time at which the session ends unless it is renewed.
     pub deadline: SystemTime,
 
-    /// The client's address, if the server knows it: from axum's
-    /// `into_make_service_with_connect_info::<SocketAddr>()`, or from a [`SocketAddr`] that the
-    /// server has put into the request's extensions. Behind a proxy it is the proxy's.
+    /// The address of the client, if the server provides it: from axum's
+    /// `into_make_service_with_connect_info::<SocketAddr>()`, or from a [`SocketAddr`] in the
+    /// extensions of the request. Behind a proxy it is the address of the proxy.
     pub peer: Option<SocketAddr>,
 }
 
-impl Entry {
-    pub(super) fn info(&self) -> SessionInfo {
-        SessionInfo {
-            id: self.id,
-            identity: self.identity(),
-            since: self.since,
-            deadline: SystemTime::UNIX_EPOCH + Duration::from_millis(self.deadline()),
-            peer: self.peer.as_deref().copied(),
-        }
-    }
-}
-
-impl Clone for SessionInfo {
-    fn clone(&self) -> Self {
-        Self {
-            identity: self.identity.clone(),
-            ..*self
-        }
-    }
-}
-
-/// Something that happened to a session.
+/// An event of a session.
 ///
-/// Every session that was [`Opened`](Self::Opened) is [`Closed`](Self::Closed) once.
-/// One that is ended in the very moment in which its socket comes may be told of as closed first.
+/// Every session that reports [`Opened`](Self::Opened) reports [`Closed`](Self::Closed) once, and
+/// later. A session that ends before its socket opens reports neither, unless the socket opens
+/// afterwards.
 ///
 /// ```
-/// use portcullis::{session::SessionEvent, Sessions};
+/// use portcullis::{Sessions, session::SessionEvent};
 ///
 /// fn record(event: &SessionEvent) {
 ///     let Some(session) = event.session() else { return };
@@ -71,42 +61,42 @@ impl Clone for SessionInfo {
 /// let sessions = Sessions::builder().observe(record).build();
 /// ```
 #[non_exhaustive]
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum SessionEvent {
-    /// Its socket is open.
+    /// The socket is open.
     Opened(SessionInfo),
 
-    /// It has a new credential.
+    /// The session has a new credential.
     Renewed(SessionInfo),
 
-    /// A credential was brought that does not renew it.
+    /// A new credential did not renew the session.
     RenewalRefused {
-        /// The session, as it was before.
+        /// The session, unchanged.
         session: SessionInfo,
-        /// What is wrong with the credential.
+        /// Why the credential did not renew it.
         why: RenewError,
     },
 
-    /// Its end is near; see [`SessionsBuilder::warn_before`](super::SessionsBuilder::warn_before).
+    /// The deadline is near; see [`SessionsBuilder::warn_before`](super::SessionsBuilder::warn_before).
     Expiring(SessionInfo),
 
-    /// Its socket is gone.
+    /// The socket is closed.
     Closed {
-        /// The session, as it was at last.
+        /// The last state of the session.
         session: SessionInfo,
-        /// Why it ended.
+        /// Why the session ended.
         cause: CloseCause,
-        /// How long it was open.
+        /// The time since admission.
         lasted: Duration,
     },
 
-    /// The reader of the events was too slow for this many. Only
-    /// [`Sessions::events`](super::Sessions::events) says this.
+    /// The reader was too slow and missed this many events. Only
+    /// [`Sessions::events`](super::Sessions::events) returns it.
     Missed(u64),
 }
 
 impl SessionEvent {
-    /// The name that logs, metrics and audit records use.
+    /// Returns the name that logs, metrics and audit records use.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Opened(_) => "opened",
@@ -118,7 +108,7 @@ impl SessionEvent {
         }
     }
 
-    /// The session that it happened to; `None` for [`Missed`](Self::Missed) events.
+    /// Returns the session of the event; `None` for [`Missed`](Self::Missed).
     pub const fn session(&self) -> Option<&SessionInfo> {
         match self {
             Self::Opened(session)
@@ -131,26 +121,166 @@ impl SessionEvent {
     }
 }
 
-impl Clone for SessionEvent {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Opened(session) => Self::Opened(session.clone()),
-            Self::Renewed(session) => Self::Renewed(session.clone()),
-            Self::RenewalRefused { session, why } => Self::RenewalRefused {
-                session: session.clone(),
-                why: *why,
-            },
-            Self::Expiring(session) => Self::Expiring(session.clone()),
-            Self::Closed {
-                session,
-                cause,
-                lasted,
-            } => Self::Closed {
-                session: session.clone(),
-                cause: cause.clone(),
-                lasted: *lasted,
-            },
-            Self::Missed(count) => Self::Missed(*count),
+/// Delivers events to the observer and to the readers.
+pub(super) struct Events {
+    observer: Option<Observer>,
+    /// Created for the first reader, because the buffer uses some hundred kilobytes.
+    readers: OnceLock<broadcast::Sender<SessionEvent>>,
+}
+
+pub(super) type Observer = Box<dyn Fn(&SessionEvent) + Send + Sync>;
+
+impl Events {
+    pub(super) fn new(observer: Option<Observer>) -> Self {
+        Self {
+            observer,
+            readers: OnceLock::new(),
+        }
+    }
+
+    /// Delivers an event, which is created only if an observer or a reader needs it.
+    pub(super) fn report(&self, event: impl FnOnce() -> SessionEvent) {
+        let readers = self.readers.get();
+        let readers = readers.filter(|readers| readers.receiver_count() > 0);
+        if readers.is_none() && self.observer.is_none() {
+            return;
+        }
+        let event = event();
+        if let Some(observer) = &self.observer {
+            // The caller may be handling other sessions, too. The panic hook reports the panic.
+            let _ = catch_unwind(AssertUnwindSafe(|| observer(&event)));
+        }
+        if let Some(readers) = readers {
+            // An error means that the last reader was dropped in the meantime.
+            let _ = readers.send(event);
+        }
+    }
+
+    pub(super) fn subscribe(&self) -> impl Stream<Item = SessionEvent> + Send + use<> {
+        let readers = self
+            .readers
+            .get_or_init(|| broadcast::Sender::new(MAX_BEHIND));
+        futures_util::stream::unfold(readers.subscribe(), async |mut reader| {
+            let event = match reader.recv().await {
+                Ok(event) => event,
+                Err(broadcast::error::RecvError::Lagged(count)) => SessionEvent::Missed(count),
+                Err(broadcast::error::RecvError::Closed) => return None,
+            };
+            Some((event, reader))
+        })
+    }
+}
+
+/// The number of events that a reader may be behind before it misses some.
+const MAX_BEHIND: usize = 1024;
+
+/// A stream of the changes of one session; see [`Session::changes`](super::Session::changes).
+///
+/// Changes between two polls are not lost. Of several renewals the stream returns the latest. It
+/// returns a warning only if the warning is still in effect.
+///
+/// ```
+/// use portcullis::GuardedSocket;
+/// use portcullis::session::Change;
+///
+/// async fn announce(mut socket: GuardedSocket) {
+///     let mut changes = socket.session().changes();
+///     loop {
+///         let text = tokio::select! {
+///             change = changes.next() => match change {
+///                 Some(Change::Renewed(_)) => "welcome back".to_owned(),
+///                 Some(Change::Expiring(left)) => format!("{} s left", left.as_secs()),
+///                 _ => return,
+///             },
+///             message = socket.recv() => match message {
+///                 Some(Ok(_)) => continue,
+///                 _ => return,
+///             },
+///         };
+///         if socket.send(text.into()).await.is_err() {
+///             return;
+///         }
+///     }
+/// }
+/// ```
+#[must_use = "streams do nothing unless polled"]
+pub struct Changes {
+    entry: Arc<Entry>,
+    seen: Seen,
+}
+
+/// A change of a session; see [`Changes`].
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The session has a new credential.
+    Renewed(Identity),
+
+    /// The session ends after this time unless it is renewed.
+    Expiring(Duration),
+
+    /// The session has ended.
+    Ended(CloseCause),
+}
+
+impl Changes {
+    pub(super) fn new(entry: Arc<Entry>) -> Self {
+        let seen = entry.watch();
+        Self { entry, seen }
+    }
+
+    /// Waits for the next change. Returns `None` after [`Change::Ended`].
+    ///
+    /// This method is cancel safe: in `tokio::select!`, no change is lost.
+    pub async fn next(&mut self) -> Option<Change> {
+        poll_fn(|context| self.poll_change(context)).await
+    }
+
+    pub(crate) fn poll_change(&mut self, context: &mut Context<'_>) -> Poll<Option<Change>> {
+        self.entry.poll_change(&mut self.seen, context.waker())
+    }
+}
+
+impl Stream for Changes {
+    type Item = Change;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Change>> {
+        self.get_mut().poll_change(context)
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.entry.unwatch(&self.seen);
+    }
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Changes")
+            .field("session", &self.entry)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_cloned_even_if_claims_are_not() {
+        /// Claims without `Clone`.
+        #[derive(Debug)]
+        struct Claims;
+
+        let alice = Identity::builder("alice").claims(Claims).build();
+        let changes = [
+            Change::Renewed(alice),
+            Change::Expiring(Duration::from_secs(60)),
+            Change::Ended(CloseCause::Revoked),
+        ];
+        for change in &changes {
+            assert_eq!(format!("{:?}", change.clone()), format!("{change:?}"));
         }
     }
 }

@@ -9,66 +9,85 @@ use futures_sink::Sink;
 use portcullis_core::Identity;
 
 use super::Session;
-use super::entry::Entry;
+use super::registry::Entry;
 use super::slot::Slot;
-use crate::close::CloseCause;
+use super::tasks::closing;
+use crate::close::{CloseCause, CloseFrame};
 
-/// A socket of any crate under the guard of its session; see [`Session::guard`].
+/// A guarded socket of any WebSocket crate; see [`Session::guard`].
 ///
-/// It is a `Stream` and a `Sink` of the socket's own messages. When the session ends, reading ends
-/// with `None` and writing fails with [`GuardedError::Ended`], at once and whatever the client does.
-pub struct Guarded<S, M>
-where
-    S: Stream + Sink<M> + Unpin,
-{
+/// It is a `Stream` and a `Sink` of the socket's own messages. When the session ends, reads return
+/// `None` and writes fail with [`GuardedError::Ended`], at once and whatever the client does.
+pub struct Guarded<S: Stream, M> {
     slot: Arc<Slot<S, M>>,
     entry: Arc<Entry>,
-    /// Whether the session is about this socket.
-    is_its_own: bool,
+    /// Whether this is the session's first socket. The session does not keep a second one.
+    owns_session: bool,
+}
+
+impl<S: Stream, M> Guarded<S, M> {
+    pub(super) fn new(slot: Arc<Slot<S, M>>, entry: Arc<Entry>, owns_session: bool) -> Self {
+        Self {
+            slot,
+            entry,
+            owns_session,
+        }
+    }
+
+    /// Returns the session of this socket.
+    pub fn session(&self) -> Session {
+        Session::of(Arc::clone(&self.entry))
+    }
+
+    /// Returns the identity of the client, as of the last renewal.
+    pub fn identity(&self) -> Identity {
+        self.entry.identity()
+    }
+
+    /// Calls `look` with the socket. Returns `None` if the session has ended.
+    pub fn with<T>(&self, look: impl FnOnce(&mut S) -> T) -> Option<T> {
+        self.slot.with(look)
+    }
+
+    /// Records that the client has closed the socket or disconnected.
+    #[cfg(feature = "axum")]
+    pub(crate) fn end_by_client(&self) {
+        self.slot.end_by_client();
+    }
+
+    /// Maps the result of a write; `None` means that the socket was taken out of its slot.
+    fn written<E>(&self, result: Option<Result<(), E>>) -> Result<(), GuardedError<E>> {
+        match result {
+            Some(result) => result.map_err(GuardedError::Socket),
+            None => Err(GuardedError::Ended(self.cause())),
+        }
+    }
+
+    // Not a part of `written`, which every message calls.
+    #[cold]
+    fn cause(&self) -> CloseCause {
+        // A second socket is dropped while its session continues.
+        let cause = self.entry.state().cause().cloned();
+        cause.unwrap_or(CloseCause::Handler)
+    }
 }
 
 impl<S, M> Guarded<S, M>
 where
     S: Stream + Sink<M> + Unpin,
 {
-    pub(super) fn new(slot: Arc<Slot<S, M>>, entry: Arc<Entry>, is_its_own: bool) -> Self {
-        Self {
-            slot,
-            entry,
-            is_its_own,
-        }
-    }
-
-    /// The session of this socket.
-    pub fn session(&self) -> Session {
-        Session::of(Arc::clone(&self.entry))
-    }
-
-    /// Who is at the other end, as of the last renewal.
-    pub fn identity(&self) -> Identity {
-        self.entry.identity()
-    }
-
-    /// Looks at the socket itself; `None` if the session has ended.
-    pub fn with<T>(&self, look: impl FnOnce(&mut S) -> T) -> Option<T> {
-        self.slot.with(look)
-    }
-
-    /// Sends a message for the dialect, beside whatever the handler sends.
+    /// Sends a message between those of the handler, such as a reply of a dialect.
     ///
-    /// It waits for nothing: what does not fit into the connection stays in the socket's own buffer,
-    /// and a socket whose buffer is full fails at the handler's next send.
+    /// It does not wait: the socket buffers what the connection does not accept. If the buffer is
+    /// full, the handler's next send fails.
+    #[cfg(feature = "axum")]
     pub(crate) fn send_beside(&self, context: &mut Context<'_>, message: M) {
         self.slot.send_beside(context, message);
     }
 
-    /// Takes note that the client has said its close, or is gone.
-    pub(crate) fn end_by_client(&self) {
-        self.slot.end_by_client();
-    }
-
-    /// Waits for room, sends and flushes: what `SinkExt::send` does, under one lock instead of
+    /// Waits for capacity, sends and flushes, like `SinkExt::send`, but with one lock in place of
     /// three.
+    #[cfg(feature = "axum")]
     #[inline]
     pub(crate) fn poll_send(
         &self,
@@ -84,13 +103,7 @@ where
             }
             socket.poll_flush(context)
         }));
-        Poll::Ready(self.answer(sent))
-    }
-
-    fn ended<E>(&self) -> GuardedError<E> {
-        // A second socket of a session that goes on is nobody's, but the handler's who brings it.
-        let cause = self.entry.state().cause().cloned();
-        GuardedError::Ended(cause.unwrap_or(CloseCause::Handler))
+        Poll::Ready(self.written(sent))
     }
 }
 
@@ -126,14 +139,14 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Self::Error>> {
         let poll = ready!(self.slot.poll_write(context, Sink::poll_ready));
-        Poll::Ready(self.answer(poll))
+        Poll::Ready(self.written(poll))
     }
 
     fn start_send(self: Pin<&mut Self>, message: M) -> Result<(), Self::Error> {
         let sent = self
             .slot
             .with(|socket| Pin::new(socket).start_send(message));
-        self.answer(sent)
+        self.written(sent)
     }
 
     fn poll_flush(
@@ -141,7 +154,7 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Self::Error>> {
         let poll = ready!(self.slot.poll_write(context, Sink::poll_flush));
-        Poll::Ready(self.answer(poll))
+        Poll::Ready(self.written(poll))
     }
 
     fn poll_close(
@@ -149,47 +162,29 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Self::Error>> {
         let poll = ready!(self.slot.poll_write(context, Sink::poll_close));
-        Poll::Ready(self.answer(poll))
+        Poll::Ready(self.written(poll))
     }
 }
 
-impl<S, M> Guarded<S, M>
-where
-    S: Stream + Sink<M> + Unpin,
-{
-    fn answer(&self, written: Option<Result<(), S::Error>>) -> Result<(), GuardedError<S::Error>> {
-        match written {
-            Some(result) => result.map_err(GuardedError::Socket),
-            None => Err(self.ended()),
-        }
-    }
-}
-
-/// What is still open is dropped, and the session is over. One that the registry is closing is left
-/// to it, so that the client hears why.
-impl<S, M> Drop for Guarded<S, M>
-where
-    S: Stream + Sink<M> + Unpin,
-{
+/// Closes the session and drops the socket. If the session is closing already, its task keeps the
+/// socket until the client has received the close frame.
+impl<S: Stream, M> Drop for Guarded<S, M> {
     fn drop(&mut self) {
-        if !self.is_its_own {
+        if !self.owns_session {
             return;
         }
         let cause = match self.slot.is_ended_by_client() {
             true => CloseCause::Client,
             false => CloseCause::Handler,
         };
-        if self.entry.leave(cause.clone()) {
+        if self.entry.close(cause.clone()) {
             drop(self.slot.take());
-            self.entry.shared().forget(&self.entry, &cause);
+            closing::finish(&self.entry, &cause);
         }
     }
 }
 
-impl<S, M> fmt::Debug for Guarded<S, M>
-where
-    S: Stream + Sink<M> + Unpin,
-{
+impl<S: Stream, M> fmt::Debug for Guarded<S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guarded")
             .field("session", &self.entry)
@@ -197,14 +192,14 @@ where
     }
 }
 
-/// Why a guarded socket does not take a message.
+/// Why a guarded socket does not accept a message.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum GuardedError<E> {
     /// The session has ended, for this cause.
     Ended(CloseCause),
 
-    /// What the socket itself says.
+    /// The error of the socket.
     Socket(E),
 }
 
@@ -223,5 +218,94 @@ impl<E: std::error::Error + 'static> std::error::Error for GuardedError<E> {
             Self::Ended(_) => None,
             Self::Socket(error) => error.source(),
         }
+    }
+}
+
+/// How a WebSocket crate represents the frames that a session sends and expects; see
+/// [`Session::guard_with`].
+///
+/// ```
+/// use futures_util::SinkExt;
+/// use portcullis::session::{Frames, Sign};
+/// use tokio::io::{AsyncRead, AsyncWrite};
+/// use tokio_tungstenite::WebSocketStream;
+/// use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
+///
+/// fn frames<S>() -> Frames<WebSocketStream<S>, Message>
+/// where
+///     S: AsyncRead + AsyncWrite + Unpin,
+/// {
+///     let close = Frames::new(|frame| {
+///         let reason = frame.reason().to_owned().into();
+///         Message::Close(Some(CloseFrame { code: frame.code().into(), reason }))
+///     });
+///     close.pings(
+///         |socket| {
+///             // An error means that the buffer is full: the client does not read.
+///             let _ = socket.start_send_unpin(Message::Ping("guard".into()));
+///             true
+///         },
+///         |read| match read {
+///             Ok(Message::Ping(_)) => Sign::Life,
+///             Ok(Message::Pong(answer)) if answer == "guard" => Sign::Life,
+///             Ok(Message::Close(_)) | Err(_) => Sign::End,
+///             Ok(_) => Sign::Message,
+///         },
+///     )
+/// }
+/// # frames::<tokio::io::DuplexStream>();
+/// ```
+pub struct Frames<S: Stream, M> {
+    pub(super) close: fn(CloseFrame) -> M,
+    pub(super) pings: Option<Pings<S>>,
+}
+
+pub(super) struct Pings<S: Stream> {
+    pub(super) ping: fn(&mut S) -> bool,
+    pub(super) sign: fn(&S::Item) -> Sign,
+}
+
+/// What an item that was read from a socket shows about its client.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sign {
+    /// The client is alive, and the handler does not need the item: a ping, which the WebSocket
+    /// crate has answered, or the answer to a ping of the session.
+    Life,
+
+    /// The client has sent a message for the handler.
+    Message,
+
+    /// The client sends nothing more: a close frame, or an error.
+    End,
+}
+
+impl<S: Stream, M> Frames<S, M> {
+    /// Creates frames without pings. `close` converts a close frame to a message.
+    pub fn new(close: fn(CloseFrame) -> M) -> Self {
+        Self { close, pings: None }
+    }
+
+    /// Adds pings, which are sent as often as
+    /// [`ping_every`](super::SessionsBuilder::ping_every) says.
+    ///
+    /// `ping` puts a ping into the socket's own buffer, without waiting; the session flushes it. It
+    /// can be called between `poll_ready` and `start_send` of the handler, so it must not use the
+    /// capacity that `poll_ready` has reserved. It returns whether the client has to answer. After
+    /// `false`, the client may be silent until the next ping.
+    ///
+    /// `sign` classifies an item that was read.
+    #[must_use]
+    pub fn pings(mut self, ping: fn(&mut S) -> bool, sign: fn(&S::Item) -> Sign) -> Self {
+        self.pings = Some(Pings { ping, sign });
+        self
+    }
+}
+
+impl<S: Stream, M> fmt::Debug for Frames<S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frames")
+            .field("pings", &self.pings.is_some())
+            .finish_non_exhaustive()
     }
 }

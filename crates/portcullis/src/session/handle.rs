@@ -1,24 +1,29 @@
+//! The handle to one session, and the part of its layer that it keeps.
+
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::Stream;
 use futures_sink::Sink;
-use portcullis_core::{Credential, Identity};
+use futures_util::future::BoxFuture;
+use portcullis_core::{Credential, Identity, IdentityRejection, VerifyError};
 
-use super::entry::{Entry, NotGuarded};
-use super::evict::Evict;
-use super::guarded::Guarded;
-use super::slot::Slot;
-use super::{Change, Changes, Frames, RenewError, SessionId, SessionInfo};
-use crate::close::{CloseCause, CloseFrame};
+use super::guarded::{Frames, Guarded};
+use super::registry::{Entry, OpenError, RegisterError};
+use super::slot::{SessionStream, Slot};
+use super::tasks::closing;
+use super::{Change, Changes, SessionEvent, SessionId, SessionInfo, Sessions};
+use crate::close::{CloseCause, CloseCodes, CloseFrame};
+use crate::refusal::{Refusal, RefusalKind};
 
 /// One admitted socket, from its upgrade to its close.
 ///
-/// [`GuardedSocket`](crate::GuardedSocket) has one inside. For a socket of another crate take the
-/// session from the request and [`guard`](Self::guard) the socket with it.
+/// [`GuardedSocket`](crate::GuardedSocket) contains one. For a socket of another WebSocket crate,
+/// extract the session from the request, and [`guard`](Self::guard) the socket with it.
 ///
-/// A clone is the same session, for tasks that have no socket:
+/// Clones refer to the same session. Use one in a task that does not have the socket:
 ///
 /// ```
 /// use axum::response::Response;
@@ -29,7 +34,7 @@ use crate::close::{CloseCause, CloseFrame};
 ///         let session = socket.session();
 ///         tokio::spawn(async move {
 ///             let cause = session.closed().await;
-///             tracing::info!(id = %session.id(), %cause, "gone");
+///             tracing::info!(id = %session.id(), %cause, "closed");
 ///         });
 ///         while let Some(Ok(message)) = socket.recv().await {
 ///             let _ = socket.send(message).await;
@@ -37,109 +42,126 @@ use crate::close::{CloseCause, CloseFrame};
 ///     })
 /// }
 /// ```
+#[derive(Clone)]
 pub struct Session {
     entry: Arc<Entry>,
-    /// Until the socket has come.
-    held: Option<Arc<Held>>,
+    /// Set until the socket opens.
+    #[expect(dead_code, reason = "releases the session when it is dropped")]
+    unopened: Option<Arc<Unopened>>,
 }
 
-/// Gives the place back if the socket never comes.
-struct Held {
+/// Releases a session if its socket never opens.
+struct Unopened {
     entry: Arc<Entry>,
 }
 
 impl Session {
-    pub(super) fn of(entry: Arc<Entry>) -> Self {
-        Self { entry, held: None }
-    }
-
-    /// A session whose socket has not come. When the last clone is dropped, its place is free.
-    pub(super) fn admitted(entry: Arc<Entry>) -> Self {
-        let held = Held {
+    /// Registers an admitted request. If all clones are dropped before a socket opens, the session
+    /// is released.
+    pub(crate) fn admit(
+        context: &Arc<SessionContext>,
+        identity: Identity,
+        credential: Option<Credential>,
+        peer: Option<SocketAddr>,
+    ) -> Result<Self, Refusal> {
+        let admitted = context.sessions.admit(context, identity, credential, peer);
+        let entry = admitted.map_err(|error| Refusal::new(error.into()))?;
+        let unopened = Unopened {
             entry: Arc::clone(&entry),
         };
+        Ok(Self {
+            entry,
+            unopened: Some(Arc::new(unopened)),
+        })
+    }
+
+    /// Creates a handle to a session that has a socket.
+    pub(super) fn of(entry: Arc<Entry>) -> Self {
         Self {
             entry,
-            held: Some(Arc::new(held)),
+            unopened: None,
         }
     }
 
-    /// Its name.
+    /// Returns the id of the session.
     pub fn id(&self) -> SessionId {
         self.entry.id
     }
 
-    /// Who it is, as of the last renewal.
+    /// Returns the identity of the client, as of the last renewal.
     pub fn identity(&self) -> Identity {
         self.entry.identity()
     }
 
-    /// What [`Sessions::list`](super::Sessions::list) tells about it.
+    /// Returns the same information as [`Sessions::list`].
     pub fn info(&self) -> SessionInfo {
         self.entry.info()
     }
 
-    /// How long it has until its deadline, by the clock of its [`Sessions`](super::Sessions).
+    /// Returns the time until the deadline, by the clock of the [`Sessions`].
     pub fn expires_in(&self) -> Duration {
-        let now = self.entry.shared().now_in_milliseconds();
-        Duration::from_millis(self.entry.deadline().saturating_sub(now))
+        self.entry.time_left()
     }
 
-    /// Whether it has ended, and why.
+    /// Returns why the session has ended; `None` if it is open.
     pub fn ended(&self) -> Option<CloseCause> {
         self.entry.state().cause().cloned()
     }
 
-    /// Waits for its end, for a task that does not read the socket.
+    /// Waits until the session ends, without reading from the socket.
     pub async fn closed(&self) -> CloseCause {
         let mut changes = self.changes();
         loop {
             match changes.next().await {
                 Some(Change::Ended(cause)) => return cause,
                 Some(_) => {}
-                // The end was told before.
+                // Not reached: the stream ends after `Ended`.
                 None => return CloseCause::Handler,
             }
         }
     }
 
-    /// Tells every change from now on: a renewal, the warning, the end. A warning that was given
-    /// before is told if it still holds, and so is the end.
+    /// Returns a stream of the changes from now on: renewals, the warning and the end. A warning or
+    /// an end that is in effect already comes first.
     pub fn changes(&self) -> Changes {
-        Changes::of(Arc::clone(&self.entry))
+        Changes::new(Arc::clone(&self.entry))
     }
 
-    /// Closes the socket with this frame, and is done with it.
+    /// Closes the socket with this frame, and ends the session.
     pub fn close(&self, frame: CloseFrame) {
         let cause = CloseCause::Application(frame);
-        self.entry.shared().end([Arc::clone(&self.entry)], &cause);
+        closing::end([Arc::clone(&self.entry)], &cause);
     }
 
-    /// Brings a new credential, which the verifier of the session is asked about.
+    /// Verifies a credential with the verifier of the layer, and renews the session with it.
+    /// Returns the time until the new deadline.
     ///
     /// # Errors
     ///
-    /// If it does not renew the session; see [`RenewError`].
+    /// Returns an error if the credential does not renew the session; see [`RenewError`].
     pub async fn renew(&self, credential: Credential) -> Result<Duration, RenewError> {
-        self.bring(credential).await.1
+        self.verify_and_renew(credential).await.1
     }
 
-    /// The same, and whose the credential is even if it renews nothing.
-    pub(crate) async fn bring(
+    /// Renews the session, and also returns the identity of a valid credential that does not renew
+    /// it.
+    pub(crate) async fn verify_and_renew(
         &self,
         credential: Credential,
     ) -> (Option<Identity>, Result<Duration, RenewError>) {
-        self.entry.shared().renew(&self.entry, credential).await
+        let sessions = self.entry.sessions();
+        sessions.verify_and_renew(&self.entry, credential).await
     }
 
-    /// Puts a socket of any WebSocket crate under the guard of this session.
+    /// Guards a socket of any WebSocket crate with this session.
     ///
-    /// `close` makes a close frame in the messages of that crate. The socket is taken out of the
-    /// handler's hands when the session ends: the close frame is sent, the client has three seconds
-    /// to answer it, and then the connection is dropped.
+    /// `close` converts a close frame to a message of that crate. When the session ends, the socket
+    /// is taken away from the handler: the close frame is sent, the client has three seconds to
+    /// answer it, and the connection is dropped.
     ///
-    /// If the session has ended before, nothing can be read and written, and the client gets its
-    /// close frame. A session has one socket; a second one is dropped, and the first one goes on.
+    /// If the session has ended already, reads return `None`, writes fail, and the client gets its
+    /// close frame. A session has one socket. A second socket is dropped, and the first one stays
+    /// open.
     ///
     /// ```
     /// # use portcullis::{session::Guarded, Session};
@@ -162,7 +184,7 @@ impl Session {
         self.guard_with(socket, Frames::new(close))
     }
 
-    /// The same for a socket that is to be [pinged](super::SessionsBuilder::ping_every), too.
+    /// Guards a socket like [`guard`](Self::guard), with [pings](Frames::pings).
     pub fn guard_with<S, M>(self, socket: S, frames: Frames<S, M>) -> Guarded<S, M>
     where
         S: Stream + Sink<M> + Send + Unpin + 'static,
@@ -171,29 +193,27 @@ impl Session {
     {
         let slot = Arc::new(Slot::new(socket, frames));
         let entry = Arc::clone(&self.entry);
-        let opened = entry.open(Arc::clone(&slot) as Arc<dyn Evict>);
+        let sessions = entry.sessions();
+        let opened = entry.open(Arc::clone(&slot) as Arc<dyn SessionStream>, || {
+            let events = &sessions.inner.events;
+            events.report(|| SessionEvent::Opened(entry.info()));
+        });
         match &opened {
-            Ok(()) => entry.shared().opened(&entry),
-            Err(NotGuarded::Doomed(cause)) => entry.shared().close_late(&entry, &*slot, cause),
-            Err(NotGuarded::Taken) => drop(slot.take()),
+            // Sessions are warned only while they are open.
+            Ok(()) if !sessions.inner.settings.warning.is_zero() => sessions.schedule(&entry),
+            Ok(()) => {}
+            Err(OpenError::Ended(cause)) => closing::close_late(&entry, &*slot, cause),
+            Err(OpenError::AlreadyOpened) => drop(slot.take()),
         }
-        Guarded::new(slot, entry, opened.is_ok())
+        let owns_session = opened.is_ok();
+        Guarded::new(slot, entry, owns_session)
     }
 }
 
-impl Drop for Held {
+impl Drop for Unopened {
     fn drop(&mut self) {
-        if self.entry.abandon() {
-            self.entry.shared().release(&self.entry);
-        }
-    }
-}
-
-impl Clone for Session {
-    fn clone(&self) -> Self {
-        Self {
-            entry: Arc::clone(&self.entry),
-            held: self.held.clone(),
+        if self.entry.close_unopened() {
+            self.entry.sessions().inner.registry.release(&self.entry);
         }
     }
 }
@@ -201,5 +221,116 @@ impl Clone for Session {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Session").field(&self.entry).finish()
+    }
+}
+
+/// The part of a layer that its sessions need for as long as they are open.
+pub(crate) struct SessionContext {
+    pub(crate) sessions: Sessions,
+    pub(crate) codes: CloseCodes,
+    pub(crate) verifier: Arc<dyn ReVerify>,
+}
+
+/// The verifier of a layer, without its type. It has a time limit and compares the identity with
+/// the revocations, as admission does.
+pub(crate) trait ReVerify: Send + Sync {
+    /// Verifies a credential of an open or pending socket.
+    fn verify<'a>(
+        &'a self,
+        credential: &'a Credential,
+    ) -> BoxFuture<'a, Result<Identity, VerifyError>>;
+}
+
+impl fmt::Debug for SessionContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionContext")
+            .field("codes", &self.codes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a session is not renewed.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RenewError {
+    /// There is no open session with this id.
+    Ended,
+
+    /// The new credential does not expire later than the present one. The session does not change.
+    NotLater,
+
+    /// The new credential is for another audience. The session does not change.
+    OtherAudience,
+
+    /// The new credential belongs to another subject, or to the same subject of another issuer. The
+    /// session is closed, because another user controls the client.
+    OtherSubject,
+
+    /// The new credential is revoked. The session does not change.
+    Revoked,
+
+    /// The verifier did not accept the new credential. The session does not change.
+    Unverified(VerifyError),
+}
+
+impl RenewError {
+    /// Returns the name that logs, metrics and audit records use. That of
+    /// [`Unverified`](Self::Unverified) is the one of [`VerifyError::as_str`].
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::NotLater => "not-later",
+            Self::OtherAudience => "other-audience",
+            Self::OtherSubject => "other-subject",
+            Self::Revoked => "revoked",
+            Self::Unverified(error) => error.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for RenewError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ended => "no session of this id is open",
+            Self::NotLater => "the new credential does not end later than the present one",
+            Self::OtherAudience => "the new credential is meant for another audience",
+            Self::OtherSubject => "the new credential belongs to another subject",
+            Self::Revoked => "the new credential is revoked",
+            Self::Unverified(error) => return error.fmt(f),
+        })
+    }
+}
+
+impl std::error::Error for RenewError {}
+
+/// Why a request has no session.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum SessionRejection {
+    /// No layer has admitted the request as the upgrade of a known user.
+    Identity(IdentityRejection),
+
+    /// A limit is reached, or the credential was revoked after admission.
+    Refused(Refusal),
+}
+
+impl fmt::Display for SessionRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identity(missing) => missing.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SessionRejection {}
+
+impl From<RegisterError> for RefusalKind {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Full | RegisterError::ShutDown => Self::ServerFull,
+            RegisterError::Revoked => Self::InvalidCredential,
+            RegisterError::SubjectFull => Self::TooManySessions,
+        }
     }
 }

@@ -5,13 +5,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The name of one session: 128 random bits, written as 22 letters of base64url.
+/// The id of a session: 128 random bits, written as 22 letters of base64url.
 ///
-/// The server tells it to nobody but the client of the session and those who may list sessions. It
-/// is no credential: a renewal needs one besides.
+/// The server sends the id only to the client of the session and to users that may list sessions.
+/// It is not a credential: a renewal needs a credential as well.
 ///
-/// It is written and read as text, in JSON and in addresses, and it is what
-/// [`Revocation::session`](crate::Revocation::session) asks for:
+/// The id is text in JSON and in URLs, and an argument of
+/// [`Revocation::session`](crate::session::Revocation::session):
 ///
 /// ```
 /// use axum::{extract::{Path, State}, http::StatusCode};
@@ -33,12 +33,12 @@ pub struct SessionId([u8; 16]);
 impl SessionId {
     pub(super) fn random() -> Self {
         let mut bytes = [0; 16];
-        // Without randomness a server cannot do TLS either. Nothing sensible is left to do.
-        getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+        // A server without randomness is unsafe in every part, so a panic is right.
+        getrandom::fill(&mut bytes).expect("the operating system provides random numbers");
         Self(bytes)
     }
 
-    /// The bits are random already, so half of them are a hash.
+    /// Returns half of the bits: they are random, and so a hash.
     pub(super) fn hash(self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
@@ -88,14 +88,14 @@ impl<'de> Deserialize<'de> for SessionId {
     }
 }
 
-/// A text is not the id of a session.
+/// A string is not the id of a session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ParseSessionIdError;
 
 impl fmt::Display for ParseSessionIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the id of a session is 22 letters of base64url")
+        f.write_str("a session id is 22 letters of base64url")
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_read_as_it_is_written() {
+    fn ids_are_parsed_from_their_text() {
         let id = SessionId::random();
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.to_string().len(), 22);
@@ -121,16 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn json_has_it_as_text() -> Result<(), serde_json::Error> {
+    fn ids_are_text_in_json() -> Result<(), serde_json::Error> {
         let id = SessionId::random();
         let json = serde_json::to_string(&id)?;
         assert_eq!(json, format!("\"{id}\""));
         assert_eq!(serde_json::from_str::<SessionId>(&json)?, id);
         let wrong = serde_json::from_str::<SessionId>("\"a\"").unwrap_err();
         assert!(
-            wrong
-                .to_string()
-                .starts_with("the id of a session is 22 letters"),
+            wrong.to_string().starts_with("a session id is 22 letters"),
             "{wrong}"
         );
         Ok(())

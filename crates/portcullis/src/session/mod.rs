@@ -1,9 +1,10 @@
-//! What holds for a socket for as long as it is open.
+//! Sessions: admitted sockets, which close when their credential expires or is revoked.
 //!
-//! A [`Session`] is one admitted socket. It lives until the earliest of three times: the end of its
-//! credential, what the verifier said about the connection, and the maximum lifetime. It may be
-//! renewed with a later credential of the same subject, and it ends early when the credential is
-//! taken back. [`Sessions`] is the handle to all of them.
+//! A [`Session`](crate::Session) is one admitted socket. It ends at the earliest of three times:
+//! the expiry of its credential, the end that the verifier set for the connection, and the maximum
+//! lifetime. A renewal with a later credential of the same subject moves the deadline. A revocation
+//! ends the session early. [`Sessions`](crate::Sessions) is the handle to all sessions of a set of
+//! layers.
 //!
 //! ```text
 //!              guard            deadline · revocation · silence · close · shutdown
@@ -13,64 +14,41 @@
 //!     └────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A session whose client leaves, whose handler is done or whose socket never comes is closed at
-//! once. Those who watch are told by [`Changes`] and [`SessionEvent`]; [`CloseCause`] says why.
+//! A session is closed at once if its client disconnects, its handler drops the socket, or its
+//! socket never opens. [`Changes`] reports changes of one session to its handler, and
+//! [`SessionEvent`] reports those of all sessions to the operator.
+//! [`CloseCause`](crate::close::CloseCause) says why a session has ended.
 //!
-//! The registry owns the socket, and the handler holds a handle to it. At the end the socket is
-//! taken out from under the handler: its reads end, its writes fail, the client gets a close frame
-//! that says why, and the connection is dropped after three seconds if the client does not answer.
-//! So a socket ends in time whatever the client does, and whatever the handler does.
+//! The session owns the socket, and the handler holds a handle to it. At the end of a session the
+//! socket is taken away from the handler: reads return `None`, writes fail, and the client gets a
+//! close frame with the cause. The connection is dropped after three seconds if the client does not
+//! answer. So a socket closes in time whatever the client and the handler do.
 //!
-//! A plain `WebSocketUpgrade` behind an [`AuthLayer`](crate::AuthLayer) is admitted and not
-//! guarded.
+//! A plain `WebSocketUpgrade` behind an [`AuthLayer`](crate::AuthLayer) is admitted, but not closed
+//! later.
 
 mod builder;
-mod changes;
-mod closing;
-mod context;
-mod entry;
 mod event;
-mod evict;
-mod follow;
-mod frames;
 mod guarded;
 pub(crate) mod handle;
 mod id;
-mod keeper;
-mod lifetime;
-mod memory;
-mod pings;
-mod recheck;
 mod registry;
-mod rejection;
-mod renewal;
-mod revocations;
-mod revoke;
-mod schedule;
 pub(crate) mod sessions;
-mod settings;
-mod shared;
-mod shutdown;
 mod slot;
-#[cfg(test)]
-mod states;
 mod sync;
+mod tasks;
+#[cfg(test)]
+mod tests;
 
-pub use self::builder::SessionsBuilder;
-pub use self::changes::{Change, Changes};
-
-pub(crate) use self::context::{ReVerify, SessionContext};
-pub use self::entry::RenewError;
-pub use self::event::{SessionEvent, SessionInfo};
-pub use self::frames::{Frames, Sign};
-pub use self::guarded::{Guarded, GuardedError};
-pub(crate) use self::handle::Session;
-pub use self::id::{ParseSessionIdError, SessionId};
-pub use self::memory::MemoryRevocations;
-pub(crate) use self::registry::NotRegistered;
-pub use self::rejection::SessionRejection;
-pub(crate) use self::revocations::Revocations;
-pub use self::revoke::RevokeError;
-pub(crate) use self::sessions::Sessions;
-pub use self::settings::LagPolicy;
 pub use portcullis_core::{Revocation, Revoked};
+
+pub use self::builder::{LagPolicy, SessionsBuilder};
+pub use self::event::{Change, Changes, SessionEvent, SessionInfo};
+pub use self::guarded::{Frames, Guarded, GuardedError, Sign};
+pub(crate) use self::handle::{ReVerify, Session, SessionContext};
+pub use self::handle::{RenewError, SessionRejection};
+pub use self::id::{ParseSessionIdError, SessionId};
+pub use self::registry::MemoryRevocations;
+pub(crate) use self::registry::Revocations;
+pub use self::sessions::RevokeError;
+pub(crate) use self::sessions::Sessions;

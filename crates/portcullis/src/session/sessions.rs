@@ -1,30 +1,31 @@
+//! The handle to all sessions, and the steps that change them.
+
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
 
 use futures_core::Stream;
-use portcullis_core::{Credential, Identity, Revocation};
-use tokio::sync::broadcast;
+use portcullis_core::{Credential, Identity, Revocation, Revoked, StoreError};
 
-use super::builder::SessionsBuilder;
-use super::registry::NotRegistered;
-use super::revocations::Revocations;
-use super::shared::Shared;
-#[cfg(feature = "axum")]
-use super::shutdown::Unidentified;
-use super::{
-    RenewError, RevokeError, Session, SessionContext, SessionEvent, SessionId, SessionInfo,
-};
+use super::builder::{SessionsBuilder, Settings};
+use super::event::Events;
+use super::handle::SessionContext;
+use super::registry::{Entry, RegisterError, Registry, Revocations};
+use super::tasks::follow::Following;
+use super::tasks::keeper::{self, Schedule, unix_millis};
+use super::tasks::{self, Tasks, closing};
+use super::{RenewError, SessionEvent, SessionId, SessionInfo};
 use crate::close::{CloseCause, CloseFrame};
 
-/// All sessions that share a fate: the handle to count, list, revoke and close them.
+/// A handle to a set of sessions, to count, list, revoke and close them.
 ///
-/// Give it to the [`AuthLayer`](crate::AuthLayer) whose sockets it shall hold, and keep a clone.
+/// Pass it to one or more [`AuthLayer`](crate::AuthLayer)s: their sockets become the sessions of
+/// the set. Keep a clone to manage them.
 ///
 /// ```
 /// use std::time::Duration;
-/// use portcullis::{session::Revocation, AuthLayer, Sessions, StaticTokens};
+/// use portcullis::{AuthLayer, Sessions, StaticTokens, session::Revocation};
 ///
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
 /// let sessions = Sessions::builder().max_lifetime(Duration::from_secs(8 * 3600)).build();
@@ -37,56 +38,72 @@ use crate::close::{CloseCause, CloseFrame};
 /// # }).unwrap();
 /// ```
 ///
-/// A clone is the same handle. It needs a tokio runtime: one task keeps the deadlines of all
-/// sessions, however many there are. What is not `async` may be called outside of it, too.
+/// Clones refer to the same set. Sessions need a tokio runtime: one task handles the deadlines of
+/// all of them. Methods that are not `async` also work outside of the runtime.
+#[derive(Clone)]
 pub struct Sessions {
-    pub(super) shared: Arc<Shared>,
+    pub(super) inner: Arc<Inner>,
+}
+
+/// The state that all clones of a [`Sessions`] share.
+pub(super) struct Inner {
+    pub(super) settings: Settings,
+    pub(super) registry: Registry,
+    pub(super) schedule: Schedule,
+    pub(super) tasks: Tasks,
+    pub(super) store: Option<Following>,
+    pub(super) events: Events,
 }
 
 impl Sessions {
-    /// Starts with the defaults: a day at most, no leeway, no warning.
+    /// Returns a builder with the defaults: a maximum lifetime of a day, no leeway, no warning.
     pub fn builder() -> SessionsBuilder {
         SessionsBuilder::new()
     }
 
     pub(super) fn new(builder: SessionsBuilder) -> Self {
-        let SessionsBuilder {
-            settings,
-            limits,
-            store,
-        } = builder;
-        let shared = Arc::new(Shared::new(settings, limits, store));
-        if shared.store.is_some() {
-            shared.keep();
+        let inner = Inner {
+            registry: Registry::new(builder.limits, Arc::new(Revocations::default())),
+            schedule: Schedule::new(builder.settings.warning),
+            tasks: Tasks::default(),
+            store: builder.store.map(Following::new),
+            events: Events::new(builder.observer),
+            settings: builder.settings,
+        };
+        let sessions = Self {
+            inner: Arc::new(inner),
+        };
+        if sessions.inner.store.is_some() {
+            tasks::start(&sessions);
         }
-        Self { shared }
+        sessions
     }
 
-    /// How many there are: from the admission until the socket is gone.
+    /// Returns the number of sessions. A session counts from admission until its socket is closed.
     pub fn len(&self) -> usize {
-        self.shared.registry.len()
+        self.inner.registry.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no sessions.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Every session there is, in no order.
+    /// Returns every session, in no particular order.
     pub fn list(&self) -> Vec<SessionInfo> {
-        let all = self.shared.registry.all();
+        let all = self.inner.registry.all();
         all.iter().map(|entry| entry.info()).collect()
     }
 
-    /// Returns every session of one subject of one issuer, in no order. Pass `None` for identities
-    /// without an issuer.
+    /// Returns every session of one subject of one issuer, in no particular order. Pass `None` for
+    /// identities without an issuer.
     pub fn list_of<'a>(
         &self,
         issuer: impl Into<Option<&'a str>>,
         subject: &str,
     ) -> Vec<SessionInfo> {
         let issuer = issuer.into();
-        let all = self.shared.registry.all();
+        let all = self.inner.registry.all();
         let of_subject = all.iter().filter(|entry| {
             entry.with_identity(|identity| {
                 identity.subject() == subject && identity.issuer() == issuer
@@ -95,145 +112,281 @@ impl Sessions {
         of_subject.map(|entry| entry.info()).collect()
     }
 
-    /// The session of this id, as long as it is open.
+    /// Returns the session with this id, if it exists.
     pub fn find(&self, id: SessionId) -> Option<SessionInfo> {
-        self.shared.registry.find(id).map(|entry| entry.info())
+        self.inner.registry.find(id).map(|entry| entry.info())
     }
 
-    /// Takes back credentials. Sessions that were opened with them close here before this returns
-    /// and on every other machine that shares the store; admission refuses them from now on,
-    /// whatever is cached.
+    /// Revokes credentials, and closes the sessions that were opened with them.
     ///
-    /// The number of sessions that it closes on this machine. They have their close frame on the
-    /// way; [`len`](Self::len) counts them until their sockets are gone, a few seconds at most.
+    /// Sessions of this machine are closed before the call returns, and sessions of other machines
+    /// as soon as they read the store. From now on admission refuses the credentials, cached or not.
+    ///
+    /// Returns the number of sessions that were closed on this machine. Their close frames are on
+    /// the way. [`len`](Self::len) counts them until their sockets are closed, a few seconds at
+    /// most.
     ///
     /// # Errors
     ///
-    /// If the store does not acknowledge it. On this machine it is in force all the same; call it
-    /// again until the others have it, too.
+    /// Returns an error if the store does not acknowledge the revocation. It is then in force on
+    /// this machine only. Call `revoke` again until it succeeds.
     pub async fn revoke(&self, revocation: Revocation) -> Result<usize, RevokeError> {
-        self.shared.revoke(revocation).await
+        let now = self.now();
+        let revocation = self.with_defaults(revocation, now);
+        let closed = self.apply(std::slice::from_ref(&revocation), now);
+        if let Some(store) = &self.inner.store {
+            let stored = store.revoke(&revocation).await;
+            stored.map_err(|store| RevokeError { closed, store })?;
+        }
+        Ok(closed)
     }
 
-    /// Closes one session of this machine with a frame of the application's own. `false` if there
-    /// is none of this id.
+    /// Closes one session of this machine with a frame of the application. Returns `false` if no
+    /// session with this id is open.
     pub fn close(&self, id: SessionId, frame: CloseFrame) -> bool {
-        match self.shared.registry.find(id) {
-            Some(entry) => self.shared.end([entry], &CloseCause::Application(frame)) == 1,
+        match self.inner.registry.find(id) {
+            Some(entry) => closing::end([entry], &CloseCause::Application(frame)) == 1,
             None => false,
         }
     }
 
-    /// Brings a new credential for a session of this machine, which the verifier of its layer is
-    /// asked about. How long the session has from now.
+    /// Verifies a credential with the verifier of the session's layer, and renews the session with
+    /// it. Returns the time until the new deadline.
     ///
     /// # Errors
     ///
-    /// If it does not renew the session; see [`RenewError`].
+    /// Returns an error if the credential does not renew the session; see [`RenewError`].
     pub async fn renew(
         &self,
         id: SessionId,
         credential: Credential,
     ) -> Result<Duration, RenewError> {
-        let entry = self.shared.registry.find(id).ok_or(RenewError::Ended)?;
-        self.shared.renew(&entry, credential).await.1
+        let entry = self.inner.registry.find(id).ok_or(RenewError::Ended)?;
+        self.verify_and_renew(&entry, credential).await.1
     }
 
-    /// The same with an identity that was proven by a request of its own. Its credential is not
-    /// known here, so the verifier is not [asked again](SessionsBuilder::recheck_every) about it;
-    /// `renewal_handler` keeps it.
+    /// Renews a session with an identity that another request has proven. Returns the time until
+    /// the new deadline.
+    ///
+    /// The session does not have the credential of the identity, so it is not
+    /// [verified again](SessionsBuilder::recheck_every). `renewal_handler` passes the credential,
+    /// too.
     ///
     /// # Errors
     ///
-    /// If it does not renew the session; see [`RenewError`].
+    /// Returns an error if the identity does not renew the session; see [`RenewError`].
     pub fn renew_with(&self, id: SessionId, identity: Identity) -> Result<Duration, RenewError> {
-        self.renew_by(id, identity, None)
+        self.renew_verified(id, identity, None)
     }
 
-    /// The same with the credential that it rests on, for those who ask the verifier again.
-    pub(crate) fn renew_by(
+    /// Renews a session with an identity and the credential that proves it.
+    pub(crate) fn renew_verified(
         &self,
         id: SessionId,
         identity: Identity,
         credential: Option<Credential>,
     ) -> Result<Duration, RenewError> {
-        let entry = self.shared.registry.find(id).ok_or(RenewError::Ended)?;
-        self.shared.adopt(&entry, identity, credential)
+        let entry = self.inner.registry.find(id).ok_or(RenewError::Ended)?;
+        self.renew_entry(&entry, identity, credential)
     }
 
-    /// What happens from now on. A reader that falls more than 1,024 events behind is told how many
-    /// it has [missed](SessionEvent::Missed);
+    /// Returns a stream of the events from now on. A reader that falls more than 1,024 events
+    /// behind gets [`Missed`](SessionEvent::Missed) with their number.
     /// [`observe`](SessionsBuilder::observe) misses none.
     pub fn events(&self) -> impl Stream<Item = SessionEvent> + Send + use<> {
-        let receiver = self.shared.events.subscribe();
-        futures_util::stream::unfold(receiver, async |mut receiver| {
-            let event = match receiver.recv().await {
-                Ok(event) => event,
-                Err(broadcast::error::RecvError::Lagged(count)) => SessionEvent::Missed(count),
-                Err(broadcast::error::RecvError::Closed) => return None,
-            };
-            Some((event, receiver))
-        })
+        self.inner.events.subscribe()
     }
 
-    /// Lets nobody in any more and closes every session with 1001, and every socket whose client
-    /// has not said who it is. Returns when the last one is gone, or after `limit`; how many are
-    /// left then.
+    /// Admits no more sessions, and closes every session and every pending socket with 1001. Returns
+    /// when all sockets are closed, or after `limit`, with the number of sockets that are left.
     ///
-    /// It waits for three seconds for clients that do not answer the close, so a limit of five is
-    /// a good one.
+    /// Clients have three seconds to answer the close frame, so five seconds is a good limit.
     pub async fn shutdown(&self, limit: Duration) -> usize {
-        self.shared.shutdown(limit).await
+        self.begin_shutdown();
+        let _ = tokio::time::timeout(limit, self.inner.registry.wait_until_empty()).await;
+        self.inner.registry.sockets()
     }
 
-    /// Waits until the store of revocations has told everything for the first time, for a server
-    /// that does not want to let anybody in before. At once without a store.
+    /// Waits until the store of revocations has been read for the first time, for servers that must
+    /// not admit requests before. Returns at once if there is no store.
     pub async fn synchronized(&self) {
-        if let Some(store) = &self.shared.store {
+        if let Some(store) = &self.inner.store {
             store.synchronized().await;
         }
     }
 
     /// Registers an admitted request.
-    pub(crate) fn admit(
+    pub(super) fn admit(
         &self,
         context: &Arc<SessionContext>,
         identity: Identity,
         credential: Option<Credential>,
         peer: Option<SocketAddr>,
-    ) -> Result<Session, NotRegistered> {
-        self.shared.keep();
-        let entry = self.shared.admit(context, identity, credential, peer)?;
-        Ok(Session::admitted(entry))
+    ) -> Result<Arc<Entry>, RegisterError> {
+        tasks::start(self);
+        let since = self.now();
+        let deadline = keeper::deadline(&self.inner.settings, &identity, since, since);
+        let recheck = tasks::first_recheck(&self.inner.settings, &identity, credential);
+        let context = Arc::clone(context);
+        let entry = Entry::new(context, identity, recheck, since, deadline, peer);
+        let entry = Arc::new(entry);
+        self.inner.registry.register(&entry)?;
+        self.schedule(&entry);
+        Ok(entry)
     }
 
-    /// Whether sessions ask the verifier again, and so need the credential.
+    /// Verifies a credential and renews a session with it. Also returns the identity of a valid
+    /// credential that does not renew the session.
+    pub(super) async fn verify_and_renew(
+        &self,
+        entry: &Arc<Entry>,
+        credential: Credential,
+    ) -> (Option<Identity>, Result<Duration, RenewError>) {
+        match entry.context.verifier.verify(&credential).await {
+            Ok(identity) => {
+                let renewed = self.renew_entry(entry, identity.clone(), Some(credential));
+                (Some(identity), renewed)
+            }
+            Err(error) => {
+                let why = RenewError::Unverified(error);
+                self.report_renewal_refused(entry, why);
+                (None, Err(why))
+            }
+        }
+    }
+
+    /// Renews a session with a proven identity.
+    pub(super) fn renew_entry(
+        &self,
+        entry: &Arc<Entry>,
+        identity: Identity,
+        credential: Option<Credential>,
+    ) -> Result<Duration, RenewError> {
+        let now = self.now();
+        let revocations = &self.inner.registry.revocations;
+        if revocations.cover(&identity) {
+            self.report_renewal_refused(entry, RenewError::Revoked);
+            return Err(RenewError::Revoked);
+        }
+        let recheck = tasks::first_recheck(&self.inner.settings, &identity, credential);
+        let renewed = entry.renew(identity, recheck, |identity| {
+            keeper::deadline(&self.inner.settings, identity, entry.since, now)
+        });
+        let deadline = match renewed {
+            Ok(deadline) => deadline,
+            Err(why) => {
+                self.report_renewal_refused(entry, why);
+                if why == RenewError::OtherSubject {
+                    closing::end([Arc::clone(entry)], &CloseCause::OtherSubject);
+                }
+                return Err(why);
+            }
+        };
+        // A revocation since the first comparison has searched the sessions already.
+        if entry.with_identity(|identity| revocations.cover(identity)) {
+            closing::end([Arc::clone(entry)], &CloseCause::Revoked);
+            return Err(RenewError::Revoked);
+        }
+        self.schedule(entry);
+        self.inner
+            .events
+            .report(|| SessionEvent::Renewed(entry.info()));
+        let left = deadline.saturating_sub(unix_millis(now));
+        Ok(Duration::from_millis(left))
+    }
+
+    fn report_renewal_refused(&self, entry: &Entry, why: RenewError) {
+        self.inner.events.report(|| SessionEvent::RenewalRefused {
+            session: entry.info(),
+            why,
+        });
+    }
+
+    /// Limits a revocation to credentials issued until now, and sets its end, unless it has its own
+    /// limits.
+    fn with_defaults(&self, revocation: Revocation, now: SystemTime) -> Revocation {
+        let revocation = match (revocation.revoked(), revocation.covers_issued_before()) {
+            (
+                Revoked::Subject { .. } | Revoked::SubjectAtAnyIssuer(_) | Revoked::Everything,
+                None,
+            ) => revocation.issued_before(now),
+            _ => revocation,
+        };
+        match revocation.ends_at() {
+            Some(_) => revocation,
+            None => {
+                let end = now.checked_add(self.inner.settings.max_credential_lifetime);
+                revocation.until(end.unwrap_or(now + CENTURY))
+            }
+        }
+    }
+
+    /// Records revocations, and closes the sessions that they cover, in one pass.
+    pub(super) fn apply(&self, revocations: &[Revocation], now: SystemTime) -> usize {
+        let registry = &self.inner.registry;
+        for revocation in revocations {
+            registry.revocations.add(revocation, now);
+        }
+        let ids = revocations.iter().filter_map(|one| match one.revoked() {
+            Revoked::Session(id) => id.parse::<SessionId>().ok(),
+            _ => None,
+        });
+        let mut covered: Vec<_> = ids.filter_map(|id| registry.find(id)).collect();
+        let of_credentials = |one: &Revocation| !matches!(one.revoked(), Revoked::Session(_));
+        if revocations.iter().any(of_credentials) {
+            covered.extend(registry.all().into_iter().filter(|entry| {
+                entry.with_identity(|identity| registry.revocations.cover(identity))
+            }));
+        }
+        closing::end(covered, &CloseCause::Revoked)
+    }
+
+    /// Admits no more sessions, and closes every session.
+    pub(super) fn begin_shutdown(&self) {
+        self.inner.registry.shut();
+        closing::end(self.inner.registry.all(), &CloseCause::Shutdown);
+    }
+
+    /// Waits until [`shutdown`](Self::shutdown) is called.
+    #[cfg(feature = "axum")]
+    pub(crate) async fn shutdown_started(&self) {
+        self.inner.registry.wait_until_shut().await;
+    }
+
+    /// Counts a pending socket until the returned guard is dropped. A shutdown waits for it.
+    #[cfg(feature = "axum")]
+    pub(crate) fn count_pending(&self) -> PendingSocket {
+        self.inner.registry.add_pending();
+        PendingSocket {
+            sessions: self.clone(),
+        }
+    }
+
+    /// Returns whether sessions keep their credentials, to verify them again.
     pub(crate) fn needs_credential(&self) -> bool {
-        self.shared.settings.recheck.is_some()
+        self.inner.settings.recheck.is_some()
     }
 
     pub(crate) fn revocations(&self) -> Arc<Revocations> {
-        Arc::clone(&self.shared.registry.revocations)
+        Arc::clone(&self.inner.registry.revocations)
     }
 
-    /// Waits until nobody is let in any more.
-    #[cfg(feature = "axum")]
-    pub(crate) async fn is_shut(&self) {
-        self.shared.is_shut().await;
+    /// Schedules the next time at which the keeper has to handle a session.
+    pub(super) fn schedule(&self, entry: &Entry) {
+        self.inner.schedule.add(entry, &self.inner.registry);
     }
 
-    /// Counts a socket whose client has yet to say who it is, until the guard is dropped.
-    #[cfg(feature = "axum")]
-    pub(crate) fn unidentified(&self) -> Unidentified {
-        self.shared.unidentified()
+    pub(super) fn now(&self) -> SystemTime {
+        self.inner.settings.clock.now()
     }
-}
 
-impl Clone for Sessions {
-    fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-        }
+    /// Returns the time in milliseconds since 1970.
+    pub(super) fn now_millis(&self) -> u64 {
+        unix_millis(self.now())
+    }
+
+    pub(super) fn downgrade(&self) -> WeakSessions {
+        WeakSessions(Arc::downgrade(&self.inner))
     }
 }
 
@@ -246,7 +399,56 @@ impl Default for Sessions {
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions")
-            .field("len", &self.shared.registry.len())
+            .field("len", &self.len())
             .finish_non_exhaustive()
     }
 }
+
+/// A handle for tasks, which end when all other handles are dropped.
+#[derive(Clone)]
+pub(super) struct WeakSessions(Weak<Inner>);
+
+impl WeakSessions {
+    pub(super) fn upgrade(&self) -> Option<Sessions> {
+        self.0.upgrade().map(|inner| Sessions { inner })
+    }
+}
+
+/// A pending socket, which has no session yet.
+#[cfg(feature = "axum")]
+pub(crate) struct PendingSocket {
+    sessions: Sessions,
+}
+
+#[cfg(feature = "axum")]
+impl Drop for PendingSocket {
+    fn drop(&mut self) {
+        self.sessions.inner.registry.remove_pending();
+    }
+}
+
+/// The store did not acknowledge a revocation.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RevokeError {
+    /// The number of sessions that were closed on this machine, where the revocation is in force.
+    pub closed: usize,
+
+    /// The error of the store.
+    pub store: StoreError,
+}
+
+impl fmt::Display for RevokeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the revocation is in force on this machine, but the store did not acknowledge it: {}",
+            self.store
+        )
+    }
+}
+
+impl std::error::Error for RevokeError {}
+
+/// The end of a revocation if the clock cannot represent its own.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);

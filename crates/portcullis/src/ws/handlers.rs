@@ -131,7 +131,7 @@ async fn renew(sessions: &Sessions, request: Request) -> Response {
         return refuse(Refusal::new(RefusalKind::UnknownSession), parts, false);
     };
     let credential = Presented::proving(&parts.extensions, &identity);
-    match sessions.renew_by(id, identity, credential) {
+    match sessions.renew_verified(id, identity, credential) {
         Ok(time) => answer(&json!({ "expires_in": time.as_secs() })),
         Err(error) => refuse(not_renewed(error), parts, false),
     }

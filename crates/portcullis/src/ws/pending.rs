@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::{Error as WireError, Message as WireMessage}
 use super::socket::{DialectState, GuardedSocket};
 use super::wire::{LimitedSocket, ReadLimit, Wire, frames};
 use crate::admission::SocketGrant;
-use crate::close::{CLOSE_TIMEOUT, CloseCause, CloseFrame, CloseReason};
+use crate::close::{CLOSE_TIMEOUT, CloseFrame, CloseReason};
 use crate::dialect::{
     Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MAX_MESSAGE, MessageAction,
     Reaction,
@@ -80,7 +80,7 @@ async fn authenticate(
     let codes = grant.context.codes;
     let sessions = &grant.context.sessions;
     // A shutdown waits for it: until the socket is closed, or a session is registered.
-    let _pending = sessions.unidentified();
+    let _pending = sessions.count_pending();
     let conversation = converse(socket, grant, conversation);
     let ended = tokio::select! {
         // A message that arrived in time counts, even at the moment of the timeout.
@@ -92,10 +92,9 @@ async fn authenticate(
         () = tokio::time::sleep(dialect.time_limit()) => {
             Ended::With(codes.frame(CloseReason::Timeout))
         }
-        () = sessions.is_shut() => match codes.frame_for_cause(&CloseCause::Shutdown) {
-            Some(frame) => Ended::With(frame),
-            None => Ended::Gone,
-        },
+        () = sessions.shutdown_started() => {
+            Ended::With(codes.frame(CloseReason::Shutdown))
+        }
     };
     let close = async {
         if let Ended::With(frame) = ended {

@@ -363,7 +363,7 @@ fn send_replies(socket: &Guarded<Wire, Message>, context: &mut Context<'_>, repl
 }
 
 async fn renew(session: Session, credential: Credential) -> Result<Accepted, Denied> {
-    let (identity, renewed) = session.bring(credential).await;
+    let (identity, renewed) = session.verify_and_renew(credential).await;
     let later = match renewed {
         Ok(_) => true,
         Err(RenewError::NotLater) => false,

@@ -1,4 +1,4 @@
-mod pulse;
+//! The stream of a session, which the session can take away from its handler.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -8,17 +8,51 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 use futures_sink::Sink;
+use futures_util::future::BoxFuture;
 
-use super::evict::{Evict, Pulse};
-use super::frames::{Frames, Sign};
+use super::guarded::{Frames, Pings, Sign};
 use super::sync::{Mutex, MutexGuard, lock};
-use crate::close::CloseFrame;
+use crate::close::{CloseCause, CloseCodes};
 
-/// Where the socket of a session is: in here, or taken out for good.
+/// A stream that a session can end.
 ///
-/// The handler polls through it, so that the registry can take the socket out between two polls
-/// whatever the handler does. The two wakers are our own, since the socket takes along the ones it
-/// was polled with. Nothing is woken or dropped under the lock.
+/// The registry and the tasks see streams only through this trait. [`Slot`] implements it for the
+/// sockets of WebSocket crates. Another kind of long-lived stream, such as a response body, needs
+/// an implementation of its own.
+pub(super) trait SessionStream: fmt::Debug + Send + Sync {
+    /// Takes the stream away from its handler, at once. The returned future ends the stream
+    /// politely: it sends the cause to the client and waits for the answer. Dropping the future
+    /// drops the stream.
+    fn end(&self, cause: &CloseCause, codes: &CloseCodes) -> BoxFuture<'static, ()>;
+
+    /// Checks whether the client is alive, and sends it a ping.
+    fn check(&self) -> Liveness;
+
+    /// Continues to send the ping. Returns whether all of it is sent.
+    fn flush_ping(&self) -> bool;
+}
+
+/// The result of [`SessionStream::check`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Liveness {
+    /// The client is alive, or has time until the next check.
+    Alive,
+
+    /// Like `Alive`, but a part of the ping waits to be [sent](SessionStream::flush_ping).
+    PingUnsent,
+
+    /// Nothing has arrived since the last ping.
+    Silent,
+
+    /// The client has disconnected, and the handler has not noticed.
+    Disconnected,
+}
+
+/// The place of a session's socket until the session takes it out.
+///
+/// The handler polls the socket through the slot, so the session can take the socket out between
+/// two polls, whatever the handler does. The slot keeps two wakers of its own, because the socket
+/// takes along those that it was polled with. Nothing is woken or dropped under the lock.
 pub(super) struct Slot<S: Stream, M> {
     inner: Mutex<Inner<S>>,
     frames: Frames<S, M>,
@@ -26,38 +60,75 @@ pub(super) struct Slot<S: Stream, M> {
 
 struct Inner<S: Stream> {
     socket: Option<S>,
-    /// What a look at the socket found, for the handler's next one.
-    early: Option<Box<S::Item>>,
+    /// An item that was read before the handler asked for it.
+    read_ahead: Option<Box<S::Item>>,
     reader: Option<Waker>,
     writer: Option<Waker>,
     ended_by_client: bool,
-    /// Whether the client has said anything since it was asked.
+    /// Whether anything has arrived since the last ping.
     heard: bool,
-    /// Whether it has a ping to answer.
-    asked: bool,
+    /// Whether the client has to answer a ping.
+    pinged: bool,
 }
 
-/// The two halves of a socket, which may be in different tasks.
+/// The halves of a socket, which can be in different tasks.
 #[derive(Clone, Copy)]
 enum Half {
     Reader,
     Writer,
 }
 
+impl<S: Stream, M> Slot<S, M> {
+    /// Calls `work` with the socket; `None` if the socket was taken out.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut S) -> T) -> Option<T> {
+        lock(&self.inner).socket.as_mut().map(work)
+    }
+
+    /// Returns whether there is nothing more to read. `is_terminated` is called with the socket.
+    pub(super) fn is_terminated(&self, is_terminated: impl FnOnce(&S) -> bool) -> bool {
+        let inner = lock(&self.inner);
+        inner.read_ahead.is_none() && inner.socket.as_ref().is_none_or(is_terminated)
+    }
+
+    /// Returns whether the client has ended the connection.
+    pub(super) fn is_ended_by_client(&self) -> bool {
+        lock(&self.inner).ended_by_client
+    }
+
+    /// Records that the client has ended the connection. Only a reader that understands the
+    /// messages knows this.
+    #[cfg(feature = "axum")]
+    pub(super) fn end_by_client(&self) {
+        lock(&self.inner).ended_by_client = true;
+    }
+
+    /// Takes the socket out, and wakes both halves.
+    pub(super) fn take(&self) -> Option<S> {
+        let mut inner = lock(&self.inner);
+        let socket = inner.socket.take();
+        let read_ahead = inner.read_ahead.take();
+        let wakers = [mem::take(&mut inner.reader), mem::take(&mut inner.writer)];
+        drop(inner);
+        drop(read_ahead);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+        socket
+    }
+}
+
 impl<S, M> Slot<S, M>
 where
     S: Stream + Sink<M> + Unpin,
 {
-    /// A slot with `socket`, which is looked at once: what hyper has buffered of the handshake is
-    /// freed by the first read and not before, also under a handler that only writes.
+    /// Creates a slot, and polls the socket once: hyper frees its buffer of the handshake at the
+    /// first read, which a handler that only writes would never do.
     ///
-    /// What the socket has to answer to that, such as a close, is sent here, too. A handler that
-    /// writes first finds the socket closed, and may let go of it without a look.
+    /// If the first item needs an answer, such as a close frame, the answer is sent here. A handler
+    /// that only writes might not poll the socket again.
     pub(super) fn new(mut socket: S, frames: Frames<S, M>) -> Self {
         let mut context = Context::from_waker(Waker::noop());
-        let (early, ended_by_client) = match Pin::new(&mut socket).poll_next(&mut context) {
+        let (read_ahead, ended_by_client) = match Pin::new(&mut socket).poll_next(&mut context) {
             Poll::Ready(Some(item)) => {
-                // An error is for the reader, or for the next one who writes.
+                // The handler gets an error at its next read or write.
                 let _ = Pin::new(&mut socket).poll_flush(&mut context);
                 let sign = frames.pings.as_ref().map(|pings| (pings.sign)(&item));
                 (Some(Box::new(item)), sign == Some(Sign::End))
@@ -68,12 +139,12 @@ where
         Self {
             inner: Mutex::new(Inner {
                 socket: Some(socket),
-                early,
+                read_ahead,
                 reader: None,
                 writer: None,
                 ended_by_client,
                 heard: false,
-                asked: false,
+                pinged: false,
             }),
             frames,
         }
@@ -82,8 +153,8 @@ where
     #[inline(always)]
     pub(super) fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let mut inner = lock(&self.inner);
-        if inner.early.is_some() {
-            return Poll::Ready(inner.early.take().map(|early| *early));
+        if inner.read_ahead.is_some() {
+            return Poll::Ready(inner.read_ahead.take().map(|item| *item));
         }
         let Some(socket) = &mut inner.socket else {
             return Poll::Ready(None);
@@ -115,10 +186,11 @@ where
         poll.map(Some)
     }
 
-    /// Sends without waiting for room, and flushes as far as it goes.
+    /// Sends a message without waiting for capacity, and flushes as far as possible.
     ///
-    /// A writer of the handler's that is parked stays the one that is woken: it flushes what is in
-    /// front of its own message, too.
+    /// If the handler waits to write, its waker stays in place: it flushes everything before its
+    /// own message.
+    #[cfg(feature = "axum")]
     pub(super) fn send_beside(&self, context: &mut Context<'_>, message: M) {
         let mut inner = lock(&self.inner);
         let parked = inner.writer.clone();
@@ -135,85 +207,154 @@ where
             park(inner, Half::Writer, context.waker());
         }
     }
+}
 
-    /// Works with the socket; `None` if it was taken out.
-    pub(super) fn with<T>(&self, work: impl FnOnce(&mut S) -> T) -> Option<T> {
-        lock(&self.inner).socket.as_mut().map(work)
+/// The result of reading ahead.
+#[derive(Clone, Copy)]
+enum Found {
+    Nothing,
+    Something,
+    End,
+}
+
+impl<S: Stream + Unpin> Inner<S> {
+    /// Reads up to the first item that the handler has to get.
+    fn read_ahead(
+        &mut self,
+        reader: Option<&Waker>,
+        pings: &Pings<S>,
+        outdated: &mut Vec<Box<S::Item>>,
+    ) -> Found {
+        // A reader that waits has to stay the one that is woken.
+        let mut context = Context::from_waker(reader.unwrap_or(Waker::noop()));
+        let mut found = Found::Nothing;
+        for _ in 0..MAX_READ_AHEAD {
+            let Some(socket) = &mut self.socket else {
+                break;
+            };
+            let item = match Pin::new(socket).poll_next(&mut context) {
+                Poll::Pending => break,
+                Poll::Ready(Some(item)) => item,
+                Poll::Ready(None) => {
+                    self.ended_by_client = true;
+                    return Found::End;
+                }
+            };
+            self.heard = true;
+            found = Found::Something;
+            let sign = (pings.sign)(&item);
+            outdated.extend(self.read_ahead.replace(Box::new(item)));
+            if sign != Sign::Life {
+                break;
+            }
+        }
+        found
     }
 
-    /// Whether there is nothing more to read: `ended` says whether that is so of the socket.
-    pub(super) fn is_terminated(&self, ended: impl FnOnce(&S) -> bool) -> bool {
-        let inner = lock(&self.inner);
-        inner.early.is_none() && inner.socket.as_ref().is_none_or(ended)
+    fn ping<M>(&mut self, pings: &Pings<S>) -> Liveness
+    where
+        S: Sink<M>,
+    {
+        let Some(socket) = &mut self.socket else {
+            return Liveness::Alive;
+        };
+        self.heard = false;
+        self.pinged = (pings.ping)(socket);
+        match self.flush() {
+            Poll::Ready(()) => Liveness::Alive,
+            Poll::Pending => Liveness::PingUnsent,
+        }
     }
 
-    /// Whether the client has ended it.
-    pub(super) fn is_ended_by_client(&self) -> bool {
-        lock(&self.inner).ended_by_client
-    }
-
-    /// Takes note that the client has ended it, which only who reads the messages can tell.
-    pub(super) fn end_by_client(&self) {
-        lock(&self.inner).ended_by_client = true;
-    }
-
-    /// Takes the socket out. Who waited for it is woken, and finds that it is gone.
-    pub(super) fn take(&self) -> Option<S> {
-        let mut inner = lock(&self.inner);
-        let socket = inner.socket.take();
-        let early = inner.early.take();
-        let wakers = [mem::take(&mut inner.reader), mem::take(&mut inner.writer)];
-        drop(inner);
-        drop(early);
-        wakers.into_iter().flatten().for_each(Waker::wake);
-        socket
+    fn flush<M>(&mut self) -> Poll<()>
+    where
+        S: Sink<M>,
+    {
+        let Some(socket) = &mut self.socket else {
+            return Poll::Ready(());
+        };
+        // A writer that waits has to stay the one that is woken.
+        let waker = self.writer.as_ref().unwrap_or(Waker::noop());
+        let flushed = Pin::new(socket).poll_flush(&mut Context::from_waker(waker));
+        // The handler gets an error at its next read or write.
+        flushed.map(drop)
     }
 }
 
-/// Remembers who waits for the socket. It is nearly always who waited before.
+/// Stores the waker of a half that waits. It is nearly always the waker of the last time.
 #[inline]
 fn park<S: Stream>(mut inner: MutexGuard<'_, Inner<S>>, half: Half, waker: &Waker) {
-    let place = match half {
+    let parked = match half {
         Half::Reader => &mut inner.reader,
         Half::Writer => &mut inner.writer,
     };
-    if place.as_ref().is_some_and(|known| known.will_wake(waker)) {
+    if parked.as_ref().is_some_and(|known| known.will_wake(waker)) {
         return;
     }
-    let replaced = place.replace(waker.clone());
+    let replaced = parked.replace(waker.clone());
     drop(inner);
     drop(replaced);
 }
 
-impl<S, M> Evict for Slot<S, M>
+impl<S, M> SessionStream for Slot<S, M>
 where
     S: Stream + Sink<M> + Send + Unpin + 'static,
     S::Item: Send,
     M: Send + 'static,
 {
-    fn evict(&self, frame: CloseFrame) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let answers = !self.is_ended_by_client();
+    fn end(&self, cause: &CloseCause, codes: &CloseCodes) -> BoxFuture<'static, ()> {
+        let client_answers = !self.is_ended_by_client();
         let Some(socket) = self.take() else {
             return Box::pin(std::future::ready(()));
         };
-        Box::pin(close(socket, (self.frames.close)(frame), answers))
+        let frame = (self.frames.close)(codes.frame_for_cause(cause));
+        Box::pin(close(socket, frame, client_answers))
     }
 
-    fn look(&self) -> Pulse {
-        Slot::look(self)
+    /// Items that are read here wait for the handler, up to the first message. A sign of life that
+    /// the handler has not read is replaced by the next, so that a handler that never reads hides
+    /// nothing.
+    fn check(&self) -> Liveness {
+        let Some(pings) = &self.frames.pings else {
+            return Liveness::Alive;
+        };
+        // Dropped after the lock is released.
+        let mut outdated = Vec::new();
+        let mut inner = lock(&self.inner);
+        let waiting = inner.read_ahead.as_deref().map(pings.sign);
+        if inner.socket.is_none() || waiting == Some(Sign::Message) {
+            inner.pinged = false;
+            return Liveness::Alive;
+        }
+        if inner.ended_by_client || waiting == Some(Sign::End) {
+            // The handler had time since the last check to notice it.
+            return Liveness::Disconnected;
+        }
+        let reader = inner.reader.clone();
+        let found = inner.read_ahead(reader.as_ref(), pings, &mut outdated);
+        let liveness = match found {
+            Found::End => Liveness::Disconnected,
+            _ if inner.pinged && !inner.heard => Liveness::Silent,
+            _ => inner.ping(pings),
+        };
+        drop(inner);
+        if let (Found::Something, Some(reader)) = (found, &reader) {
+            reader.wake_by_ref();
+        }
+        liveness
     }
 
-    fn flush(&self) -> bool {
-        Slot::flush(self)
+    fn flush_ping(&self) -> bool {
+        lock(&self.inner).flush().is_ready()
     }
 }
 
-/// Sends the frame behind what is still on its way, and reads until the client has answered it. One
-/// that has ended has nothing to answer, and its socket may not be one to read from.
+/// Sends a close frame after everything that waits to be sent, and reads until the client has
+/// answered it. If the client has ended the connection, it does not answer, and the socket may not
+/// allow another read.
 ///
-/// It has no limit of its own: a client that does not read, or never answers, is dropped by who
-/// polls this.
-async fn close<S, M>(mut socket: S, frame: M, answers: bool)
+/// There is no time limit: the caller drops the future.
+async fn close<S, M>(mut socket: S, frame: M, client_answers: bool)
 where
     S: Stream + Sink<M> + Unpin,
 {
@@ -222,7 +363,7 @@ where
         Pin::new(&mut socket).start_send(frame)?;
         poll_fn(|context| Pin::new(&mut socket).poll_flush(context)).await
     };
-    if sent.await.is_err() || !answers {
+    if sent.await.is_err() || !client_answers {
         return;
     }
     while poll_fn(|context| Pin::new(&mut socket).poll_next(context))
@@ -236,3 +377,7 @@ impl<S: Stream, M> fmt::Debug for Slot<S, M> {
         f.debug_struct("Slot").finish_non_exhaustive()
     }
 }
+
+/// The most signs of life that one check reads. A client that sends more of them between two pings
+/// appears to be alive for longer.
+const MAX_READ_AHEAD: usize = 16;
