@@ -1,5 +1,7 @@
 //! The parts of an [`Identity`](crate::Identity), and how its claims are read and serialized.
 
+#[cfg(feature = "tickets")]
+pub use portcullis_core::ClaimsCodec;
 pub use portcullis_core::{
-    ClaimsCodec, ClaimsError, ClaimsRejection, IdentityBuilder, IdentityRejection, Proof,
+    ClaimsError, ClaimsRejection, IdentityBuilder, IdentityRejection, Proof,
 };

@@ -36,16 +36,19 @@ mod counts;
 )]
 pub mod dialect;
 pub mod identity;
+#[cfg(feature = "cookie")]
 pub mod links;
 mod peer;
 mod profile;
 pub mod refusal;
 pub mod scope;
+#[cfg(feature = "cookie")]
 pub mod seal;
 pub mod session;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tickets")]
 pub mod ticket;
 pub mod trace;
 mod upgrade;
@@ -56,11 +59,13 @@ pub mod ws;
 pub use portcullis_core::{Claims, Credential, Identity, Scopes, Verify, VerifyError};
 
 pub use self::admission::layer::AuthLayer;
+#[cfg(feature = "cookie")]
 pub use self::links::layer::PersistTokenLayer;
 pub use self::profile::Profile;
 pub use self::scope::RequireScopeLayer;
 pub use self::session::handle::Session;
 pub use self::session::sessions::Sessions;
+#[cfg(feature = "tickets")]
 pub use self::ticket::tickets::Tickets;
 pub use self::verify::any_of::any_of;
 pub use self::verify::ext::VerifyExt;

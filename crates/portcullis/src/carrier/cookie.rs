@@ -5,7 +5,8 @@ use portcullis_core::{Carrier, Credential, Scheme};
 
 use super::split::{split, trim};
 use super::{MAX_COOKIES, Taken, Unreadable, decode, lines};
-use crate::seal::SealedCookie;
+#[cfg(feature = "cookie")]
+use crate::seal::{OpenError, SealedCookie};
 
 /// Reads a cookie (RFC 6265).
 ///
@@ -40,6 +41,7 @@ impl CookieCarrier {
     }
 
     /// The cookie that [`PersistTokenLayer`](crate::PersistTokenLayer) seals.
+    #[cfg(feature = "cookie")]
     pub fn sealed(cookie: SealedCookie) -> Self {
         Self {
             kind: Kind::Sealed(cookie),
@@ -50,6 +52,7 @@ impl CookieCarrier {
     pub fn name(&self) -> &str {
         match &self.kind {
             Kind::Plain(name) => name,
+            #[cfg(feature = "cookie")]
             Kind::Sealed(cookie) => cookie.name(),
         }
     }
@@ -74,7 +77,15 @@ impl CookieCarrier {
                     "the cookie's value is quoted or illegal",
                 )),
             },
-            Kind::Sealed(cookie) => cookie.open(|part| find(headers, part)),
+            #[cfg(feature = "cookie")]
+            Kind::Sealed(cookie) => {
+                cookie
+                    .open(|name| find(headers, name))
+                    .map_err(|error| match error {
+                        OpenError::BrokenSeal => Unreadable::BrokenSeal,
+                        OpenError::Find(why) => why,
+                    })
+            }
         }
     }
 
@@ -111,7 +122,8 @@ impl CookieCarrier {
     fn is_ours(&self, pair: &[u8]) -> bool {
         match &self.kind {
             Kind::Plain(name) => value_of(pair, name).is_some(),
-            // Most cookies of a jar are told apart by how they begin.
+            // Most other cookies begin with another name.
+            #[cfg(feature = "cookie")]
             Kind::Sealed(cookie) => {
                 pair.starts_with(cookie.name().as_bytes())
                     && memchr::memchr(b'=', pair).is_some_and(|end| cookie.is_part(&pair[..end]))
@@ -120,6 +132,7 @@ impl CookieCarrier {
     }
 }
 
+#[cfg(feature = "cookie")]
 impl From<SealedCookie> for super::CarrierConfig {
     fn from(cookie: SealedCookie) -> Self {
         CookieCarrier::sealed(cookie).into()
@@ -129,6 +142,7 @@ impl From<SealedCookie> for super::CarrierConfig {
 #[derive(Clone, Debug)]
 enum Kind {
     Plain(Cow<'static, str>),
+    #[cfg(feature = "cookie")]
     Sealed(SealedCookie),
 }
 

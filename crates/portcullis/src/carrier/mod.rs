@@ -25,8 +25,10 @@ pub use portcullis_core::{Carrier, CarrierKind, Scheme};
 
 pub use self::authorization::AuthorizationCarrier;
 pub use self::cookie::CookieCarrier;
+#[cfg(feature = "cookie")]
 pub(crate) use self::cookie::find as find_cookie;
 pub use self::query::QueryCarrier;
+#[cfg(any(feature = "axum", feature = "cookie"))]
 pub(crate) use self::query::remove_parameter;
 pub use self::sec_websocket_protocol::SecWebSocketProtocol;
 pub(crate) use self::sec_websocket_protocol::{entries, has_entries};
@@ -107,6 +109,7 @@ pub(crate) type Taken = Result<Option<Credential>, Unreadable>;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Unreadable {
     /// It was sealed, and the seal is broken or has expired.
+    #[cfg(feature = "cookie")]
     BrokenSeal,
 
     /// It does not have the form it must have; the text says which.

@@ -9,166 +9,172 @@ use http_body::Body;
 use portcullis_core::{Carrier, Credential, Identity, Scheme, Verify};
 
 use super::link::Link;
-use super::porter::{Porter, Settings, Standing};
+use super::login::{Login, Users};
+use super::settings::{ReceivedCookie, Settings};
 use super::{page, redirect};
 use crate::carrier::remove_parameter;
-use crate::seal::Borne;
 
-/// What a page asks its reader before the cookie is set.
+/// The form that asks the user before the cookie is set.
 ///
-/// The token goes with the question, under a seal that is good for this alone: for five minutes,
-/// for this address, and for as long as nobody else logs in. Who holds the sealed text and is not
-/// a page of ours can do nothing with it.
-pub(super) struct Question {
-    /// Where the answer is posted to: the query of the address, with the mark of an answer.
+/// It contains the token, sealed for this purpose only: for five minutes, for one address, and for
+/// the user that is logged in now. An attacker with the sealed text needs a page of this server to
+/// use it.
+pub(super) struct ConfirmationForm {
+    /// The relative address of the `POST`: the query of the page, with the marker.
     pub(super) action: String,
-    /// Where to go without an answer.
-    pub(super) rest: String,
+    /// The address of the link that declines.
+    pub(super) target: String,
     pub(super) sealed: String,
 }
 
-impl Question {
-    /// `other` is the one who would be logged out.
-    pub(super) fn about(link: &Link, other: Option<&Identity>, settings: &Settings) -> Self {
-        let mark = mark(settings);
+impl ConfirmationForm {
+    /// Creates the form. `other` is the user that the login would log out.
+    pub(super) fn new(link: &Link, other: Option<&Identity>, settings: &Settings) -> Self {
+        let marker = marker(settings);
         let secret = link.token.expose_secret();
-        let purpose = purpose(settings, link.rest.path(), other);
+        let purpose = purpose(settings, link.target.path(), other);
         Self {
-            action: match link.rest.query() {
-                Some(query) => format!("?{query}&{mark}"),
-                None => format!("?{mark}"),
+            action: match link.target.query() {
+                Some(query) => format!("?{query}&{marker}"),
+                None => format!("?{marker}"),
             },
-            rest: redirect::location(&link.rest),
+            target: redirect::location(&link.target),
             sealed: settings.cookie.seal_for(&purpose, secret, OPEN_FOR),
         }
     }
 }
 
-/// The answer to a question: a form that one of our pages has posted.
+/// A submitted form.
 pub(super) struct Confirmation<B> {
     body: B,
-    borne: Borne,
-    same_origin: bool,
-    /// The address without the mark.
-    rest: Uri,
+    received: ReceivedCookie,
+    is_same_origin: bool,
+    /// The address without the marker.
+    target: Uri,
 }
 
 impl<B> Confirmation<B> {
-    /// Whether `request` bears the mark of an answer, and so is ours.
+    /// Returns whether the request is a `POST` of a form with the marker.
     pub(super) fn is(request: &Request<B>, settings: &Settings) -> bool {
         request.method() == Method::POST
-            && request.headers().get(CONTENT_TYPE).is_some_and(|kind| {
-                let kind = kind.as_bytes();
-                let end = kind.iter().position(|byte| *byte == b';');
-                kind[..end.unwrap_or(kind.len())]
+            && request.headers().get(CONTENT_TYPE).is_some_and(|value| {
+                let value = value.as_bytes();
+                let end = value.iter().position(|byte| *byte == b';');
+                value[..end.unwrap_or(value.len())]
                     .trim_ascii()
                     .eq_ignore_ascii_case(FORM)
             })
-            && remove_parameter(request.uri(), &mark(settings)).is_some()
+            && remove_parameter(request.uri(), &marker(settings)).is_some()
     }
 
     pub(super) fn of(request: Request<B>, settings: &Settings) -> Self {
-        let same_origin = settings.is_same_origin(&request, false);
-        let borne = settings.cookie.borne_by(request.headers());
+        let is_same_origin = settings.is_same_origin(&request, false);
+        let received = settings.read_cookie(&request);
         let (parts, body) = request.into_parts();
         Self {
             body,
-            borne,
-            same_origin,
-            rest: remove_parameter(&parts.uri, &mark(settings)).unwrap_or(parts.uri),
+            received,
+            is_same_origin,
+            target: remove_parameter(&parts.uri, &marker(settings)).unwrap_or(parts.uri),
         }
     }
 }
 
-impl<V: Verify> Porter<V> {
-    /// Logs in whoever has confirmed.
-    pub(super) async fn confirm<B: Body>(self, answer: Confirmation<B>) -> Response<Bytes> {
+impl<V: Verify> Login<V> {
+    /// Logs the user in if the form is valid, and redirects to the page.
+    pub(super) async fn confirm<B: Body>(&self, confirmation: Confirmation<B>) -> Response<Bytes> {
         let Confirmation {
             body,
-            borne,
-            same_origin,
-            rest,
-        } = answer;
+            received,
+            is_same_origin,
+            target,
+        } = confirmation;
         let settings = &*self.settings;
-        if !same_origin {
+        if !is_same_origin {
             return page::failure(
                 StatusCode::FORBIDDEN,
-                "Only a page of this server can confirm this.",
+                "Only a page of this server can confirm a login.",
             );
         }
-        let limit = settings.verify_timeout;
+        let limit = self.verifier.verify_timeout;
         let form = match tokio::time::timeout(limit, read(body)).await {
             Ok(form) => form,
-            Err(_) => return page::failure(StatusCode::REQUEST_TIMEOUT, "The form took too long."),
+            Err(_) => {
+                return page::failure(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "The form did not arrive in time.",
+                );
+            }
         };
 
-        let present = match self.present(&borne).await {
-            Ok(present) => present,
+        let of_cookie = match self.user_of(&received).await {
+            Ok(user) => user,
             Err(refusal) => return page::refused(&refusal),
         };
+        // The form named either the user of the cookie as the one to log out, or no user.
         let sealed = form.as_deref().and_then(field);
-        // It was asked whether the one who is present should go, or it was asked when nobody was.
         let opened = sealed.and_then(|sealed| {
-            let opened = |other| {
-                let purpose = purpose(settings, rest.path(), other);
+            let open = |other| {
+                let purpose = purpose(settings, target.path(), other);
                 settings.cookie.open_for(&purpose, sealed)
             };
-            let about_present = present.as_ref().and_then(|other| opened(Some(other)));
-            about_present
+            let named = of_cookie.as_ref().and_then(|user| open(Some(user)));
+            named
                 .map(|message| (message, true))
-                .or_else(|| opened(None).map(|message| (message, false)))
+                .or_else(|| open(None).map(|message| (message, false)))
         });
         let Some((message, may_switch)) = opened else {
-            return no_longer_open();
+            return expired();
         };
 
         let token = Credential::new(Carrier::Query, Scheme::Bearer, message.secret.as_str());
-        let identity = match self.whose(&token).await {
+        let of_token = match self.verify(&token).await {
             Ok(identity) => identity,
             Err(refusal) => return page::refused(&refusal),
         };
-        let standing = Standing {
-            token: identity,
-            present,
+        let users = Users {
+            of_token,
+            of_cookie,
         };
-        if standing.other().is_some() && !may_switch {
-            return no_longer_open();
+        if users.other().is_some() && !may_switch {
+            return expired();
         }
-        let identity = standing.token;
+        let user = users.of_token;
         let secret = token.expose_secret();
-        match settings.cookie.set(secret, identity.expires_at(), &borne) {
+        match settings.cookie.set(secret, user.expires_at(), &received) {
             Some(cookies) => {
-                let subject = identity.subject();
+                let subject = user.subject();
                 tracing::debug!(target: "portcullis", subject, "a confirmed link logs a browser in");
-                redirect::see_other(&rest, cookies)
+                redirect::see_other(&target, cookies)
             }
-            None => page::failure(StatusCode::FORBIDDEN, "The link has ended."),
+            None => page::failure(StatusCode::FORBIDDEN, "The link has expired."),
         }
     }
 }
 
-fn no_longer_open() -> Response<Bytes> {
+fn expired() -> Response<Bytes> {
     page::failure(
         StatusCode::BAD_REQUEST,
-        "The question is no longer open. Please open the link again.",
+        "This confirmation has expired. Please open the link again.",
     )
 }
 
-/// What the seal of a question is good for.
+/// Returns the purpose that the form is sealed for.
 fn purpose<'a>(settings: &'a Settings, path: &'a str, other: Option<&'a Identity>) -> Vec<&'a str> {
     let mut purpose = vec!["confirmation", settings.cookie.name(), path];
     if let Some(other) = other {
-        purpose.extend([other.subject(), other.issuer().unwrap_or_default()]);
+        purpose.push(other.subject());
+        purpose.extend(other.issuer());
     }
     purpose
 }
 
-/// The query parameter that marks an answer. It has no value.
-fn mark(settings: &Settings) -> String {
+/// Returns the query parameter, without a value, that marks the `POST` of a form.
+fn marker(settings: &Settings) -> String {
     format!("{}-confirmation", settings.parameter.name())
 }
 
-/// The whole body, unless it is larger than any form of ours.
+/// Reads the whole body; `None` if it is larger than a form can be.
 async fn read<B: Body>(body: B) -> Option<Vec<u8>> {
     let mut body = pin!(body);
     let mut form = Vec::new();
@@ -189,7 +195,7 @@ async fn read<B: Body>(body: B) -> Option<Vec<u8>> {
     Some(form)
 }
 
-/// The value of the one field. It is base64url, which a form sends as it is.
+/// Returns the value of the only field. It is base64url, which forms send without escapes.
 fn field(form: &[u8]) -> Option<&str> {
     let value = form.strip_prefix(FIELD.as_bytes())?.strip_prefix(b"=")?;
     std::str::from_utf8(value).ok()
@@ -199,8 +205,8 @@ pub(super) const FIELD: &str = "confirmation";
 
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
-/// A credential of 8 KiB, sealed and in base64, is some 11 KB.
+/// The largest form, in bytes. A credential of 8 KiB, sealed and in base64, has about 11 KB.
 const MAX_FORM: usize = 12 * 1024;
 
-/// How long a question stays open.
+/// How long the user can submit the form.
 const OPEN_FOR: Duration = Duration::from_secs(300);

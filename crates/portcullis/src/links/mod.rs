@@ -1,42 +1,44 @@
-//! From a link with `?token=` to a logged-in browser.
+//! Links that log a browser in: `?token=` becomes an encrypted cookie.
 //!
-//! [`PersistTokenLayer`] goes around the whole router, outside of [`AuthLayer`](crate::AuthLayer).
-//! It turns the token of a page's address into the [`SealedCookie`](crate::seal::SealedCookie) and
-//! a redirection (303) to the same address without it. Nothing else passes through its hands:
+//! [`PersistTokenLayer`](crate::PersistTokenLayer) wraps the whole router, outside of
+//! [`AuthLayer`](crate::AuthLayer). When a browser opens a page with a token in its address, the
+//! layer sets the [`SealedCookie`](crate::seal::SealedCookie) and redirects (303) to the same
+//! address without the token. It passes all other requests to the router:
 //!
-//! | request | what happens |
+//! | request | effect |
 //! |---|---|
-//! | an upgrade, or a host that is not served | passes, and no cookie is set or cleared |
-//! | opening a page with a good token | cookie and 303 |
-//! | … from a page of another site | "Continue as alice?", and the cookie after a `POST` of that page |
-//! | … while another subject is logged in | 409, which names both and offers to switch |
-//! | … with a token that is bad, or cannot be verified at the moment | passes; admission refuses it in the application's words |
-//! | opening a page with a cookie that no longer opens, or that admission refuses | passes; the response clears the cookie |
-//! | opening a page with a cookie of a previous key | passes; the response seals it anew, with the end it had |
-//! | anything else: API calls, `HEAD`, prefetches, frames | passes |
+//! | an upgrade, or a host that is not on the list | passes; the cookie does not change |
+//! | opens a page with a valid token | the response is a 303 with the cookie |
+//! | … through a link on a page of another site | the response asks "Continue as alice?" first |
+//! | … while another user is logged in | a 409 names both users and offers to switch |
+//! | … with an invalid token, or an unavailable verifier | passes; admission refuses it |
+//! | opens a page with an invalid cookie | passes; the response removes the cookie |
+//! | opens a page with a cookie of a previous key | passes; the response renews the cookie |
+//! | all others: API calls, `HEAD`, prefetches, frames | passes |
 //!
-//! *Opening a page* is a `GET` that is no upgrade and no prefetch, whose `Accept` names
-//! `text/html`, and whose `Sec-Fetch-Mode` and `Sec-Fetch-Dest`, where the browser sends them, are
-//! `navigate` and `document`. So a script or `curl` with `?token=` gets its answer and no redirect.
+//! A request *opens a page* if it is a `GET` without an upgrade or prefetch, its `Accept` contains
+//! `text/html`, and `Sec-Fetch-Mode` and `Sec-Fetch-Dest` are `navigate` and `document` or absent.
+//! A script or `curl` with `?token=` therefore gets its response without a redirect.
 //!
-//! What passes, passes unchanged: the token stays in the address until admission takes it out. So
-//! the profile of the [`AuthLayer`](crate::AuthLayer) inside has to read the same parameter.
+//! The layer does not change a request that passes. The token stays in the address until admission
+//! removes it, so the profile of the [`AuthLayer`](crate::AuthLayer) has to read the same
+//! parameter.
 
-mod api_reply;
+mod api_response;
 mod confirmation;
-mod future;
+mod cookie_update;
 pub(crate) mod layer;
 mod link;
+mod login;
 mod navigation;
 mod page;
-mod porter;
 mod redirect;
-mod service;
-mod visit;
+mod settings;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::future::ResponseFuture;
-pub use self::layer::LinkPolicy;
-pub use self::service::PersistToken;
+pub use self::layer::{PersistToken, ResponseFuture};
+pub use self::settings::LinkPolicy;
+
+type BoxFuture<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;

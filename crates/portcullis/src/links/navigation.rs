@@ -3,54 +3,54 @@ use http::{HeaderMap, Method, Request};
 
 use crate::upgrade::is_upgrade;
 
-/// Whether a browser opens a page with `request`, in a tab and for its user to see.
+/// Returns whether a browser opens a page with this request, in a tab that its user sees.
 ///
-/// What a page loads by itself (a script, an image, a frame) or ahead of time is none, and neither
-/// is a call of an API. A header that says nothing about it counts as a yes: browsers leave
-/// `Sec-Fetch-*` out over plain HTTP. `Accept` is what then tells a page from a call, and every
-/// browser names `text/html` there.
+/// A resource that a page loads (a script, an image, a frame), a prefetch and an API call do not
+/// count. An absent `Sec-Fetch-*` header counts as a page, because browsers leave these headers out
+/// over plain HTTP. `Accept` then distinguishes a page from an API call: every browser sends
+/// `text/html` for a page.
 pub(super) fn opens_page<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     request.method() == Method::GET
         && !is_upgrade(request)
-        && says_only(headers, &SEC_FETCH_MODE, b"navigate")
-        && says_only(headers, &SEC_FETCH_DEST, b"document")
+        && has_only(headers, &SEC_FETCH_MODE, b"navigate")
+        && has_only(headers, &SEC_FETCH_DEST, b"document")
         && !is_prefetch(headers)
-        && wants_html(headers)
+        && accepts_html(headers)
 }
 
-/// Whose page made the browser send a request (W3C Fetch Metadata).
+/// The relation between a request and the page that sent it (`Sec-Fetch-Site`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Site {
-    /// Nobody's: the user has typed the address, or opened it from outside of the browser.
-    AddressBar,
+pub(super) enum FetchSite {
+    /// The browser does not send the header.
+    Absent,
 
-    /// One of another origin, be it of the same site: another port or subdomain is not us.
-    Foreign,
+    /// No page sent the request: the user typed the address, or opened it in another program.
+    None,
 
-    /// One of ours.
+    /// A page of another origin. Another port or subdomain of the same site is another origin.
+    OtherOrigin,
+
+    /// A page of this server.
     SameOrigin,
-
-    /// The browser does not say.
-    Unsaid,
 }
 
-impl Site {
+impl FetchSite {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         if !headers.contains_key(&SEC_FETCH_SITE) {
-            Self::Unsaid
-        } else if says_only(headers, &SEC_FETCH_SITE, b"none") {
-            Self::AddressBar
-        } else if says_only(headers, &SEC_FETCH_SITE, b"same-origin") {
+            Self::Absent
+        } else if has_only(headers, &SEC_FETCH_SITE, b"none") {
+            Self::None
+        } else if has_only(headers, &SEC_FETCH_SITE, b"same-origin") {
             Self::SameOrigin
         } else {
-            Self::Foreign
+            Self::OtherOrigin
         }
     }
 }
 
-/// Whether all lines of a header, be it none, are this value.
-fn says_only(headers: &HeaderMap, name: &HeaderName, expected: &[u8]) -> bool {
+/// Returns whether all lines of a header have this value. An absent header counts.
+fn has_only(headers: &HeaderMap, name: &HeaderName, expected: &[u8]) -> bool {
     let mut lines = headers.get_all(name).iter();
     lines.all(|line| line.as_bytes() == expected)
 }
@@ -63,7 +63,7 @@ fn is_prefetch(headers: &HeaderMap) -> bool {
     purposes.any(|purpose| purpose.trim_ascii().eq_ignore_ascii_case(b"prefetch"))
 }
 
-fn wants_html(headers: &HeaderMap) -> bool {
+fn accepts_html(headers: &HeaderMap) -> bool {
     let mut ranges = headers
         .get_all(ACCEPT)
         .iter()
@@ -88,7 +88,7 @@ mod tests {
     use crate::links::tests::headers;
 
     #[test]
-    fn tells_a_page_from_everything_else() {
+    fn only_navigation_to_a_document_opens_a_page() {
         #[rustfmt::skip]
         let table = [
             ("GET",     "accept: text/html",                                              true),
@@ -136,25 +136,25 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_browser_says_about_us_is_ours() {
-        let table: &[(&[&str], Site)] = &[
-            (&[], Site::Unsaid),
-            (&["none"], Site::AddressBar),
-            (&["same-origin"], Site::SameOrigin),
-            (&["same-site"], Site::Foreign),
-            (&["cross-site"], Site::Foreign),
-            (&[""], Site::Foreign),
-            (&["None"], Site::Foreign),
-            (&["none, cross-site"], Site::Foreign),
-            (&["none", "cross-site"], Site::Foreign),
-            (&["same-origin", "none"], Site::Foreign),
+    fn other_values_of_sec_fetch_site_are_another_origin() {
+        let table: &[(&[&str], FetchSite)] = &[
+            (&[], FetchSite::Absent),
+            (&["none"], FetchSite::None),
+            (&["same-origin"], FetchSite::SameOrigin),
+            (&["same-site"], FetchSite::OtherOrigin),
+            (&["cross-site"], FetchSite::OtherOrigin),
+            (&[""], FetchSite::OtherOrigin),
+            (&["None"], FetchSite::OtherOrigin),
+            (&["none, cross-site"], FetchSite::OtherOrigin),
+            (&["none", "cross-site"], FetchSite::OtherOrigin),
+            (&["same-origin", "none"], FetchSite::OtherOrigin),
         ];
         for (lines, expected) in table {
             let mut headers = HeaderMap::new();
             for line in *lines {
                 headers.append(SEC_FETCH_SITE, line.parse().unwrap());
             }
-            assert_eq!(Site::of(&headers), *expected, "{lines:?}");
+            assert_eq!(FetchSite::of(&headers), *expected, "{lines:?}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The pages that ask and refuse: a few lines of HTML, without script, under a policy that allows
-//! nothing but their own style and a form to ourselves.
+//! The pages that ask for a confirmation or report a failure: a few lines of HTML without script.
+//! Their content security policy allows only their own style and a form to the same origin.
 
 use bytes::Bytes;
 use http::header::{
@@ -8,48 +8,49 @@ use http::header::{
 };
 use http::{Response, StatusCode};
 
-use super::confirmation::{FIELD, Question};
+use super::confirmation::{ConfirmationForm, FIELD};
 use super::redirect::REFERRER_POLICY;
 use crate::refusal::Refusal;
 
-/// Nobody is logged in, and the link may be somebody else's.
-pub(super) fn ask(subject: &str, question: &Question) -> Response<Bytes> {
+/// Asks whether to log in as `subject`. No user is logged in.
+pub(super) fn confirm(subject: &str, form: &ConfirmationForm) -> Response<Bytes> {
     let subject = name(subject);
     let title = format!("Continue as {subject}?");
     let text = format!(
-        "The link you opened logs you in here as {subject}. \
-         Go on only if you expected this: what you do next is seen by whoever has this login."
+        "The link that you opened logs you in as {subject}. Continue only if you expected this: \
+         anyone with access to this account can see what you do next."
     );
-    let form = form(&format!("Continue as {subject}"), "Not now", question);
+    let form = form_html(&format!("Continue as {subject}"), "Not now", form);
     page(StatusCode::OK, &title, &text, &form)
 }
 
-/// Somebody else is logged in.
-pub(super) fn switch(present: &str, subject: &str, question: &Question) -> Response<Bytes> {
+/// Asks whether to log in as `subject` instead of `present`.
+pub(super) fn switch(present: &str, subject: &str, form: &ConfirmationForm) -> Response<Bytes> {
     let (present, subject) = (name(present), name(subject));
     let title = format!("You are {present}. Switch to {subject}?");
     let text = format!(
-        "You are logged in as {present}, and the link you opened is a login of {subject}. \
-         Switch only if you expected this: what you do next is seen by whoever has this login."
+        "You are logged in as {present}. The link that you opened logs you in as {subject} \
+         instead. Switch only if you expected this: anyone with access to that account can see \
+         what you do next."
     );
     let (switch, stay) = (format!("Switch to {subject}"), format!("Stay {present}"));
     page(
         StatusCode::CONFLICT,
         &title,
         &text,
-        &form(&switch, &stay, question),
+        &form_html(&switch, &stay, form),
     )
 }
 
-/// The answer to a question leads to nothing.
+/// Reports that a submitted form did not log the user in.
 pub(super) fn failure(status: StatusCode, text: &str) -> Response<Bytes> {
-    page(status, "The login did not happen", &escape(text), "")
+    page(status, "Login failed", &escape(text), "")
 }
 
-/// The credential that was asked about is no good by now, or the verifier cannot tell.
+/// Reports that the credential of a form was refused, or could not be verified.
 pub(super) fn refused(refusal: &Refusal) -> Response<Bytes> {
     let status = match refusal.kind().is_of_the_credential() {
-        // Not 401: a page has no way to answer a challenge.
+        // Not 401, because a page cannot answer a challenge.
         true => StatusCode::FORBIDDEN,
         false => refusal.status(),
     };
@@ -61,7 +62,7 @@ pub(super) fn refused(refusal: &Refusal) -> Response<Bytes> {
     response
 }
 
-/// `heading`, `text` and `form` are HTML.
+/// Returns a page. `heading`, `text` and `form` are HTML.
 fn page(status: StatusCode, heading: &str, text: &str, form: &str) -> Response<Bytes> {
     let title = heading.replace("<bdi>", "").replace("</bdi>", "");
     let body = format!(
@@ -77,8 +78,8 @@ fn page(status: StatusCode, heading: &str, text: &str, form: &str) -> Response<B
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CACHE_CONTROL, "no-store"),
         (CONTENT_SECURITY_POLICY, POLICY),
-        // With `no-referrer` the browser would post the form with `Origin: null`. This one sends
-        // no path and no query either.
+        // With `no-referrer` the browser would send the form with `Origin: null`. `strict-origin`
+        // sends no path and no query either.
         (REFERRER_POLICY, "strict-origin"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ] {
@@ -87,20 +88,22 @@ fn page(status: StatusCode, heading: &str, text: &str, form: &str) -> Response<B
     response
 }
 
-/// The target of a form that is only a query keeps the path that the browser has, byte for byte.
-fn form(yes: &str, no: &str, question: &Question) -> String {
+/// Returns the form. Its relative action, only a query, keeps the path of the page byte for byte.
+fn form_html(yes: &str, no: &str, form: &ConfirmationForm) -> String {
     format!(
         "<form method=\"post\" action=\"{action}\">\n\
          <input type=\"hidden\" name=\"{FIELD}\" value=\"{sealed}\">\n\
-         <button>{yes}</button>\n<a href=\"{rest}\">{no}</a>\n</form>\n",
-        action = escape(&question.action),
-        sealed = escape(&question.sealed),
-        rest = escape(&question.rest),
+         <button>{yes}</button>\n<a href=\"{target}\">{no}</a>\n</form>\n",
+        action = escape(&form.action),
+        sealed = escape(&form.sealed),
+        target = escape(&form.target),
     )
 }
 
-/// A subject, for a reader. It is text of somebody else's choice: it must not open a tag, turn the
-/// direction of what stands beside it, or push it off the screen.
+/// Returns a subject as HTML.
+///
+/// An attacker may have chosen the subject. It must not contain markup, change the direction of the
+/// text next to it, or move that text off the screen.
 fn name(subject: &str) -> String {
     let is_invisible = |c: char| {
         c.is_control()
@@ -132,7 +135,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// So many characters of a subject are shown.
+/// How many characters of a subject are shown.
 const MAX_SHOWN: usize = 64;
 
 const STYLE: &str = "\
@@ -145,7 +148,7 @@ form{display:flex;flex-wrap:wrap;gap:1rem;align-items:center}\
 button{font:inherit;padding:.6rem 1.2rem;border:0;border-radius:.4rem;background:#1a56c4;color:#fff;cursor:pointer}\
 :focus-visible{outline:3px solid #f4a300;outline-offset:2px}";
 
-/// `style-src` names the digest of [`STYLE`]; a test computes it.
+/// The content security policy. `style-src` contains the digest of [`STYLE`]; a test computes it.
 const POLICY: &str = "default-src 'none'; \
     style-src 'sha256-0hTPTHGNV5/gAlVUGPjcns3hfcxiCx0/Ok0M5Th3nNI='; \
     form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -162,23 +165,23 @@ mod tests {
         std::str::from_utf8(response.body()).unwrap()
     }
 
-    fn question() -> Question {
-        Question {
+    fn form() -> ConfirmationForm {
+        ConfirmationForm {
             action: "?a=\"><script>&token-confirmation".into(),
-            rest: "/\"onload='x'?a=1&b".into(),
+            target: "/\"onload='x'?a=1&b".into(),
             sealed: "abc".into(),
         }
     }
 
     #[test]
-    fn the_policy_names_the_style() {
+    fn policy_contains_the_digest_of_the_style() {
         let digest = STANDARD.encode(Sha256::digest(STYLE));
         assert!(POLICY.contains(&format!("'sha256-{digest}'")), "{digest}");
         assert_eq!(POLICY.matches("sha256").count(), 1);
     }
 
     #[test]
-    fn a_subject_is_text() {
+    fn subject_is_escaped_and_shortened() {
         let table = [
             ("alice", "alice"),
             ("<b>", "&lt;b&gt;"),
@@ -198,7 +201,7 @@ mod tests {
         assert_eq!(name(&format!("{long}x")), format!("<bdi>{long}…</bdi>"));
     }
 
-    /// The names of the tags, in order.
+    /// Returns the names of the tags, in order.
     fn tags(html: &str) -> Vec<&str> {
         let tags = html.split('<').skip(1);
         tags.map(|tag| tag.split([' ', '>']).next().unwrap())
@@ -206,17 +209,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_address_or_a_subject_is_markup() {
+    fn address_and_subject_contain_no_markup() {
         let hostile = "</title><script>alert(1)</script>";
-        let tame = Question {
+        let tame = ConfirmationForm {
             action: "?token-confirmation".into(),
-            rest: "/".into(),
+            target: "/".into(),
             sealed: "abc".into(),
         };
         let pages = [
-            (ask(hostile, &question()), ask("alice", &tame)),
+            (confirm(hostile, &form()), confirm("alice", &tame)),
             (
-                switch(hostile, "\"><img>", &question()),
+                switch(hostile, "\"><img>", &form()),
                 switch("alice", "bob", &tame),
             ),
         ];
@@ -233,9 +236,9 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_for_one_reader_and_has_no_frame() {
+    fn page_is_not_stored_and_not_framed() {
         for response in [
-            ask("alice", &question()),
+            confirm("alice", &form()),
             failure(StatusCode::FORBIDDEN, "No & no."),
         ] {
             let policy = response.headers()[CONTENT_SECURITY_POLICY]

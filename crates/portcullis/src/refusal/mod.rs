@@ -66,6 +66,7 @@ impl Refusal {
 
     pub(crate) fn unreadable(error: Unreadable, carrier: Carrier) -> Self {
         match error {
+            #[cfg(feature = "cookie")]
             Unreadable::BrokenSeal => Self::new(RefusalKind::InvalidCredential),
             Unreadable::Malformed(detail) => {
                 Self::new(RefusalKind::MalformedCredential).with_detail(detail)

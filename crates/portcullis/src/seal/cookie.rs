@@ -3,19 +3,17 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue, SET_COOKIE};
 use portcullis_core::{Clock, SystemClock};
 
 use super::message::unix_seconds;
 use super::set_cookie::{SetCookies, line};
 use super::{CookieKeys, Message};
-use crate::carrier::{Unreadable, find_cookie};
 
-/// The cookie that keeps a browser logged in: its name, its attributes and the keys that seal it.
+/// An encrypted cookie that keeps a browser logged in: its name, its attributes and its keys.
 ///
-/// Hand a clone of it to [`PersistTokenLayer`](crate::PersistTokenLayer), which sets it, and one
-/// to a [`Profile`](crate::Profile), which reads it.
+/// Give one clone to [`PersistTokenLayer`](crate::PersistTokenLayer), which sets the cookie, and
+/// another to a [`Profile`](crate::Profile), which reads it:
 ///
 /// ```
 /// use portcullis::{seal::{CookieKey, CookieKeys, SealedCookie}, Profile};
@@ -28,18 +26,18 @@ use crate::carrier::{Unreadable, find_cookie};
 ///
 /// # Defaults
 ///
-/// `__Host-` in front of the name, `Secure`, `HttpOnly`, `SameSite=Lax`, `Path=/`, no `Domain`, and
-/// a lifetime of eight hours, never longer than the credential's own. A browser treats
-/// `http://localhost` as secure, so the defaults work there.
+/// The name starts with `__Host-`. The attributes are `Secure`, `HttpOnly`, `SameSite=Lax`,
+/// `Path=/` and no `Domain`. The cookie lives for eight hours, and never longer than the
+/// credential. Browsers treat `http://localhost` as secure, so the defaults work there.
 ///
-/// A cookie is at most 4096 bytes, so a long token is spread over up to three: `name`, `name-1`,
-/// `name-2`. They open together or not at all.
+/// A cookie has at most 4096 bytes, so a long token is split into up to three cookies: `name`,
+/// `name-1`, `name-2`. They open only together.
 ///
 /// # Logging out
 ///
-/// A handler adds [`removal`](Self::removal) to its response. That takes the cookie from one
-/// browser; a copy of it, and the token itself, stay good until they end or the verifier stops
-/// accepting the token.
+/// A handler adds [`removal`](Self::removal) to its response. This removes the cookie from one
+/// browser. A copy of the cookie, and the token itself, stay valid until they expire or the
+/// verifier refuses the token.
 #[derive(Clone)]
 pub struct SealedCookie {
     name: String,
@@ -51,12 +49,12 @@ pub struct SealedCookie {
 }
 
 impl SealedCookie {
-    /// A cookie named `__Host-` and then `name`.
+    /// Creates a cookie with the name `__Host-` followed by `name`.
     ///
     /// # Panics
     ///
-    /// If the name is empty, longer than 64 bytes, starts with `__`, or has other characters than
-    /// letters, digits, `-`, `_` and `.`.
+    /// Panics if the name is empty, is longer than 64 bytes, starts with `__`, or contains other
+    /// characters than letters, digits, `-`, `_` and `.`.
     pub fn new(name: impl AsRef<str>, keys: CookieKeys) -> Self {
         let name = name.as_ref();
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -66,7 +64,8 @@ impl SealedCookie {
         );
         assert!(
             !name.starts_with("__"),
-            "the prefix of a sealed cookie's name follows from its attributes"
+            "the name of a sealed cookie does not start with `__`: the prefix follows from the \
+             attributes"
         );
         Self {
             name: format!("{HOST_PREFIX}{name}"),
@@ -78,75 +77,78 @@ impl SealedCookie {
         }
     }
 
-    /// How long the cookie lives at most; eight hours by default.
+    /// Sets the maximum lifetime of the cookie; eight hours by default.
     ///
-    /// The end is inside the seal and checked by the server. It holds whatever the browser does.
+    /// The end is a part of the encrypted content, and the server checks it. It applies even if
+    /// the browser keeps the cookie longer.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Has the browser send the cookie to this path and below only; `/` by default.
+    /// Sets the `Path` attribute: browsers send the cookie to this path and below; `/` by default.
     ///
-    /// `__Host-` is for `/` alone. With another path the name starts with `__Secure-`.
+    /// Browsers accept `__Host-` for `/` only. With another path the name starts with `__Secure-`.
     ///
     /// # Security
     ///
-    /// Whoever can set cookies for a neighbouring domain can plant one of a name without `__Host-`,
-    /// and so log the browser in as somebody else, or out. And a path is no boundary: pages of the
-    /// same host reach what is below any path.
+    /// A site on a neighboring domain can set a cookie without `__Host-` in the user's browser. It
+    /// can so log the browser in as another user, or log it out. A path does not separate
+    /// applications: pages of the same host can send requests to every path.
     ///
     /// # Panics
     ///
-    /// If the path does not start with `/`, is longer than 128 bytes, or has a byte that is not
-    /// visible ASCII, or a `;`.
+    /// Panics if the path does not start with `/`, is longer than 128 bytes, or contains a `;` or a
+    /// byte that is not visible ASCII.
     #[must_use]
     pub fn path(mut self, path: impl Into<Cow<'static, str>>) -> Self {
         let path = path.into();
         let is_legal = |byte: u8| byte.is_ascii_graphic() && byte != b';';
         assert!(
             path.starts_with('/') && path.len() <= MAX_PATH && path.bytes().all(is_legal),
-            "the path of a cookie starts with `/` and is at most 128 visible ASCII characters, \
-             none of them a `;`"
+            "the path of a cookie starts with `/` and is at most 128 visible ASCII characters \
+             without `;`"
         );
         self.path = path;
-        self.prefixed()
+        self.with_prefix()
     }
 
-    /// Drops `Secure` and the `__Host-` in front of the name, for a server that is reached over
-    /// plain HTTP on another host than `localhost`.
+    /// Removes `Secure` and the prefix of the name, for a server that browsers reach over plain
+    /// HTTP on another host than `localhost`.
     ///
     /// # Security
     ///
-    /// Whoever can listen on the network can copy the cookie and is logged in from then on.
-    /// Whoever can speak on it, or owns a neighbouring domain, can plant one.
+    /// An attacker on the network can copy the cookie and use it, or replace it. A site on a
+    /// neighboring domain can replace it, too.
     #[must_use]
     pub fn insecure_over_plain_http(mut self) -> Self {
-        tracing::warn!("insecure_over_plain_http: whoever listens on the network can log in");
+        tracing::warn!(
+            "insecure_over_plain_http: an attacker on the network can copy the cookie and log in"
+        );
         self.secure = false;
-        self.prefixed()
+        self.with_prefix()
     }
 
-    /// Takes the time from `clock` instead of the machine.
+    /// Sets the clock; the system clock by default.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// The cookie's whole name.
+    /// Returns the name of the cookie with its prefix.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// From now on `keys` seal and open, in every clone of this cookie.
+    /// Replaces the keys in this cookie and all its clones.
     pub fn replace_keys(&self, keys: CookieKeys) {
-        // Nobody panics while holding the lock, and there is nothing half-done to see.
+        // The lock is never held where code can panic, so a poisoned one is intact.
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
-    /// The `Set-Cookie` headers that take the cookie, all its parts, from the browser.
+    /// Returns the `Set-Cookie` headers that remove the cookie from the browser.
     ///
     /// ```
     /// use axum::response::{AppendHeaders, IntoResponse, Redirect};
@@ -161,36 +163,40 @@ impl SealedCookie {
     /// let app: Router = Router::new().route("/logout", post(log_out)).with_state(cookie);
     /// ```
     ///
-    /// Make it a `POST` behind [`AuthLayer`](crate::AuthLayer), which asks its `Origin`. Otherwise
-    /// a page of somebody else can log your users out.
+    /// Use a `POST` route behind [`AuthLayer`](crate::AuthLayer), which checks its `Origin`.
+    /// Otherwise a page of another site can log your users out.
     pub fn removal(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
-        let lines = self.removal_where(|_| true).into_lines();
+        let lines = self.removal_of(|_| true).into_lines();
         lines.map(|line| (SET_COOKIE, line))
     }
 
-    /// Takes from the browser the parts that `borne` says it has.
-    pub(crate) fn remove(&self, borne: &Borne) -> SetCookies {
-        self.removal_where(|index| borne.parts[index])
+    /// Removes the parts of the cookie that the browser has sent.
+    pub(crate) fn remove<E>(&self, received: &ReceivedCookie<E>) -> SetCookies {
+        self.removal_of(|index| received.parts[index])
     }
 
-    /// Sets the cookie, and takes away what is left over of a longer one.
+    /// Sets the cookie, and removes those parts of a longer one that it does not replace.
     ///
-    /// `None` if the credential ends too soon to be worth a cookie.
-    pub(crate) fn set(
+    /// Returns `None` if the credential ends within a second.
+    pub(crate) fn set<E>(
         &self,
         secret: &str,
         credential_end: Option<SystemTime>,
-        borne: &Borne,
+        received: &ReceivedCookie<E>,
     ) -> Option<SetCookies> {
         let lifetime = self.lifetime_until(credential_end);
         let issued = unix_seconds(self.now());
         let expires = issued.saturating_add(lifetime.as_secs());
         let message = Message::new(secret, issued, expires);
-        (lifetime.as_secs() > 0).then(|| self.set_message(&message, borne))
+        (lifetime.as_secs() > 0).then(|| self.set_message(&message, received))
     }
 
-    /// Seals a message under the present key. It ends when it would have.
-    pub(crate) fn set_message(&self, message: &Message, borne: &Borne) -> SetCookies {
+    /// Seals a message with the present key. Its end stays the same.
+    pub(crate) fn set_message<E>(
+        &self,
+        message: &Message,
+        received: &ReceivedCookie<E>,
+    ) -> SetCookies {
         let sealed = message.seal(&self.current_keys(), &self.purpose());
         let rest = message.expires.saturating_sub(unix_seconds(self.now()));
         let rest = Duration::from_secs(rest);
@@ -204,45 +210,54 @@ impl SealedCookie {
                 _ => line(self, &name, part, rest),
             }
         });
-        let left_over = self.removal_where(|index| index >= count && borne.parts[index]);
-        SetCookies::new(set.chain(left_over.into_lines()))
+        let unused = self.removal_of(|index| index >= count && received.parts[index]);
+        SetCookies::new(set.chain(unused.into_lines()))
     }
 
-    /// What a request bears of the cookie.
-    pub(crate) fn borne_by(&self, headers: &HeaderMap) -> Borne {
-        let find = |part: &str| find_cookie(headers, part);
-        Borne {
-            message: self.open_message(find),
-            // A part that occurs twice is there, too.
+    /// Reads the cookie from a request. `find` returns the value of a cookie by its name.
+    pub(crate) fn read<'a, E>(
+        &self,
+        find: impl Fn(&str) -> Result<Option<&'a [u8]>, E>,
+    ) -> ReceivedCookie<E> {
+        ReceivedCookie {
+            message: self.open_message(&find),
+            // An error counts as present: the cookie may occur twice.
             parts: std::array::from_fn(|index| {
                 !matches!(find(&part_name(&self.name, index)), Ok(None))
             }),
         }
     }
 
-    /// The secret, from the values of the cookies that hold it.
-    pub(crate) fn open<'a>(
+    /// Returns the secret in the cookie, if there is one. `find` returns the value of a cookie by
+    /// its name.
+    pub(crate) fn open<'a, E>(
         &self,
-        find: impl Fn(&str) -> Result<Option<&'a [u8]>, Unreadable>,
-    ) -> Result<Option<String>, Unreadable> {
+        find: impl Fn(&str) -> Result<Option<&'a [u8]>, E>,
+    ) -> Result<Option<String>, OpenError<E>> {
         let message = self.open_message(find)?;
         Ok(message.map(|mut message| std::mem::take(&mut *message.secret)))
     }
 
-    /// Seals `secret` for something else than the cookie. It opens with the same `purpose` only.
+    /// Seals `secret` for another use than the cookie. It opens with the same `purpose` only.
     pub(crate) fn seal_for(&self, purpose: &[&str], secret: &str, lifetime: Duration) -> String {
         let issued = unix_seconds(self.now());
         let expires = issued.saturating_add(lifetime.as_secs());
-        Message::new(secret, issued, expires).seal(&self.current_keys(), &bound_to(purpose))
+        Message::new(secret, issued, expires).seal(&self.current_keys(), &associated_data(purpose))
     }
 
-    /// What [`seal_for`](Self::seal_for) has sealed for this purpose, if it has not ended.
+    /// Opens the result of [`seal_for`](Self::seal_for); `None` if the purpose differs or the
+    /// lifetime has ended.
     pub(crate) fn open_for(&self, purpose: &[&str], sealed: &str) -> Option<Message> {
         let keys = self.current_keys();
-        Message::open(sealed.as_bytes(), &keys, &bound_to(purpose), self.now())
+        Message::open(
+            sealed.as_bytes(),
+            &keys,
+            &associated_data(purpose),
+            self.now(),
+        )
     }
 
-    /// Whether a cookie of this name is one of ours, needed or left over from a longer token.
+    /// Returns whether `name` is the name of one of the up to three cookies.
     pub(crate) fn is_part(&self, name: &[u8]) -> bool {
         match name.strip_prefix(self.name.as_bytes()) {
             Some([]) => true,
@@ -255,7 +270,7 @@ impl SealedCookie {
         self.secure
     }
 
-    pub(super) fn whole_path(&self) -> &str {
+    pub(super) fn attribute_path(&self) -> &str {
         &self.path
     }
 
@@ -263,55 +278,55 @@ impl SealedCookie {
         self.clock.now()
     }
 
-    /// How long a cookie for a credential with this end lives from now on.
+    /// Returns how long a cookie lives from now on if its credential has this end.
     fn lifetime_until(&self, credential_end: Option<SystemTime>) -> Duration {
         let rest = |end: SystemTime| end.duration_since(self.now()).unwrap_or_default();
         credential_end.map_or(self.lifetime, |end| rest(end).min(self.lifetime))
     }
 
-    fn removal_where(&self, is_there: impl Fn(usize) -> bool) -> SetCookies {
-        let gone = (0..MAX_PARTS).filter(|index| is_there(*index));
+    fn removal_of(&self, is_removed: impl Fn(usize) -> bool) -> SetCookies {
+        let removed = (0..MAX_PARTS).filter(|index| is_removed(*index));
         SetCookies::new(
-            gone.map(|index| line(self, &part_name(&self.name, index), "", Duration::ZERO)),
+            removed.map(|index| line(self, &part_name(&self.name, index), "", Duration::ZERO)),
         )
     }
 
-    fn open_message<'a>(
+    fn open_message<'a, E>(
         &self,
-        find: impl Fn(&str) -> Result<Option<&'a [u8]>, Unreadable>,
-    ) -> Result<Option<Message>, Unreadable> {
+        find: impl Fn(&str) -> Result<Option<&'a [u8]>, E>,
+    ) -> Result<Option<Message>, OpenError<E>> {
+        let find = |name: &str| find(name).map_err(OpenError::Find);
         let (count, first) = match find(&self.name)? {
             None | Some(b"") => return Ok(None),
             Some([count @ b'1'..=b'9', b'.', first @ ..]) => (usize::from(count - b'0'), first),
-            Some(_) => return Err(Unreadable::BrokenSeal),
+            Some(_) => return Err(OpenError::BrokenSeal),
         };
         if count > MAX_PARTS || first.len() > PART {
-            return Err(Unreadable::BrokenSeal);
+            return Err(OpenError::BrokenSeal);
         }
         let mut sealed = Cow::Borrowed(first);
         for index in 1..count {
             let part = find(&part_name(&self.name, index))?
                 .filter(|part| part.len() <= PART)
-                .ok_or(Unreadable::BrokenSeal)?;
+                .ok_or(OpenError::BrokenSeal)?;
             sealed.to_mut().extend_from_slice(part);
         }
         Message::open(&sealed, &self.current_keys(), &self.purpose(), self.now())
-            .ok_or(Unreadable::BrokenSeal)
+            .ok_or(OpenError::BrokenSeal)
             .map(Some)
     }
 
-    /// The keys of the moment. Nobody waits for them but who replaces them.
     fn current_keys(&self) -> RwLockReadGuard<'_, CookieKeys> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the seal is good for: this version of this cookie.
+    /// Returns the associated data that bind a value to the name of the cookie.
     fn purpose(&self) -> Vec<u8> {
-        bound_to(&["cookie", &self.name])
+        associated_data(&["cookie", &self.name])
     }
 
-    /// With the prefix that the attributes ask for.
-    fn prefixed(mut self) -> Self {
+    /// Gives the name the prefix that browsers require for the attributes.
+    fn with_prefix(mut self) -> Self {
         let prefix = match (self.secure, &*self.path) {
             (true, "/") => HOST_PREFIX,
             (true, _) => SECURE_PREFIX,
@@ -337,23 +352,33 @@ impl fmt::Debug for SealedCookie {
     }
 }
 
-/// What a request bears of a sealed cookie.
-pub(crate) struct Borne {
-    /// What the seal holds. `None` if there is no cookie.
-    pub(crate) message: Result<Option<Message>, Unreadable>,
+/// A sealed cookie as a request contains it. `E` is the error of the lookup by name.
+pub(crate) struct ReceivedCookie<E> {
+    /// The decrypted content; `None` if the request has no cookie.
+    pub(crate) message: Result<Option<Message>, OpenError<E>>,
 
-    /// Which of the parts are there.
+    /// Which of the parts the request contains.
     parts: [bool; MAX_PARTS],
 }
 
-impl Borne {
-    /// Whether there is anything of the cookie.
-    pub(crate) fn is_any(&self) -> bool {
+impl<E> ReceivedCookie<E> {
+    /// Returns whether the request contains any part of the cookie.
+    pub(crate) fn is_present(&self) -> bool {
         self.parts.contains(&true)
     }
 }
 
-/// The name of the cookie that holds the part of this index.
+/// Why a sealed cookie does not open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum OpenError<E> {
+    /// The value was not sealed by one of the keys for this name, or it has expired.
+    BrokenSeal,
+
+    /// The lookup by name failed.
+    Find(E),
+}
+
+/// Returns the name of the cookie that contains the part with this index.
 fn part_name(name: &str, index: usize) -> Cow<'_, str> {
     match index {
         0 => Cow::Borrowed(name),
@@ -361,30 +386,30 @@ fn part_name(name: &str, index: usize) -> Cow<'_, str> {
     }
 }
 
-/// The associated data of a seal. Lengths keep `ab`, `c` and `a`, `bc` apart.
-fn bound_to(purpose: &[&str]) -> Vec<u8> {
+/// Encodes a purpose. The lengths distinguish `ab`, `c` from `a`, `bc`.
+fn associated_data(purpose: &[&str]) -> Vec<u8> {
     const VERSION: &[u8] = b"portcullis seal 1";
 
     let length: usize = purpose
         .iter()
-        .map(|word| size_of::<u64>() + word.len())
+        .map(|part| size_of::<u64>() + part.len())
         .sum();
-    let mut bound_to = Vec::with_capacity(VERSION.len() + length);
-    bound_to.extend_from_slice(VERSION);
-    for word in purpose {
-        bound_to.extend_from_slice(&(word.len() as u64).to_be_bytes());
-        bound_to.extend_from_slice(word.as_bytes());
+    let mut data = Vec::with_capacity(VERSION.len() + length);
+    data.extend_from_slice(VERSION);
+    for part in purpose {
+        data.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        data.extend_from_slice(part.as_bytes());
     }
-    bound_to
+    data
 }
 
 const HOST_PREFIX: &str = "__Host-";
 const SECURE_PREFIX: &str = "__Secure-";
 
-/// With the attributes and the longest part, a line of `Set-Cookie` stays below 4096 bytes.
+/// With the attributes and the longest part, a `Set-Cookie` line has less than 4096 bytes.
 const MAX_NAME: usize = 64;
 const MAX_PATH: usize = 128;
 const PART: usize = 3700;
 
-/// A credential of 8 KiB, sealed and in base64, fits into so many parts.
+/// A credential of 8 KiB, sealed and in base64, needs this many parts.
 const MAX_PARTS: usize = 3;

@@ -9,9 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-/// A key that seals cookies: 32 random bytes.
+/// A key that encrypts cookies: 32 random bytes.
 ///
-/// Its text form is unpadded base64url, 43 characters. `Debug` prints none of it.
+/// Its text form is unpadded base64url, 43 characters. `Debug` does not print the key.
 ///
 /// ```
 /// use portcullis::seal::CookieKey;
@@ -23,22 +23,22 @@ use zeroize::Zeroizing;
 pub struct CookieKey(Zeroizing<[u8; 32]>);
 
 impl CookieKey {
-    /// A new key. Cookies that it seals are worth nothing once the process has ended.
+    /// Generates a random key. Cookies that it seals cannot be opened after the process has ended.
     ///
     /// # Panics
     ///
-    /// If the operating system has no randomness to give. No key is better than a guessable one.
+    /// Panics if the operating system provides no random bytes.
     pub fn generate() -> Self {
         let mut bytes = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *bytes).expect("the operating system gives randomness");
+        getrandom::fill(&mut *bytes).expect("the operating system provides random bytes");
         Self(bytes)
     }
 
-    /// A key from its text form.
+    /// Parses the text form of a key. White space around it is ignored.
     ///
     /// # Errors
     ///
-    /// If the text, without the white space around it, is not 32 bytes in unpadded base64url.
+    /// Returns an error if the text is not 32 bytes in unpadded base64url.
     pub fn parse(text: &str) -> Result<Self, CookieKeyError> {
         let bytes = Zeroizing::new(
             URL_SAFE_NO_PAD
@@ -49,11 +49,11 @@ impl CookieKey {
         Ok(Self(Zeroizing::new(bytes)))
     }
 
-    /// The key in the environment variable `name`.
+    /// Reads the key from the environment variable `name`.
     ///
     /// # Errors
     ///
-    /// If the variable is not set, or is not a key.
+    /// Returns an error if the variable is not set or does not contain a key.
     pub fn from_env(name: &str) -> Result<Self, CookieKeyError> {
         let text = std::env::var(name)
             .map(Zeroizing::new)
@@ -63,14 +63,16 @@ impl CookieKey {
         Self::parse(&text)
     }
 
-    /// The key in the file at `path`, which is created with a new key if it does not exist.
+    /// Reads the key from the file at `path`. If the file does not exist, creates it with a new
+    /// key.
     ///
-    /// The file is created so that only its owner can read it (mode 0600). Two processes that
-    /// start at once end up with the same key.
+    /// Only the owner of the new file can read it (mode 0600). Two processes that start at the same
+    /// time get the same key.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read or created, is not a key, or can be read by others.
+    /// Returns an error if the file cannot be read or created, does not contain a key, or can be
+    /// read by other users.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, CookieKeyError> {
         let path = path.as_ref();
         match Self::create_file(path) {
@@ -97,27 +99,29 @@ impl CookieKey {
         Self::parse(&text)
     }
 
-    /// Writes a new key beside `path` and links it there, so that nobody ever reads half a key.
+    /// Writes a new key to a temporary file and links it to `path`, so that another process never
+    /// reads half a key.
     fn create_file(path: &Path) -> io::Result<Self> {
         if path.try_exists()? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let key = Self::generate();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
+        let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.open(&beside).and_then(|mut file| {
+        let written = options.open(&temporary).and_then(|mut file| {
             let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(*key.0));
             file.write_all(text.as_bytes())?;
             file.write_all(b"\n")?;
             file.sync_all()?;
-            // Unlike a rename, a link does not replace what somebody else has put there meanwhile.
-            std::fs::hard_link(&beside, path)
+            // Unlike a rename, a link does not replace a file that another process has created in
+            // the meantime.
+            std::fs::hard_link(&temporary, path)
         });
-        let _ = std::fs::remove_file(&beside);
+        let _ = std::fs::remove_file(&temporary);
         written.map(|()| key)
     }
 }
@@ -128,30 +132,30 @@ impl fmt::Debug for CookieKey {
     }
 }
 
-/// Why there is no key.
+/// The error of a [`CookieKey`] that cannot be read, parsed or created.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum CookieKeyError {
-    /// The file can be read by others than its owner.
+    /// Other users than the owner can read the file.
     Exposed {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
 
     /// The file cannot be read or created.
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What went wrong.
+        /// The error of the operating system.
         source: io::Error,
     },
 
     /// The text is not 32 bytes in unpadded base64url.
     Malformed,
 
-    /// The environment variable is not set.
+    /// The environment variable is not set, or is not UTF-8.
     NotSet {
-        /// Its name.
+        /// The name of the variable.
         variable: String,
     },
 }
@@ -160,10 +164,10 @@ impl fmt::Display for CookieKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exposed { path } => {
+                let path = path.display();
                 write!(
                     f,
-                    "others can read the key file; run `chmod 600 {}`",
-                    path.display()
+                    "other users can read the key file {path}; run `chmod 600 {path}`"
                 )
             }
             Self::File { path, .. } => {
@@ -174,11 +178,14 @@ impl fmt::Display for CookieKeyError {
                 )
             }
             Self::Malformed => f.write_str(
-                "a cookie key is 32 random bytes in unpadded base64url; make one with \
+                "a cookie key is 32 random bytes in unpadded base64url; generate one with \
                  `head -c 32 /dev/urandom | basenc --base64url | tr -d =`",
             ),
             Self::NotSet { variable } => {
-                write!(f, "the environment variable {variable} is not set")
+                write!(
+                    f,
+                    "the environment variable `{variable}` is not set; set it to a cookie key"
+                )
             }
         }
     }
@@ -193,9 +200,9 @@ impl std::error::Error for CookieKeyError {
     }
 }
 
-/// The ring of keys: one seals, and all of them open.
+/// A key ring: one key seals cookies, and all keys open them.
 ///
-/// To rotate, put a new key in front and keep the old one as long as a cookie may live.
+/// To rotate, put a new key first and keep the old one until the cookies that it sealed have ended:
 ///
 /// ```
 /// use portcullis::seal::{CookieKey, CookieKeys};
@@ -204,58 +211,58 @@ impl std::error::Error for CookieKeyError {
 /// let keys = CookieKeys::new(&new).and_previous(&old);
 /// ```
 ///
-/// Nonces are random, and AES-GCM-SIV forgives one that occurs twice. Rotate all the same, before
-/// some 2³² cookies were sealed with one key (RFC 8452 §9).
+/// Nonces are random, and AES-GCM-SIV tolerates a nonce that occurs twice. Rotate nevertheless
+/// before some 2³² cookies were sealed with one key (RFC 8452 §9).
 #[derive(Clone)]
 pub struct CookieKeys {
-    active: Prepared,
-    previous: Vec<Prepared>,
+    present: PreparedKey,
+    previous: Vec<PreparedKey>,
 }
 
 impl CookieKeys {
-    /// One key, which seals and opens.
+    /// Creates a ring with one key, which seals and opens.
     pub fn new(key: &CookieKey) -> Self {
         Self {
-            active: Prepared::new(key),
+            present: PreparedKey::new(key),
             previous: Vec::new(),
         }
     }
 
-    /// A key that sealed earlier, and now only opens.
+    /// Adds a key that only opens, because it sealed cookies earlier.
     #[must_use]
     pub fn and_previous(mut self, key: &CookieKey) -> Self {
-        self.previous.push(Prepared::new(key));
+        self.previous.push(PreparedKey::new(key));
         self
     }
 
-    /// Seals `message`: key id, nonce, ciphertext, tag.
-    pub(super) fn seal(&self, message: &[u8], bound_to: &[u8]) -> Vec<u8> {
+    /// Encrypts `message`. The result is key id, nonce, ciphertext, tag.
+    pub(super) fn seal(&self, message: &[u8], associated_data: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE];
-        getrandom::fill(&mut nonce).expect("the operating system gives randomness");
+        getrandom::fill(&mut nonce).expect("the operating system provides random bytes");
         let mut sealed = message.to_vec();
-        self.active
+        self.present
             .cipher
-            .encrypt_in_place(&Nonce::from(nonce), bound_to, &mut sealed)
+            .encrypt_in_place(&Nonce::from(nonce), associated_data, &mut sealed)
             .expect("a message of some kilobytes is within AES-GCM-SIV's 2^36 bytes");
-        sealed.splice(..0, [&self.active.id[..], &nonce].concat());
+        sealed.splice(..0, [&self.present.id[..], &nonce].concat());
         sealed
     }
 
-    /// Whether it is the sealing key that has sealed this.
-    pub(super) fn seals_like(&self, sealed: &[u8]) -> bool {
-        sealed.starts_with(&self.active.id)
+    /// Returns whether the id in `sealed` is that of the key that seals now.
+    pub(super) fn is_sealed_by_present_key(&self, sealed: &[u8]) -> bool {
+        sealed.starts_with(&self.present.id)
     }
 
-    /// What `sealed` holds, if one of the keys has sealed it for the same purpose.
-    pub(super) fn open(&self, mut sealed: Vec<u8>, bound_to: &[u8]) -> Option<Vec<u8>> {
+    /// Decrypts `sealed`; `None` if no key of the ring fits, or the associated data differ.
+    pub(super) fn open(&self, mut sealed: Vec<u8>, associated_data: &[u8]) -> Option<Vec<u8>> {
         let (id, rest) = sealed.split_first_chunk::<ID>()?;
         let (nonce, _) = rest.split_first_chunk::<NONCE>()?;
         let (id, nonce) = (*id, Nonce::from(*nonce));
         sealed.drain(..ID + NONCE);
-        let mut keys = std::iter::once(&self.active).chain(&self.previous);
+        let mut keys = std::iter::once(&self.present).chain(&self.previous);
         let key = keys.find(|key| key.id == id)?;
         key.cipher
-            .decrypt_in_place(&nonce, bound_to, &mut sealed)
+            .decrypt_in_place(&nonce, associated_data, &mut sealed)
             .ok()?;
         Some(sealed)
     }
@@ -272,13 +279,14 @@ impl fmt::Debug for CookieKeys {
 const ID: usize = 4;
 const NONCE: usize = 12;
 
+/// A key with its id and the key schedule of the cipher.
 #[derive(Clone)]
-struct Prepared {
+struct PreparedKey {
     id: [u8; ID],
     cipher: Aes256GcmSiv,
 }
 
-impl Prepared {
+impl PreparedKey {
     fn new(key: &CookieKey) -> Self {
         let digest = blake3::derive_key("portcullis 2026-11 id of a cookie key", &*key.0);
         let [a, b, c, d, ..] = digest;
@@ -305,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_bit_counts() {
+    fn changed_ciphertext_does_not_open() {
         let keys = CookieKeys::new(&CookieKey::generate());
         let sealed = keys.seal(b"s3cret", b"name");
         assert_eq!(
@@ -329,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_previous_key_opens_and_a_retired_one_does_not() {
+    fn previous_key_opens_and_removed_key_does_not() {
         let (old, new) = (CookieKey::generate(), CookieKey::generate());
         let sealed = CookieKeys::new(&old).seal(b"s3cret", b"");
         let both = CookieKeys::new(&new).and_previous(&old);
@@ -343,16 +351,20 @@ mod tests {
     }
 
     #[test]
-    fn debug_prints_no_key() {
+    fn key_is_not_printed_by_debug() {
         let key = CookieKey::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8").unwrap();
         assert_eq!(format!("{key:?}"), "CookieKey([redacted])");
+    }
+
+    #[test]
+    fn short_or_non_canonical_key_is_refused() {
         assert!(CookieKey::parse("AAECAwQF").is_err());
         assert!(CookieKey::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9").is_err());
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_key_file_is_created_once_for_its_owner_alone() {
+    fn key_file_is_created_once_and_readable_by_its_owner_only() {
         use std::os::unix::fs::PermissionsExt;
         let path = std::env::temp_dir().join(format!("portcullis-key-{}", std::process::id()));
         let first = CookieKey::from_file(&path).unwrap();

@@ -6,15 +6,15 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::CookieKeys;
 
-/// A secret that is or was under a seal, with the times that are sealed with it.
+/// A secret with the times that are sealed with it, before or after encryption.
 pub(crate) struct Message {
     pub(crate) secret: Zeroizing<String>,
     /// Seconds since 1970.
     pub(super) issued: u64,
     /// Seconds since 1970.
     pub(super) expires: u64,
-    /// Whether the key that sealed it only opens by now.
-    pub(crate) is_of_previous_key: bool,
+    /// Whether a previous key of the ring sealed it, and not the present one.
+    pub(crate) has_previous_key: bool,
 }
 
 impl Message {
@@ -23,11 +23,11 @@ impl Message {
             secret: Zeroizing::new(secret.to_owned()),
             issued,
             expires,
-            is_of_previous_key: false,
+            has_previous_key: false,
         }
     }
 
-    /// The message under a seal that is good for one purpose, in unpadded base64url.
+    /// Encrypts the message for one purpose, and encodes it in unpadded base64url.
     pub(super) fn seal(&self, keys: &CookieKeys, purpose: &[u8]) -> String {
         let times = [self.issued.to_be_bytes(), self.expires.to_be_bytes()];
         let mut plain = times.concat();
@@ -37,7 +37,7 @@ impl Message {
         URL_SAFE_NO_PAD.encode(sealed)
     }
 
-    /// The message in `sealed`, if it was sealed for the same purpose and has not ended.
+    /// Decrypts a message; `None` if it was sealed for another purpose or has expired.
     pub(super) fn open(
         sealed: &[u8],
         keys: &CookieKeys,
@@ -45,7 +45,7 @@ impl Message {
         now: SystemTime,
     ) -> Option<Self> {
         let sealed = URL_SAFE_NO_PAD.decode(sealed).ok()?;
-        let is_of_previous_key = !keys.seals_like(&sealed);
+        let has_previous_key = !keys.is_sealed_by_present_key(&sealed);
         let mut plain = keys.open(sealed, purpose)?;
         let (issued, rest) = plain.split_first_chunk()?;
         let (expires, _) = rest.split_first_chunk()?;
@@ -54,12 +54,12 @@ impl Message {
         let secret = Zeroizing::new(String::from_utf8(plain).ok()?);
 
         let now = unix_seconds(now);
-        let is_good = issued <= now.saturating_add(SKEW) && now < expires;
-        is_good.then_some(Self {
+        let is_valid = issued <= now.saturating_add(SKEW) && now < expires;
+        is_valid.then_some(Self {
             secret,
             issued,
             expires,
-            is_of_previous_key,
+            has_previous_key,
         })
     }
 }
@@ -70,8 +70,8 @@ pub(super) fn unix_seconds(time: SystemTime) -> u64 {
         .as_secs()
 }
 
-/// Two times of eight bytes precede the secret.
+/// The length of the two times in front of the secret.
 const TIMES: usize = 16;
 
-/// A neighbour's clock may be so many seconds ahead of ours.
+/// By how many seconds the clock of another machine may be ahead of ours.
 const SKEW: u64 = 60;

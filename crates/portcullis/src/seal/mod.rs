@@ -1,32 +1,36 @@
-//! The sealed cookie: a credential that a browser keeps and cannot read.
+//! The encrypted cookie: a credential that a browser stores and cannot read.
 //!
-//! [`PersistTokenLayer`](crate::PersistTokenLayer) seals, the reader
-//! [`CookieCarrier::sealed`](crate::carrier::CookieCarrier::sealed) opens, and both are given the same
-//! [`SealedCookie`].
+//! [`PersistTokenLayer`](crate::PersistTokenLayer) sets the cookie, and the carrier
+//! [`CookieCarrier::sealed`](crate::carrier::CookieCarrier::sealed) reads it. Both get a clone of
+//! the same [`SealedCookie`].
 //!
-//! The cookie holds the credential itself, with the time it was sealed and the time it ends, under
-//! AES-256-GCM-SIV (RFC 8452). So the verifier decides anew on every request, and a revoked token
-//! ends the cookie with it. The cookie's name is bound to it as associated data: a value that is
-//! moved to another name does not open.
+//! The cookie contains the credential, the time at which it was sealed and the time at which it
+//! ends, encrypted with AES-256-GCM-SIV (RFC 8452). The verifier checks the credential on every
+//! request, so the cookie of a revoked token is refused immediately. The name of the cookie is
+//! associated data of the encryption: a value that was moved to another name does not open.
 //!
 //! # Keys
 //!
-//! A ring of keys: one seals, and all of them open. To rotate, put a new key in front
-//! ([`CookieKeys::and_previous`], [`SealedCookie::replace_keys`]) and keep the old one for as long
-//! as a cookie may live. A browser that meanwhile opens a page gets its cookie sealed anew under
-//! the new key, with the end it had. A cookie whose key is gone is nobody's, and the next page
-//! removes it.
+//! [`CookieKeys`] is a key ring: one key seals, and all of them open. To rotate, put a new key
+//! first and keep the old one until the cookies that it sealed have ended:
 //!
-//! Where several machines share the keys, teach all of them the new one first, as a previous key,
-//! and let it seal only then: what one machine seals another must be able to open.
+//! 1. Build a ring with [`CookieKeys::and_previous`].
+//! 2. Install it with [`SealedCookie::replace_keys`].
+//!
+//! When a browser opens a page with a cookie of a previous key, the response contains the cookie
+//! sealed with the new key. Its end stays the same. A cookie with an unknown key authenticates no
+//! user, and the next page removes it.
+//!
+//! If several machines share the keys, first add the new key to all of them as a previous key. Let
+//! it seal only after that, because each machine has to open what another one sealed.
 
 mod cookie;
 mod key;
 mod message;
 mod set_cookie;
 
-pub(crate) use self::cookie::Borne;
 pub use self::cookie::SealedCookie;
+pub(crate) use self::cookie::{OpenError, ReceivedCookie};
 pub use self::key::{CookieKey, CookieKeyError, CookieKeys};
 pub(crate) use self::message::Message;
 pub(crate) use self::set_cookie::SetCookies;

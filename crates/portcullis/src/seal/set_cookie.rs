@@ -6,7 +6,7 @@ use http::header::{CACHE_CONTROL, HeaderValue, SET_COOKIE};
 
 use super::SealedCookie;
 
-/// What a response says about the cookie: the lines of `Set-Cookie`.
+/// The `Set-Cookie` headers of a response.
 #[derive(Debug)]
 pub(crate) struct SetCookies(Vec<HeaderValue>);
 
@@ -15,7 +15,7 @@ impl SetCookies {
         Self(lines.into_iter().collect())
     }
 
-    /// Adds the lines, and keeps caches from handing one browser's cookie to the next.
+    /// Adds the headers to a response, and prevents caches from storing it.
     pub(crate) fn append_to(self, headers: &mut HeaderMap) {
         if self.0.is_empty() {
             return;
@@ -31,7 +31,7 @@ impl SetCookies {
     }
 }
 
-/// One line of `Set-Cookie`. A lifetime of zero removes the cookie.
+/// Returns the value of one `Set-Cookie` header. A lifetime of zero removes the cookie.
 pub(super) fn line(
     cookie: &SealedCookie,
     name: &str,
@@ -43,7 +43,7 @@ pub(super) fn line(
         .http_only(true)
         .same_site(SameSite::Lax)
         .secure(cookie.is_secure())
-        .path(cookie.whole_path())
+        .path(cookie.attribute_path())
         .max_age(cookie::time::Duration::seconds(seconds))
         .to_string();
     let mut line = HeaderValue::try_from(text)

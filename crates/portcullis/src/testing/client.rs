@@ -10,16 +10,15 @@ use http::uri::{Authority, Scheme, Uri};
 use http::{Method, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::ext::Protocol;
 use tokio::io::DuplexStream;
 use tower_service::Service;
 
 use super::{TestRequest, TestResponse, TestSocket, connection};
 
-/// Sends requests to an application through a pipe in memory. See the [module docs](super).
+/// Sends requests to an application through an in-memory pipe. See the [module docs](super).
 ///
-/// It speaks HTTP/1.1, or HTTP/2 after [`http2`](Self::http2). Every request has a connection of
-/// its own.
+/// The client uses HTTP/1.1, or HTTP/2 after `http2` (feature `http2`). Each request has its own
+/// connection.
 #[derive(Clone)]
 pub struct TestClient {
     serve: Arc<dyn Fn(DuplexStream) + Send + Sync>,
@@ -28,7 +27,7 @@ pub struct TestClient {
 }
 
 impl TestClient {
-    /// A client of `app`: axum's `Router`, or any other tower service over [`http`].
+    /// Creates a client of `app`: axum's `Router`, or any other tower service over [`http`].
     pub fn new<S, B>(app: S) -> Self
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -45,50 +44,51 @@ impl TestClient {
         }
     }
 
-    /// Speaks HTTP/2, in which a WebSocket is an extended `CONNECT` (RFC 8441).
+    /// Uses HTTP/2, where a WebSocket is an extended `CONNECT` (RFC 8441).
+    #[cfg(feature = "http2")]
     #[must_use]
     pub fn http2(mut self) -> Self {
         self.version = Version::HTTP_2;
         self
     }
 
-    /// The host, and maybe port, that requests are for. `localhost` by default.
+    /// Sets the host, with or without port, of all requests; `localhost` by default.
     ///
     /// # Panics
     ///
-    /// If it is none.
+    /// Panics if `authority` is not valid (RFC 3986 §3.2).
     #[must_use]
     pub fn authority(mut self, authority: &str) -> Self {
         self.authority = authority
             .parse()
-            .unwrap_or_else(|error| panic!("`{authority}` is no authority: {error}"));
+            .unwrap_or_else(|error| panic!("`{authority}` is not a valid authority: {error}"));
         self
     }
 
-    /// The version of HTTP that it speaks.
+    /// Returns the version of HTTP that the client uses.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// A `GET` of this path.
+    /// Starts a `GET` request for this path.
     pub fn get(&self, path: &str) -> TestRequest {
         self.request(Method::GET, path)
     }
 
-    /// A `POST` to this path.
+    /// Starts a `POST` request to this path.
     pub fn post(&self, path: &str) -> TestRequest {
         self.request(Method::POST, path)
     }
 
-    /// A request of this method and path.
+    /// Starts a request with this method and path.
     ///
     /// # Panics
     ///
-    /// If the path is none.
+    /// Panics if the path is not valid.
     pub fn request(&self, method: Method, path: &str) -> TestRequest {
         let uri = path
             .parse()
-            .unwrap_or_else(|error| panic!("`{path}` is no path: {error}"));
+            .unwrap_or_else(|error| panic!("`{path}` is not a valid path: {error}"));
         let mut request = Request::new(Bytes::new());
         *request.method_mut() = method;
         *request.version_mut() = self.version;
@@ -104,7 +104,7 @@ impl TestClient {
         TestRequest::new(self.clone(), request)
     }
 
-    /// A handshake at this path.
+    /// Starts a WebSocket handshake at this path.
     ///
     /// ```
     /// # use portcullis::{AuthLayer, Identity};
@@ -121,47 +121,48 @@ impl TestClient {
     /// ```
     pub fn websocket(&self, path: &str) -> TestRequest {
         let version = HeaderValue::from_static("13");
+        #[cfg(feature = "http2")]
         if self.version == Version::HTTP_2 {
-            self.request(Method::CONNECT, path)
+            return self
+                .request(Method::CONNECT, path)
                 .header(SEC_WEBSOCKET_VERSION, version)
-                .extension(Protocol::from_static("websocket"))
-        } else {
-            self.get(path)
-                .header(CONNECTION, "Upgrade")
-                .header(UPGRADE, "websocket")
-                .header(SEC_WEBSOCKET_KEY, SAMPLE_KEY)
-                .header(SEC_WEBSOCKET_VERSION, version)
+                .extension(hyper::ext::Protocol::from_static("websocket"));
         }
+        self.get(path)
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket")
+            .header(SEC_WEBSOCKET_KEY, SAMPLE_KEY)
+            .header(SEC_WEBSOCKET_VERSION, version)
     }
 
-    /// Sends `request` as it is.
+    /// Sends `request` without changes.
     ///
-    /// This is for what no well-behaved client sends. Over HTTP/1.1 the `Host` is a header, over
-    /// HTTP/2 the address has to have an authority; [`TestRequest::into_request`] gives a request
-    /// to start with.
+    /// Use it for invalid requests. Start from [`TestRequest::into_request`]: over HTTP/1.1 a
+    /// request needs a `Host` header, over HTTP/2 its address needs an authority.
     ///
     /// # Panics
     ///
-    /// If there is no answer: the application panicked, or hyper's client rejects the request.
+    /// Panics if there is no response, because the application panicked or hyper's client rejects
+    /// the request.
     pub async fn send(&self, request: Request<Bytes>) -> TestResponse {
-        TestResponse::read(self.answer(request).await).await
+        TestResponse::read(self.respond(request).await).await
     }
 
-    /// Sends `request` as it is, and takes the connection over if it is accepted.
+    /// Sends `request` without changes, and opens the socket if the server accepts it.
     ///
     /// # Errors
     ///
-    /// The response, if it is not the one that opens a socket.
+    /// Returns the response if it does not open a socket.
     ///
     /// # Panics
     ///
-    /// As [`send`](Self::send).
+    /// Panics like [`send`](Self::send).
     pub async fn connect(&self, request: Request<Bytes>) -> Result<TestSocket, TestResponse> {
         let is_connect = request.method() == Method::CONNECT;
-        TestSocket::open(self.answer(request).await, is_connect).await
+        TestSocket::open(self.respond(request).await, is_connect).await
     }
 
-    /// A connection of its own, for bytes that no client of HTTP sends.
+    /// Opens a raw connection, for bytes that an HTTP client does not send.
     ///
     /// ```
     /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -182,12 +183,13 @@ impl TestClient {
         ours
     }
 
-    async fn answer(&self, request: Request<Bytes>) -> Response<Incoming> {
-        let answer = match self.version {
+    async fn respond(&self, request: Request<Bytes>) -> Response<Incoming> {
+        let response = match self.version {
+            #[cfg(feature = "http2")]
             Version::HTTP_2 => connection::http2(self.pipe(), request).await,
             _ => connection::http1(self.pipe(), request).await,
         };
-        answer.unwrap_or_else(|error| panic!("the application did not answer: {error:?}"))
+        response.unwrap_or_else(|error| panic!("the application did not respond: {error:?}"))
     }
 
     fn with_authority(&self, uri: Uri) -> Uri {
@@ -196,7 +198,7 @@ impl TestClient {
         parts
             .authority
             .get_or_insert_with(|| self.authority.clone());
-        Uri::from_parts(parts).expect("scheme, authority and path make an address")
+        Uri::from_parts(parts).expect("scheme, authority and path are a valid URI")
     }
 }
 
@@ -209,8 +211,8 @@ impl fmt::Debug for TestClient {
     }
 }
 
-/// The nonce of RFC 6455 §1.3. It guards caches against confusion, and there is none in a pipe.
+/// The nonce of RFC 6455 §1.3. It protects against caches, and a pipe has none.
 const SAMPLE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/// What fits into the pipe before a writer has to wait, in bytes.
+/// The capacity of the pipe, in bytes.
 const PIPE: usize = 64 * 1024;

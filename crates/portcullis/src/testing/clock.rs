@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 
 use portcullis_core::Clock;
 
-/// A clock that stands still until it is turned. All clones show the same time.
+/// A clock that advances only when the test advances it. All clones show the same time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,33 +28,33 @@ use portcullis_core::Clock;
 pub struct FakeClock(Arc<Mutex<SystemTime>>);
 
 impl FakeClock {
-    /// Shows the same time in every test: 14 November 2023, 22:13:20 UTC, which is 1,700,000,000
-    /// seconds after the beginning of 1970.
+    /// Creates a clock that shows 14 November 2023, 22:13:20 UTC, which is 1,700,000,000 seconds
+    /// after the start of 1970.
     pub fn new() -> Self {
         Self::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000))
     }
 
-    /// Shows `time`.
+    /// Creates a clock that shows `time`.
     pub fn at(time: SystemTime) -> Self {
         Self(Arc::new(Mutex::new(time)))
     }
 
-    /// Turns it forward.
+    /// Advances the clock by `duration`.
     ///
     /// # Panics
     ///
-    /// If no [`SystemTime`] is that far in the future.
+    /// Panics if the new time is too far in the future for a [`SystemTime`].
     pub fn advance(&self, duration: Duration) {
         *self.time() += duration;
     }
 
-    /// Turns it to `time`, forward or back.
+    /// Sets the clock to `time`, which may be in its past.
     pub fn set(&self, time: SystemTime) {
         *self.time() = time;
     }
 
     fn time(&self) -> MutexGuard<'_, SystemTime> {
-        // A panic of `advance` leaves the time as it was.
+        // If `advance` panics, the time is unchanged.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

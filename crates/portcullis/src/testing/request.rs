@@ -8,8 +8,8 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET
 
 use super::{TestClient, TestResponse, TestSocket};
 
-/// A request in the making; see [`TestClient::get`] and [`TestClient::websocket`].
-#[must_use = "nothing is sent before `send` or `connect`"]
+/// Builds a request; see [`TestClient::get`] and [`TestClient::websocket`].
+#[must_use = "call `send` or `connect` to send the request"]
 #[derive(Debug)]
 pub struct TestRequest {
     client: TestClient,
@@ -21,35 +21,35 @@ impl TestRequest {
         Self { client, request }
     }
 
-    /// `Authorization: Bearer` with this token.
+    /// Adds `Authorization: Bearer` with this token.
     pub fn bearer(self, token: &str) -> Self {
         self.secret(AUTHORIZATION, &format!("Bearer {token}"))
     }
 
-    /// `Authorization: Basic` with this name and password.
+    /// Adds `Authorization: Basic` with this user name and password.
     pub fn basic(self, name: &str, password: &str) -> Self {
         let pair = STANDARD.encode(format!("{name}:{password}"));
         self.secret(AUTHORIZATION, &format!("Basic {pair}"))
     }
 
-    /// `Sec-WebSocket-Protocol`: all these entries in one line.
+    /// Adds a `Sec-WebSocket-Protocol` line with all these entries.
     pub fn protocols<'a>(self, entries: impl IntoIterator<Item = &'a str>) -> Self {
         let line: Vec<_> = entries.into_iter().collect();
         self.secret(SEC_WEBSOCKET_PROTOCOL, &line.join(", "))
     }
 
-    /// `Origin`: the page that a browser would send this for.
+    /// Adds `Origin`: the origin of the page, as a browser sends it.
     pub fn origin(self, origin: &str) -> Self {
         self.header(ORIGIN, origin)
     }
 
-    /// Adds a header line. One of the same name that was there before stays.
+    /// Adds a header line. Existing lines with the same name stay.
     ///
-    /// Values are text or bytes; those from 0x80 on are legal.
+    /// A value is text or bytes; bytes from 0x80 on are allowed.
     ///
     /// # Panics
     ///
-    /// If no header can hold the name or the value.
+    /// Panics if the name or the value is not valid.
     pub fn header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
@@ -57,30 +57,31 @@ impl TestRequest {
         V: TryInto<HeaderValue>,
         V::Error: Debug,
     {
-        let name = name.try_into().expect("a header's name");
-        let value = value.try_into().expect("a header's value");
+        let name = name.try_into().expect("the name of a header is valid");
+        let value = value.try_into().expect("the value of a header is valid");
         self.request.headers_mut().append(name, value);
         self
     }
 
-    /// Leaves a header out that would be there, such as `Host` or a line of the handshake.
+    /// Removes a header that the client adds, such as `Host` or a header of the handshake.
     pub fn without(mut self, name: &str) -> Self {
         self.request.headers_mut().remove(name);
         self
     }
 
-    /// The body. Empty by default.
+    /// Sets the body; empty by default.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         *self.request.body_mut() = body.into();
         self
     }
 
+    #[cfg(feature = "http2")]
     pub(super) fn extension<T: Clone + Send + Sync + 'static>(mut self, extension: T) -> Self {
         self.request.extensions_mut().insert(extension);
         self
     }
 
-    /// The request as it would be sent, to be changed at will and then handed to
+    /// Returns the request, for changes that this type does not support. Send it with
     /// [`TestClient::send`] or [`TestClient::connect`].
     ///
     /// ```
@@ -90,9 +91,9 @@ impl TestRequest {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// # let app = Router::new().route("/ws", any(|| async {})).layer(AuthLayer::new(Silent));
     /// # let client = TestClient::new(app);
-    /// let mut odd = client.websocket("/ws").into_request();
-    /// *odd.method_mut() = http::Method::DELETE;
-    /// let refused = client.connect(odd).await.unwrap_err();
+    /// let mut request = client.websocket("/ws").into_request();
+    /// *request.method_mut() = http::Method::DELETE;
+    /// let refused = client.connect(request).await.unwrap_err();
     /// assert_eq!(refused.status(), 400);
     /// # }
     /// ```
@@ -100,31 +101,31 @@ impl TestRequest {
         self.request
     }
 
-    /// Sends it, and reads the response to its end.
+    /// Sends the request, and reads the complete response.
     ///
     /// # Panics
     ///
-    /// As [`TestClient::send`].
+    /// Panics like [`TestClient::send`].
     pub async fn send(self) -> TestResponse {
         self.client.send(self.request).await
     }
 
-    /// Sends it, and opens the socket if it is accepted.
+    /// Sends the request, and opens the socket if the server accepts it.
     ///
     /// # Errors
     ///
-    /// The response, if it is not the one that opens a socket: 101, or 200 over HTTP/2.
+    /// Returns the response if it does not open a socket. 101 opens one, or 200 over HTTP/2.
     ///
     /// # Panics
     ///
-    /// As [`TestClient::send`].
+    /// Panics like [`TestClient::send`].
     pub async fn connect(self) -> Result<TestSocket, TestResponse> {
         self.client.connect(self.request).await
     }
 
-    /// A header whose value `Debug` does not print.
+    /// Adds a header with a value that `Debug` does not print.
     fn secret(self, name: HeaderName, value: &str) -> Self {
-        let mut value = HeaderValue::from_str(value).expect("a header's value");
+        let mut value = HeaderValue::from_str(value).expect("the value of a header is valid");
         value.set_sensitive(true);
         self.header(name, value)
     }

@@ -5,9 +5,9 @@ use http::{HeaderMap, Response, StatusCode, response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-/// A response, read to its end.
+/// A response with its complete body.
 ///
-/// As the error of a [`connect`](super::TestRequest::connect) it tells why there is no socket.
+/// It is the error of [`TestRequest::connect`](super::TestRequest::connect) if no socket opens.
 #[derive(Clone, Debug)]
 pub struct TestResponse {
     status: StatusCode,
@@ -21,7 +21,7 @@ impl TestResponse {
         let body = body
             .collect()
             .await
-            .unwrap_or_else(|error| panic!("the response breaks off: {error:?}"));
+            .unwrap_or_else(|error| panic!("the response is incomplete: {error:?}"));
         Self {
             body: body.to_bytes(),
             ..Self::without_body(parts)
@@ -36,40 +36,40 @@ impl TestResponse {
         }
     }
 
-    /// The status.
+    /// Returns the status code.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The headers.
+    /// Returns all headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// The first header of this name, if it is there and is visible ASCII.
+    /// Returns the value of the first header with this name, if it is visible ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body.
+    /// Returns the body as bytes.
     pub fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// The body, which is text.
+    /// Returns the body as text.
     ///
     /// # Panics
     ///
-    /// If it is not UTF-8.
+    /// Panics if the body is not UTF-8.
     pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).expect("the body is text")
+        std::str::from_utf8(&self.body).expect("the body is UTF-8")
     }
 }
 
 impl fmt::Display for TestResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let body = String::from_utf8_lossy(&self.body);
-        write!(f, "answered with {}: {body}", self.status)
+        write!(f, "the server responded with {}: {body}", self.status)
     }
 }
 

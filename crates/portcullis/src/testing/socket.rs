@@ -9,6 +9,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::{Message, SocketError, TestResponse};
+use crate::close::CloseFrame;
 
 /// The client's end of an open WebSocket.
 ///
@@ -48,7 +49,7 @@ impl TestSocket {
         }
         let upgraded = hyper::upgrade::on(&mut response)
             .await
-            .unwrap_or_else(|error| panic!("the connection was not handed over: {error:?}"));
+            .unwrap_or_else(|error| panic!("the connection was not upgraded: {error:?}"));
         let (parts, _) = response.into_parts();
         Ok(Self {
             stream: WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, None)
@@ -57,59 +58,77 @@ impl TestSocket {
         })
     }
 
-    /// The subprotocol that the server selected.
+    /// Returns the subprotocol that the server selected.
     pub fn protocol(&self) -> Option<&str> {
         self.response.header("sec-websocket-protocol")
     }
 
-    /// The response that opened it.
+    /// Returns the response that opened the socket.
     pub fn response(&self) -> &TestResponse {
         &self.response
     }
 
-    /// The next message; `None` once the socket is closed.
+    /// Receives the next message; `None` once the socket is closed.
+    ///
+    /// Receiving also answers pings and close frames.
     pub async fn recv(&mut self) -> Option<Result<Message, SocketError>> {
-        self.stream.next().await
+        loop {
+            match self.stream.next().await?.map(Message::received) {
+                Ok(Some(message)) => return Some(Ok(message)),
+                Ok(None) => {}
+                Err(error) => return Some(Err(SocketError(error))),
+            }
+        }
     }
 
-    /// The text of the next message.
+    /// Receives the next message, and returns its text.
     ///
     /// # Panics
     ///
-    /// If the next message is not a text, or there is none.
+    /// Panics if the next message is not a text, or if the socket is closed.
     pub async fn text(&mut self) -> String {
         match self.recv().await {
-            Some(Ok(Message::Text(text))) => text.as_str().to_owned(),
-            other => panic!("expected a text, got {other:?}"),
+            Some(Ok(Message::Text(text))) => text,
+            other => panic!("expected a text message, received {other:?}"),
         }
     }
 
-    /// Sends a message.
+    /// Sends a message: a [`Message`], a text, or bytes.
     ///
     /// # Errors
     ///
-    /// If the socket is closed.
+    /// Returns an error if the socket is closed.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SocketError> {
-        self.stream.send(message.into()).await
+        let message = message.into().into_sent();
+        self.stream.send(message).await.map_err(SocketError)
     }
 
-    /// Reads until the server closes the socket, and tells with which code. `None` if it said
-    /// none, or went without a word.
-    pub async fn close_code(&mut self) -> Option<u16> {
-        let mut code = None;
+    /// Receives until the server closes the socket, and returns its close frame.
+    ///
+    /// Returns `None` if the frame is empty, or if the connection ends without one.
+    pub async fn close_frame(&mut self) -> Option<CloseFrame> {
+        let mut close = None;
         while let Some(Ok(message)) = self.recv().await {
             if let Message::Close(Some(frame)) = message {
-                code = Some(frame.code.into());
+                close = Some(frame);
             }
         }
-        code
+        close
     }
 
-    /// Closes it and waits for the server to agree.
+    /// Receives until the server closes the socket, and returns its close code.
+    ///
+    /// Returns `None` if the frame is empty, or if the connection ends without one.
+    pub async fn close_code(&mut self) -> Option<u16> {
+        let frame = self.close_frame().await?;
+        Some(frame.code())
+    }
+
+    /// Closes the socket, and waits until the server has closed it, too.
     pub async fn close(mut self) {
-        // It may be closed already.
+        // The socket may be closed already.
         let _ = self.stream.close(None).await;
-        self.close_code().await;
+        self.close_frame().await;
     }
 }
 

@@ -4,22 +4,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use portcullis_core::{Credential, Identity, Scheme, Verify, VerifyError};
 
-/// A verifier that accepts one token, or everything. It answers at once.
+/// A verifier that accepts one token, or every credential.
 ///
 /// ```
 /// use portcullis::testing::Accepting;
 /// use portcullis::{Credential, Identity, Verify, VerifyError};
 ///
 /// let verifier = Accepting::token("t0k", Identity::new("alice"));
-/// let ask = |credential| verifier.verify_now(&credential).unwrap().map(drop);
+/// let verify = |credential| verifier.verify_now(&credential).unwrap().map(drop);
 ///
-/// assert_eq!(ask(Credential::bearer("t0k")), Ok(()));
-/// assert_eq!(ask(Credential::basic("alice", "t0k")), Ok(()));
-/// assert_eq!(ask(Credential::basic("bob", "t0k")), Err(VerifyError::Invalid));
-/// assert_eq!(ask(Credential::bearer("other")), Err(VerifyError::Invalid));
+/// assert_eq!(verify(Credential::bearer("t0k")), Ok(()));
+/// assert_eq!(verify(Credential::basic("alice", "t0k")), Ok(()));
+/// assert_eq!(verify(Credential::basic("bob", "t0k")), Err(VerifyError::Invalid));
+/// assert_eq!(verify(Credential::bearer("other")), Err(VerifyError::Invalid));
 /// ```
 ///
-/// For several tokens there is [`StaticTokens`](crate::StaticTokens).
+/// For several tokens use [`StaticTokens`](crate::StaticTokens).
 #[derive(Clone)]
 pub struct Accepting {
     token: Option<Box<str>>,
@@ -27,8 +27,9 @@ pub struct Accepting {
 }
 
 impl Accepting {
-    /// Accepts `token`, whatever carries it, as `identity`. A password needs the identity's subject
-    /// as its user name.
+    /// Accepts `token` in all carriers, and returns `identity`.
+    ///
+    /// As a password (`Basic`), the token needs the subject of the identity as user name.
     pub fn token(token: impl Into<Box<str>>, identity: Identity) -> Self {
         Self {
             token: Some(token.into()),
@@ -36,7 +37,7 @@ impl Accepting {
         }
     }
 
-    /// Accepts every credential as `identity`.
+    /// Accepts every credential, and returns `identity`.
     pub fn everything(identity: Identity) -> Self {
         Self {
             token: None,
@@ -44,12 +45,12 @@ impl Accepting {
         }
     }
 
-    fn judge(&self, credential: &Credential) -> Result<Identity, VerifyError> {
-        // Not in constant time, as a verifier has to be: a test has nobody to hide from.
+    fn check(&self, credential: &Credential) -> Result<Identity, VerifyError> {
+        // Not in constant time, because a test has no attacker.
         let is_accepted = self.token.as_deref().is_none_or(|token| {
             let is_basic = credential.scheme() == Scheme::Basic;
-            let name_fits = !is_basic || credential.username() == Some(self.identity.subject());
-            name_fits && token == credential.expose_secret()
+            let has_name = !is_basic || credential.username() == Some(self.identity.subject());
+            has_name && token == credential.expose_secret()
         });
         match is_accepted {
             true => Ok(self.identity.clone()),
@@ -60,11 +61,11 @@ impl Accepting {
 
 impl Verify for Accepting {
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
-        self.judge(credential)
+        self.check(credential)
     }
 
     fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
-        Some(self.judge(credential))
+        Some(self.check(credential))
     }
 }
 
@@ -76,7 +77,7 @@ impl fmt::Debug for Accepting {
     }
 }
 
-/// A verifier that refuses everything, at once and always for the same reason.
+/// A verifier that refuses every credential with the same error.
 ///
 /// ```
 /// use portcullis::testing::{Refusing, TestClient};
@@ -94,27 +95,27 @@ impl fmt::Debug for Accepting {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Refusing {
-    reason: VerifyError,
+    error: VerifyError,
 }
 
 impl Refusing {
-    /// Refuses everything with `reason`.
-    pub const fn because(reason: VerifyError) -> Self {
-        Self { reason }
+    /// Refuses every credential with `error`.
+    pub const fn because(error: VerifyError) -> Self {
+        Self { error }
     }
 }
 
 impl Verify for Refusing {
     async fn verify(&self, _: &Credential) -> Result<Identity, VerifyError> {
-        Err(self.reason)
+        Err(self.error)
     }
 
     fn verify_now(&self, _: &Credential) -> Option<Result<Identity, VerifyError>> {
-        Some(Err(self.reason))
+        Some(Err(self.error))
     }
 }
 
-/// A verifier that never answers. Admission gives up after its time limit.
+/// A verifier that never finishes, so that admission reaches its time limit.
 ///
 /// ```
 /// use portcullis::AuthLayer;
@@ -124,15 +125,12 @@ impl Verify for Refusing {
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
 /// let auth = AuthLayer::new(Silent);
 /// # let app: Router = Router::new().route("/", get(|| async {})).route_layer(auth);
-/// // Tokio's clock is paused, so that the ten seconds pass at once.
+/// // Tokio's clock is paused, so the ten seconds take no time.
 /// let response = TestClient::new(app).get("/").bearer("t0k").send().await;
 /// assert_eq!(response.status(), 503);
 /// # }
 /// ```
-#[expect(
-    clippy::exhaustive_structs,
-    reason = "there is nothing to say about silence"
-)]
+#[expect(clippy::exhaustive_structs, reason = "the verifier has no settings")]
 #[derive(Clone, Copy, Debug)]
 pub struct Silent;
 
@@ -142,9 +140,9 @@ impl Verify for Silent {
     }
 }
 
-/// Counts how often another verifier is asked. All clones share the count.
+/// A verifier that counts the calls of another one. All clones share the count.
 ///
-/// What is refused before verification, such as a foreign origin, must not cost a question:
+/// A request that is refused before verification, for example for its origin, makes no call:
 ///
 /// ```
 /// use portcullis::testing::{Accepting, Counting, TestClient};
@@ -170,7 +168,7 @@ pub struct Counting<V> {
 }
 
 impl<V> Counting<V> {
-    /// Counts how often `verifier` is asked.
+    /// Counts the calls of `verifier`.
     pub fn new(verifier: V) -> Self {
         Self {
             verifier: Arc::new(verifier),
@@ -178,8 +176,10 @@ impl<V> Counting<V> {
         }
     }
 
-    /// How many credentials it was asked about. One that cannot be told about at once, and is
-    /// waited for, counts once.
+    /// Returns the number of verified credentials.
+    ///
+    /// A call of `verify_now` that returns `None` does not count, because a call of `verify`
+    /// follows.
     pub fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
@@ -196,11 +196,11 @@ impl<V: Verify> Verify for Counting<V> {
     }
 
     fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
-        let answer = self.verifier.verify_now(credential);
-        if answer.is_some() {
+        let result = self.verifier.verify_now(credential);
+        if result.is_some() {
             self.count();
         }
-        answer
+        result
     }
 
     fn needs_handshake(&self) -> bool {

@@ -1,47 +1,49 @@
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use portcullis_core::{StoreError, TicketKey, TicketStore};
 use tokio::time::Instant;
 
-/// Tickets of one process, up to a number of them.
+/// The tickets of one process, up to a maximum number.
 #[derive(Debug)]
 pub struct MemoryTickets {
-    shelf: Mutex<Shelf>,
+    table: Mutex<Table>,
     capacity: usize,
 }
 
 #[derive(Debug, Default)]
-struct Shelf {
+struct Table {
     records: Records,
-    /// In the order they came in. Lifetimes differ little, so the first is about the next to go.
+    /// The order of minting. Lifetimes differ little, so the first entry expires about first.
     order: VecDeque<(Instant, TicketKey)>,
 }
 
 type Records = HashMap<TicketKey, (Instant, Vec<u8>)>;
 
 impl MemoryTickets {
-    /// A store for up to `capacity` tickets that wait.
+    /// Creates a store for up to `capacity` tickets that are not redeemed yet.
     pub fn new(capacity: usize) -> Self {
         Self {
-            shelf: Mutex::default(),
+            table: Mutex::default(),
             capacity,
         }
     }
 
-    /// How many wait. One whose time is over counts until a new one comes in.
+    /// Returns the number of tickets that are not redeemed yet.
+    ///
+    /// An expired ticket counts until the next one is minted.
     pub fn len(&self) -> usize {
         self.lock().records.len()
     }
 
-    /// Whether none waits.
+    /// Returns whether the store contains no tickets.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -53,19 +55,19 @@ impl TicketStore for MemoryTickets {
         lifetime: Duration,
     ) -> Result<(), StoreError> {
         let now = Instant::now();
-        let mut shelf = self.lock();
-        shelf.forget(now);
-        if shelf.records.contains_key(&key) {
+        let mut table = self.lock();
+        table.remove_expired(now);
+        if table.records.contains_key(&key) {
             return Err(StoreError::Occupied);
         }
-        if shelf.records.len() >= self.capacity {
+        if table.records.len() >= self.capacity {
             return Err(StoreError::Full);
         }
-        // A lifetime that no clock can tell is a long one.
-        let end = now + lifetime.min(LONGEST);
-        shelf.records.insert(key, (end, record));
-        shelf.order.push_back((end, key));
-        shelf.tidy();
+        // The limit prevents an overflow of the time.
+        let end = now + lifetime.min(MAX_LIFETIME);
+        table.records.insert(key, (end, record));
+        table.order.push_back((end, key));
+        table.compact();
         Ok(())
     }
 
@@ -76,43 +78,44 @@ impl TicketStore for MemoryTickets {
     }
 }
 
-impl Shelf {
-    /// Forgets what has ended, or was taken.
-    fn forget(&mut self, now: Instant) {
+impl Table {
+    /// Removes the first entries of the order, as far as they have expired or were taken.
+    fn remove_expired(&mut self, now: Instant) {
         while let Some((end, key)) = self.order.front().copied() {
-            let waits = waits(&self.records, end, &key);
-            if waits && now < end {
+            let is_present = contains(&self.records, end, &key);
+            if is_present && now < end {
                 return;
             }
             self.order.pop_front();
-            if waits {
+            if is_present {
                 self.records.remove(&key);
             }
         }
     }
 
-    /// One that waits must not keep the places of all that were taken behind it.
-    fn tidy(&mut self) {
+    /// Removes taken entries from the order once they are the majority. One ticket that is never
+    /// redeemed would otherwise keep all entries after it.
+    fn compact(&mut self) {
         if self.order.len() > 2 * self.records.len() + 64 {
             let records = &self.records;
-            self.order.retain(|(end, key)| waits(records, *end, key));
+            self.order.retain(|(end, key)| contains(records, *end, key));
         }
     }
 }
 
-fn waits(records: &Records, end: Instant, key: &TicketKey) -> bool {
+fn contains(records: &Records, end: Instant, key: &TicketKey) -> bool {
     records.get(key).is_some_and(|(own, _)| *own == end)
 }
 
-/// No ticket waits for longer.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest lifetime of a ticket in this store.
+const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn taken_tickets_leave_nothing_behind_one_that_waits() {
+    async fn redeemed_tickets_use_no_memory() {
         let tickets = MemoryTickets::new(2);
         let lifetime = Duration::from_secs(30);
         let key = |number: u16| {

@@ -1,16 +1,17 @@
-//! Tickets: credentials for the next handshake, and for nothing else.
+//! Tickets: single-use credentials for the next handshake.
 //!
-//! A client that can send a header in an HTTP request but not in a handshake mints a ticket with
-//! the one and opens the socket with the other. A ticket has 128 random bits, is good for thirty
-//! seconds at most, for one time, and for the paths that it was minted for. So one that ends up in
-//! a log is worth nothing.
+//! A client that can set headers on an HTTP request but not on a handshake mints a ticket with the
+//! request, and opens the socket with the ticket. A ticket has 128 random bits. It is valid for at
+//! most thirty seconds, for one handshake, and for the paths that it was minted for. A ticket in a
+//! log is therefore useless to an attacker.
 //!
 //! ```
 //! use std::sync::Arc;
 //! use axum::{Router, response::Response, routing::{any, post}};
-//! use portcullis::{carrier::QueryCarrier, ws::mint_handler, AuthLayer, GuardedUpgrade, Profile, StaticTokens, Tickets};
+//! use portcullis::{carrier::QueryCarrier, ws::mint_handler};
+//! use portcullis::{AuthLayer, GuardedUpgrade, Profile, StaticTokens, Tickets};
 //!
-//! let tokens = Arc::new(StaticTokens::new([("alice", "s3cret")])?);
+//! let tokens = StaticTokens::new([("alice", "s3cret")])?;
 //! let tickets: Arc<Tickets> = Arc::new(Tickets::in_memory(["/ws"]));
 //! let by_ticket = Profile::new("ticket").carrier(QueryCarrier::named("ticket"));
 //!
@@ -29,12 +30,12 @@
 //! # Ok::<_, portcullis::verify::StaticTokenError>(())
 //! ```
 //!
-//! [`Tickets`] is a verifier, so [`any_of`](crate::any_of) puts it beside others, and a dialect
-//! takes a ticket as it takes a token. Put it last: it is asked about whatever the others do not
-//! know. Do not cache it.
+//! [`Tickets`](crate::Tickets) is a verifier. Combine it with others in
+//! [`any_of`](crate::any_of), as the last one, because it redeems each credential that reaches it.
+//! Do not cache it. A dialect accepts tickets like other tokens.
 //!
-//! A ticket is taken out of its store before the socket opens. If that fails afterwards, or the
-//! path was wrong, the ticket is gone all the same, and the client mints another one.
+//! Verification removes the ticket from its store before the socket opens. If the handshake then
+//! fails, or the path is wrong, the ticket is used up, and the client mints another one.
 
 mod memory;
 mod path;
@@ -42,5 +43,4 @@ mod record;
 pub(crate) mod tickets;
 
 pub use self::memory::MemoryTickets;
-pub(crate) use self::tickets::Tickets;
 pub use self::tickets::{Binding, MintError, Ticket};

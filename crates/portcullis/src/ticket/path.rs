@@ -1,4 +1,4 @@
-/// Whether a path is one that tickets are for.
+/// Returns whether the pattern covers the path: the same path, or `/*` at its end.
 pub(super) fn covers(pattern: &str, path: &str) -> bool {
     let Some(above) = pattern.strip_suffix('*').filter(|it| it.ends_with('/')) else {
         return pattern == path;
@@ -7,7 +7,7 @@ pub(super) fn covers(pattern: &str, path: &str) -> bool {
         .is_some_and(|below| !below.is_empty() && !has_dots(below))
 }
 
-/// Whether a proxy that resolves `.` and `..` would make another path of it.
+/// Returns whether a proxy that removes dot segments would change the path.
 fn has_dots(path: &str) -> bool {
     let path = path.to_ascii_lowercase();
     let path = path.replace("%2e", ".").replace("%2f", "/");
@@ -19,7 +19,7 @@ mod tests {
     use super::covers;
 
     #[test]
-    fn a_pattern_covers_what_is_below_it() {
+    fn pattern_covers_the_paths_below_it() {
         let rows = [
             ("/ws", "/ws", true),
             ("/ws", "/ws/", false),

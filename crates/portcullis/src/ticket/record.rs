@@ -6,29 +6,29 @@ use portcullis_core::{ClaimsCodec, ClaimsError, Identity};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-/// What a ticket stands for.
+/// The stored part of a ticket.
 ///
-/// It is encrypted under a key that only the ticket gives before a store gets it. So a store can
-/// neither read an identity nor make one.
+/// It is encrypted with a key that is derived from the ticket, which the store does not have. So a
+/// store can neither read nor forge an identity.
 #[derive(Deserialize, Serialize)]
 pub(super) struct Record {
     version: u8,
     /// The identity, as [`ClaimsCodec`] writes it.
     identity: Box<str>,
-    /// The paths that its server mints tickets for.
+    /// The paths that the server mints tickets for.
     pub(super) paths: Box<[Box<str>]>,
-    /// The one path that it was minted for.
+    /// The only path that the ticket is for, if there is one.
     pub(super) path: Option<Box<str>>,
-    /// `Some(None)`: the ticket was minted by a request without an `Origin`.
+    /// `Some(None)` if the request that minted the ticket had no `Origin`.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "bound")]
     pub(super) origin: Option<Option<Box<str>>>,
-    /// `Some(None)`: the ticket was minted by a request from an unknown address.
+    /// `Some(None)` if the address of that request was unknown.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "bound")]
     pub(super) peer: Option<Option<IpAddr>>,
 }
 
 impl Record {
-    /// Creates a record for any of `paths`, bound to nothing else.
+    /// Creates a record that is valid for all of `paths`.
     pub(super) fn new(
         identity: &Identity,
         claims: ClaimsCodec,
@@ -48,7 +48,7 @@ impl Record {
         claims.decode(&self.identity)
     }
 
-    /// Encrypts the record for the store.
+    /// Encrypts the record with the key of its ticket.
     pub(super) fn seal(&self, ticket: &str) -> Vec<u8> {
         let mut record = serde_json::to_vec(self).expect("strings and numbers are valid JSON");
         cipher(ticket)
@@ -57,7 +57,7 @@ impl Record {
         record
     }
 
-    /// Decrypts a record; `None` if it is not the record of this ticket, or has another version.
+    /// Decrypts a record; `None` if it belongs to another ticket, or has another version.
     pub(super) fn open(mut sealed: Vec<u8>, ticket: &str) -> Option<Self> {
         let opened = cipher(ticket).decrypt_in_place(&Nonce::default(), b"", &mut sealed);
         opened.ok()?;
@@ -75,14 +75,14 @@ fn cipher(ticket: &str) -> Aes256GcmSiv {
     Aes256GcmSiv::new((&*key).into())
 }
 
-/// A machine with another version of the library redeems no ticket that it cannot read.
+/// The version of the format. A ticket of another version is refused.
 const VERSION: u8 = 2;
 
-/// Serializes `Some(None)` as `null`, and leaves out `None`.
+/// Serializes `Some(None)` as `null`, and omits `None`.
 mod bound {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    #[expect(clippy::option_option, reason = "serde hands over the field")]
+    #[expect(clippy::option_option, reason = "serde passes the field")]
     pub(super) fn serialize<T: Serialize, S: Serializer>(
         value: &Option<Option<T>>,
         serializer: S,

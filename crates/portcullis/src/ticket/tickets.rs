@@ -17,26 +17,31 @@ use super::MemoryTickets;
 use super::path::covers;
 use super::record::Record;
 
-/// Mints tickets, and verifies them; see the [module docs](super).
+/// Mints tickets and verifies them; see the [module docs](super).
 ///
-/// The identity of a ticket is the whole identity that it was minted for, its expiry included; what
-/// it does not have is the proof of the credential before it.
+/// A ticket has the identity of the credential that minted it, with the same expiry and claims.
 ///
-/// A path that ends in `/*` stands for all that is below it: `/rooms/*` for `/rooms/7` and
-/// `/rooms/7/ws`, not for `/rooms`, nor for a path with `.` or `..` in it.
+/// A path that ends in `/*` stands for all paths below: `/rooms/*` for `/rooms/7` and
+/// `/rooms/7/ws`, but not for `/rooms`, nor for a path with a segment `.` or `..`.
 ///
-/// [`mint_handler`](crate::mint_handler) is a route for it. Where a page or a message of yours is to
-/// have the ticket in it, mint one yourself:
+/// [`mint_handler`](crate::ws::mint_handler) is a handler that mints tickets. Mint a ticket
+/// yourself to put it into a page or a message:
 ///
 /// ```
 /// use std::sync::Arc;
 /// use axum::{extract::State, http::StatusCode};
 /// use portcullis::{ticket::Binding, Identity, Tickets};
 ///
-/// async fn link(State(tickets): State<Arc<Tickets>>, identity: Identity) -> Result<String, StatusCode> {
+/// async fn link(
+///     State(tickets): State<Arc<Tickets>>,
+///     identity: Identity,
+/// ) -> Result<String, StatusCode> {
 ///     let room = Binding { path: Some("/rooms/7".into()), ..Binding::default() };
 ///     match tickets.mint(&identity, room).await {
-///         Ok(ticket) => Ok(format!("wss://chat.example.com/rooms/7?ticket={}", ticket.expose_secret())),
+///         Ok(ticket) => {
+///             let ticket = ticket.expose_secret();
+///             Ok(format!("wss://chat.example.com/rooms/7?ticket={ticket}"))
+///         }
 ///         Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
 ///     }
 /// }
@@ -54,14 +59,14 @@ pub struct Tickets<T = MemoryTickets> {
 }
 
 impl Tickets {
-    /// Tickets for these paths, up to 10,000 at a time in the memory of this process.
+    /// Creates tickets for these paths, with a store for 10,000 tickets in memory.
     pub fn in_memory<P: Into<Box<str>>>(paths: impl IntoIterator<Item = P>) -> Self {
         Self::new(MemoryTickets::new(10_000), paths)
     }
 }
 
 impl<T> Tickets<T> {
-    /// Tickets for these paths, in a store.
+    /// Creates tickets for these paths, with a store.
     pub fn new<P: Into<Box<str>>>(store: T, paths: impl IntoIterator<Item = P>) -> Self {
         Self {
             store,
@@ -74,41 +79,47 @@ impl<T> Tickets<T> {
         }
     }
 
-    /// How long a ticket is good for: thirty seconds, which is also the most.
+    /// Sets the lifetime of a ticket; thirty seconds by default, which is also the maximum.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime.min(LONGEST);
         self
     }
 
-    /// A ticket is good only from the `Origin` that it was minted from: both requests have the
-    /// same, or neither has one.
+    /// Binds tickets to the `Origin` of the request that mints them.
+    ///
+    /// A handshake with another `Origin` is refused. If the first request had none, the handshake
+    /// must have none.
     #[must_use]
     pub fn bind_origin(mut self) -> Self {
         self.bind_origin = true;
         self
     }
 
-    /// A ticket is good only from the address that it was minted from. Not for clients that change
-    /// between networks, nor behind a proxy that hides them.
+    /// Binds tickets to the IP address of the request that mints them.
+    ///
+    /// Do not use it for clients that change between networks, or behind a proxy that hides their
+    /// addresses.
     #[must_use]
     pub fn bind_peer(mut self) -> Self {
         self.bind_peer = true;
         self
     }
 
-    /// Takes the time from `clock` instead of the machine. The store keeps its own time.
+    /// Sets the clock for the expiry of identities; the system clock by default.
+    ///
+    /// The store has its own clock for the lifetime of tickets.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Registers the type of the claims that tickets carry.
+    /// Registers the type of the claims that tickets contain.
     ///
-    /// A ticket leaves the process as JSON, so its claims need a type that serde knows. Without
-    /// this, minting a ticket for an identity with claims is [`MintError::Claims`]. All servers that
-    /// share a store register the same type.
+    /// Tickets are stored as JSON, so serde has to support the type. Without this, minting a ticket
+    /// for an identity with claims fails with [`MintError::Claims`]. All servers that share a store
+    /// have to register the same type.
     ///
     /// ```
     /// use portcullis::Tickets;
@@ -140,8 +151,8 @@ impl<T: TicketStore> Tickets<T> {
     ///
     /// # Errors
     ///
-    /// If the identity has ended, if the ticket is asked for a path that the tickets are not for,
-    /// or if the store does not take it.
+    /// Returns an error if the identity has expired, if its claims have an unregistered type, if
+    /// the tickets are not for the requested path, or if the store is full or unavailable.
     pub async fn mint(&self, identity: &Identity, binding: Binding) -> Result<Ticket, MintError> {
         let now = self.clock.now();
         let left = match identity.expires_at() {
@@ -155,8 +166,8 @@ impl<T: TicketStore> Tickets<T> {
         if binding.path.as_ref().is_some_and(|path| !self.is_for(path)) {
             return Err(MintError::OtherPath);
         }
-        // What does not say when it was issued does not say it now either: this machine may not have
-        // heard yet that its subject was revoked, and what is issued later is not covered.
+        // An identity without `issued_at` does not get one here. A revocation covers only what was
+        // issued before it, and this machine may not know yet that the subject was revoked.
         let identity = identity.to_builder().single_use().build();
         let record = Record::new(&identity, self.claims, self.paths.clone());
         let mut record = record.map_err(MintError::Claims)?;
@@ -164,8 +175,8 @@ impl<T: TicketStore> Tickets<T> {
         record.origin = self.bind_origin.then_some(binding.origin);
         record.peer = self.bind_peer.then_some(binding.peer);
         let mut bytes = [0; 16];
-        // Without randomness a server cannot do TLS either. Nothing sensible is left to do.
-        getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+        // A server without random bytes cannot do TLS either, so this does not happen.
+        getrandom::fill(&mut bytes).expect("the operating system provides random bytes");
         let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes));
         bytes.zeroize();
         let sealed = record.seal(&secret);
@@ -173,39 +184,12 @@ impl<T: TicketStore> Tickets<T> {
         Ok(Ticket { secret, lifetime })
     }
 
-    async fn redeem(&self, credential: &Credential) -> Result<Identity, VerifyError> {
-        let handshake = credential.handshake();
-        // A ticket in the address of an ordinary request is not for it, and is not used up by it.
-        let Some(handshake) = handshake.filter(|handshake| handshake.upgrade) else {
-            return Err(VerifyError::Invalid);
-        };
-        let secret = credential.expose_secret();
-        if secret.len() != LETTERS || URL_SAFE_NO_PAD.decode(secret).is_err() {
-            return Err(VerifyError::Invalid);
-        }
-        let taken = self.store.take(key(secret)).await;
-        let record = taken.map_err(|_| VerifyError::unavailable())?;
-        // Taken, whatever is wrong with it.
-        let record = record.and_then(|sealed| Record::open(sealed, secret));
-        let record = record.ok_or(VerifyError::Invalid)?;
-        let named = credential.username();
-        let identity = record.identity(self.claims).map_err(|error| {
-            tracing::error!(target: "portcullis", "cannot read the claims of a ticket: {error}");
-            VerifyError::unavailable()
-        })?;
-        let is_its_own = named.is_none_or(|name| name == identity.subject());
-        match is_its_own && self.is_bound_to(&record, handshake) {
-            true => Ok(identity),
-            false => Err(VerifyError::Invalid),
-        }
-    }
-
     fn is_for(&self, path: &str) -> bool {
         self.paths.iter().any(|pattern| covers(pattern, path))
     }
 
     fn is_bound_to(&self, record: &Record, handshake: &Handshake) -> bool {
-        // Also where servers with tickets for different paths share a store.
+        // Servers with tickets for different paths may share a store, so both lists count.
         let path = &*handshake.path;
         let path = self.is_for(path)
             && record.paths.iter().any(|pattern| covers(pattern, path))
@@ -219,10 +203,33 @@ impl<T: TicketStore> Tickets<T> {
     }
 }
 
-/// Redeems a ticket, which is gone after that.
+/// Verifies a ticket, and removes it from the store.
 impl<T: TicketStore> Verify for Tickets<T> {
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
-        self.redeem(credential).await
+        let handshake = credential.handshake();
+        // A request without an upgrade does not use the ticket up.
+        let Some(handshake) = handshake.filter(|handshake| handshake.upgrade) else {
+            return Err(VerifyError::Invalid);
+        };
+        let secret = credential.expose_secret();
+        if secret.len() != LETTERS || URL_SAFE_NO_PAD.decode(secret).is_err() {
+            return Err(VerifyError::Invalid);
+        }
+        let taken = self.store.take(key(secret)).await;
+        let sealed = taken.map_err(|_| VerifyError::unavailable())?;
+        // From here on the ticket is used up, even if a check fails.
+        let record = sealed.and_then(|sealed| Record::open(sealed, secret));
+        let record = record.ok_or(VerifyError::Invalid)?;
+        let identity = record.identity(self.claims).map_err(|error| {
+            tracing::error!(target: "portcullis", "cannot read the claims of a ticket: {error}");
+            VerifyError::unavailable()
+        })?;
+        let username = credential.username();
+        let has_username = username.is_none_or(|name| name == identity.subject());
+        match has_username && self.is_bound_to(&record, handshake) {
+            true => Ok(identity),
+            false => Err(VerifyError::Invalid),
+        }
     }
 
     fn needs_handshake(&self) -> bool {
@@ -230,36 +237,37 @@ impl<T: TicketStore> Verify for Tickets<T> {
     }
 }
 
-/// What a ticket is bound to, beside its subject.
+/// The requests that a ticket is valid for.
 #[expect(
     clippy::exhaustive_structs,
     reason = "a caller fills in what it knows of its request"
 )]
 #[derive(Clone, Debug, Default)]
 pub struct Binding {
-    /// The one path it is good for; every path of the [`Tickets`] if there is none.
+    /// The only path that the ticket is for; `None` for every path of the [`Tickets`].
     pub path: Option<Box<str>>,
 
-    /// The `Origin` of the request that mints it; see [`Tickets::bind_origin`].
+    /// The `Origin` of the request that mints the ticket; see [`Tickets::bind_origin`].
     pub origin: Option<Box<str>>,
 
-    /// The address that mints it; see [`Tickets::bind_peer`].
+    /// The address of the request that mints the ticket; see [`Tickets::bind_peer`].
     pub peer: Option<IpAddr>,
 }
 
-/// A ticket that was minted. Its `Debug` prints no letter of it.
+/// A minted ticket. `Debug` does not print it.
 pub struct Ticket {
     secret: Zeroizing<String>,
     lifetime: Duration,
 }
 
 impl Ticket {
-    /// The ticket itself: 22 letters of base64url, fit for a query, a subprotocol and a message.
+    /// Returns the ticket: 22 characters of base64url, which a query, a subprotocol and a message
+    /// can contain without escapes.
     pub fn expose_secret(&self) -> &str {
         &self.secret
     }
 
-    /// How long it is good for.
+    /// Returns the lifetime of the ticket.
     pub fn expires_in(&self) -> Duration {
         self.lifetime
     }
@@ -274,7 +282,7 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// Why no ticket is minted.
+/// The error of [`Tickets::mint`].
 #[non_exhaustive]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum MintError {
@@ -285,10 +293,10 @@ pub enum MintError {
     /// The identity has expired.
     Expired,
 
-    /// The tickets are not for the path that was asked for.
+    /// The tickets are not for the requested path.
     OtherPath,
 
-    /// The store is full, or does not answer.
+    /// The store is full or unavailable.
     Store(StoreError),
 }
 
@@ -303,7 +311,7 @@ impl fmt::Display for MintError {
         match self {
             Self::Claims(error) => error.fmt(f),
             Self::Expired => f.write_str("the identity has expired"),
-            Self::OtherPath => f.write_str("there are no tickets for this path"),
+            Self::OtherPath => f.write_str("the tickets are not for this path"),
             Self::Store(error) => error.fmt(f),
         }
     }
@@ -321,12 +329,12 @@ impl<T: fmt::Debug> fmt::Debug for Tickets<T> {
     }
 }
 
-/// The store never sees the ticket. It is random, so a plain digest tells nothing about it.
+/// Returns the key in the store. A ticket is random, so a digest without a key does not reveal it.
 fn key(secret: &str) -> TicketKey {
     TicketKey::new(*blake3::hash(secret.as_bytes()).as_bytes())
 }
 
-/// No ticket is good for longer.
+/// The longest lifetime of a ticket.
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// The length of 128 bits in base64url.

@@ -2,21 +2,22 @@ use std::fmt;
 
 use portcullis_core::{Credential, Identity, Verify, VerifyError};
 
-/// A verifier with a second question; see [`VerifyExt::and_then`](super::VerifyExt::and_then).
+/// A verifier with a second check; see [`VerifyExt::and_then`](crate::VerifyExt::and_then).
 #[derive(Clone, Copy)]
 pub struct AndThen<V, F> {
     verifier: V,
-    ask: F,
+    check: F,
 }
 
 impl<V, F> AndThen<V, F> {
-    pub(super) fn new(verifier: V, ask: F) -> Self {
-        Self { verifier, ask }
+    pub(super) fn new(verifier: V, check: F) -> Self {
+        Self { verifier, check }
     }
 }
 
-// `verify_now` stays `None`, also where the first verifier could refuse at once. To find out, it
-// would have to be asked, and to be asked again after a yes: a ticket is good only once.
+// `verify_now` stays `None`, even if the first verifier could refuse without waiting. If it
+// accepted instead, `verify` would call it a second time, and a single-use credential would be used
+// up.
 impl<V, F, Fut> Verify for AndThen<V, F>
 where
     V: Verify,
@@ -25,7 +26,7 @@ where
 {
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         let identity = self.verifier.verify(credential).await?;
-        (self.ask)(identity).await
+        (self.check)(identity).await
     }
 
     fn needs_handshake(&self) -> bool {
@@ -51,10 +52,10 @@ mod tests {
     use crate::verify::VerifyExt;
 
     #[tokio::test]
-    async fn the_second_is_asked_about_who_the_first_accepts() {
-        let asked = Arc::new(AtomicUsize::new(0));
+    async fn second_check_gets_the_identities_that_the_first_verifier_accepts() {
+        let calls = Arc::new(AtomicUsize::new(0));
         let tokens = StaticTokens::new([("alice", "a"), ("bob", "b"), ("carol", "c")]).unwrap();
-        let counter = Arc::clone(&asked);
+        let counter = Arc::clone(&calls);
         let verifier = tokens.and_then(move |identity: Identity| {
             counter.fetch_add(1, Ordering::Relaxed);
             async move {
@@ -72,13 +73,13 @@ mod tests {
             ("c", Err(VerifyError::unavailable()), 3),
             ("d", Err(VerifyError::Invalid), 3),
         ];
-        for (token, expected, asked_so_far) in table {
+        for (token, expected, calls_so_far) in table {
             let credential = Credential::bearer(token);
             assert!(verifier.verify_now(&credential).is_none());
-            let answer = verifier.verify(&credential).await;
-            let claims = answer.map(|identity| identity.claims::<&str>().copied());
+            let result = verifier.verify(&credential).await;
+            let claims = result.map(|identity| identity.claims::<&str>().copied());
             assert_eq!(claims, expected, "{token}");
-            assert_eq!(asked.load(Ordering::Relaxed), asked_so_far, "{token}");
+            assert_eq!(calls.load(Ordering::Relaxed), calls_so_far, "{token}");
         }
     }
 }

@@ -1,39 +1,71 @@
 use portcullis_core::{Credential, Identity, Verify, VerifyError};
 
-/// Asks several verifiers in order; the first that accepts decides.
+/// Combines several verifiers. The first one that accepts the credential decides.
 ///
-/// Takes a tuple of one to eight verifiers with the same claims, or a `Vec` of verifiers of one type,
-/// such as one for each issuer of a configuration. [`map`](super::VerifyExt::map) gives them the same
-/// claims if they have different ones, and [`boxed`](super::VerifyExt::boxed) the same type. An empty
-/// `Vec` accepts nobody.
+/// It takes a tuple of one to eight verifiers, or a `Vec` of verifiers of one type, for example one
+/// for each issuer of a configuration. Different verifiers fit into a `Vec` after
+/// [`boxed`](crate::VerifyExt::boxed). An empty `Vec` refuses every credential.
+///
+/// Each verifier can attach claims of its own type:
 ///
 /// ```
+/// use portcullis::verify::StaticToken;
 /// use portcullis::{AuthLayer, Credential, Identity, StaticTokens, VerifyError, any_of};
 ///
-/// # async fn look_up(_: &str) -> Option<String> { None }
-/// let services = StaticTokens::new([("backup", "s3cret")])?;
+/// struct Service;
+///
+/// struct Account {
+///     admin: bool,
+/// }
+///
+/// # async fn look_up(_: &str) -> Option<(String, Account)> { None }
+/// let services = StaticTokens::new([StaticToken::new("backup", "s3cret")?.claims(Service)])?;
 /// let users = async |credential: Credential| {
 ///     match look_up(credential.expose_secret()).await {
-///         Some(user) => Ok(Identity::new(user)),
+///         Some((user, account)) => Ok(Identity::builder(user).claims(account).build()),
 ///         None => Err(VerifyError::Invalid),
 ///     }
 /// };
 /// let auth = AuthLayer::new(any_of((services, users)));
+///
+/// async fn delete(identity: Identity) -> &'static str {
+///     match identity.claims::<Account>() {
+///         Some(account) if account.admin => "deleted",
+///         _ => "only for administrators",
+///     }
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/", axum::routing::delete(delete)).layer(auth);
 /// # Ok::<_, portcullis::verify::StaticTokenError>(())
 /// ```
 ///
-/// # Who is asked next
+/// # Order
 ///
-/// | one says | then |
+/// `any_of` calls the verifiers in order until one of them decides:
+///
+/// | result of a verifier | effect |
 /// |---|---|
-/// | an identity | that is the answer |
-/// | [`Invalid`](VerifyError::Invalid) | the next is asked |
-/// | [`Unavailable`](VerifyError::Unavailable) | the next is asked. If nobody accepts, this is the answer: it might have been a yes |
-/// | [`Expired`](VerifyError::Expired), [`Forbidden`](VerifyError::Forbidden) | that is the answer. Only who knows a credential can say so, and a no of theirs is not for others to overrule |
+/// | an identity | `any_of` returns it |
+/// | [`Invalid`] | the next verifier is called |
+/// | [`Unavailable`] | the next verifier is called; if none decides, `any_of` returns this error |
+/// | [`Expired`], [`Forbidden`] | `any_of` returns it: the verifier knows the credential |
 ///
-/// [`verify_now`](Verify::verify_now) goes as far as it can: it answers if everybody up to the one
-/// that decides can. So name those first that answer at once. They are asked again if a later one
-/// has to be waited for.
+/// [`Invalid`]: VerifyError::Invalid
+/// [`Unavailable`]: VerifyError::Unavailable
+/// [`Expired`]: VerifyError::Expired
+/// [`Forbidden`]: VerifyError::Forbidden
+///
+/// [`verify_now`](Verify::verify_now) returns a result if all verifiers up to the deciding one do
+/// so. Otherwise it returns `None`, and [`verify`](Verify::verify) calls the first verifiers again.
+/// Put verifiers that never wait first.
+///
+/// # Single-use credentials
+///
+/// Put [`Tickets`](crate::Tickets), and other
+/// verifiers of single-use credentials, last. Such a verifier may use a credential up and still
+/// return `Invalid`, for example if the path is wrong, or `Unavailable`, if its store does not
+/// respond. `any_of` then calls the next verifier as in the table, and does not restore the
+/// credential. An accepted ticket admits one request: `any_of` calls no verifier after that, and
+/// `Tickets` never decides in `verify_now`.
 pub fn any_of<T>(verifiers: T) -> AnyOf<T>
 where
     AnyOf<T>: Verify,
@@ -56,8 +88,8 @@ macro_rules! any_of_tuple {
                 let ($($verifier,)+) = &self.0;
                 let mut undecided = VerifyError::Invalid;
                 $(
-                    let answer = $verifier.verify(credential).await;
-                    if let Some(decision) = weigh(answer, &mut undecided) {
+                    let result = $verifier.verify(credential).await;
+                    if let Some(decision) = decision(result, &mut undecided) {
                         return decision;
                     }
                 )+
@@ -71,8 +103,8 @@ macro_rules! any_of_tuple {
                 let ($($verifier,)+) = &self.0;
                 let mut undecided = VerifyError::Invalid;
                 $(
-                    let answer = $verifier.verify_now(credential)?;
-                    if let Some(decision) = weigh(answer, &mut undecided) {
+                    let result = $verifier.verify_now(credential)?;
+                    if let Some(decision) = decision(result, &mut undecided) {
                         return Some(decision);
                     }
                 )+
@@ -100,8 +132,8 @@ impl<V: Verify> Verify for AnyOf<Vec<V>> {
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         let mut undecided = VerifyError::Invalid;
         for verifier in &self.0 {
-            let answer = verifier.verify(credential).await;
-            if let Some(decision) = weigh(answer, &mut undecided) {
+            let result = verifier.verify(credential).await;
+            if let Some(decision) = decision(result, &mut undecided) {
                 return decision;
             }
         }
@@ -111,8 +143,8 @@ impl<V: Verify> Verify for AnyOf<Vec<V>> {
     fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         let mut undecided = VerifyError::Invalid;
         for verifier in &self.0 {
-            let answer = verifier.verify_now(credential)?;
-            if let Some(decision) = weigh(answer, &mut undecided) {
+            let result = verifier.verify_now(credential)?;
+            if let Some(decision) = decision(result, &mut undecided) {
                 return Some(decision);
             }
         }
@@ -124,19 +156,20 @@ impl<V: Verify> Verify for AnyOf<Vec<V>> {
     }
 }
 
-/// The answer, if it decides. What does not is added to what is `undecided`.
-fn weigh(
-    answer: Result<Identity, VerifyError>,
+/// Returns the result of a verifier if it decides. Otherwise updates `undecided`, the result if no
+/// other verifier decides.
+fn decision(
+    result: Result<Identity, VerifyError>,
     undecided: &mut VerifyError,
 ) -> Option<Result<Identity, VerifyError>> {
-    match answer {
+    match result {
         Err(VerifyError::Invalid) => None,
         Err(VerifyError::Unavailable { retry_after }) => {
             let earlier = match *undecided {
                 VerifyError::Unavailable { retry_after } => retry_after,
                 _ => None,
             };
-            // The soonest: any of them may be the one that accepts.
+            // The shortest delay, because any of these verifiers may accept the credential.
             let retry_after = earlier.into_iter().chain(retry_after).min();
             *undecided = VerifyError::Unavailable { retry_after };
             None
@@ -153,72 +186,72 @@ mod tests {
 
     use super::*;
 
-    type Answer = Result<&'static str, VerifyError>;
+    type Fixed = Result<&'static str, VerifyError>;
 
-    /// Says the same to everybody, at once or not, and counts how often.
+    /// Returns the same result for every credential, and counts its calls.
     #[derive(Clone)]
-    struct Says {
-        answer: Answer,
-        at_once: bool,
-        asked: Arc<AtomicUsize>,
+    struct Returns {
+        result: Fixed,
+        waits: bool,
+        calls: Arc<AtomicUsize>,
     }
 
-    fn says(answer: Answer) -> Says {
-        Says {
-            answer,
-            at_once: true,
-            asked: Arc::default(),
+    fn returns(result: Fixed) -> Returns {
+        Returns {
+            result,
+            waits: false,
+            calls: Arc::default(),
         }
     }
 
-    fn says_later(answer: Answer) -> Says {
-        Says {
-            at_once: false,
-            ..says(answer)
+    fn waits_and_returns(result: Fixed) -> Returns {
+        Returns {
+            waits: true,
+            ..returns(result)
         }
     }
 
-    impl Says {
-        fn say(&self) -> Result<Identity, VerifyError> {
-            self.asked.fetch_add(1, Ordering::Relaxed);
-            self.answer.map(Identity::new)
+    impl Returns {
+        fn call(&self) -> Result<Identity, VerifyError> {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            self.result.map(Identity::new)
         }
 
-        fn asked(&self) -> usize {
-            self.asked.load(Ordering::Relaxed)
+        fn calls(&self) -> usize {
+            self.calls.load(Ordering::Relaxed)
         }
     }
 
-    impl Verify for Says {
+    impl Verify for Returns {
         async fn verify(&self, _: &Credential) -> Result<Identity, VerifyError> {
             tokio::task::yield_now().await;
-            self.say()
+            self.call()
         }
 
         fn verify_now(&self, _: &Credential) -> Option<Result<Identity, VerifyError>> {
-            self.at_once.then(|| self.say())
+            (!self.waits).then(|| self.call())
         }
     }
 
-    fn subject(answer: Result<Identity, VerifyError>) -> Result<String, VerifyError> {
-        answer.map(|identity| identity.subject().to_owned())
+    fn subject(result: Result<Identity, VerifyError>) -> Result<String, VerifyError> {
+        result.map(|identity| identity.subject().to_owned())
     }
 
-    const INVALID: Answer = Err(VerifyError::Invalid);
-    const EXPIRED: Answer = Err(VerifyError::Expired);
-    const FORBIDDEN: Answer = Err(VerifyError::Forbidden);
-    const UNAVAILABLE: Answer = Err(VerifyError::unavailable());
+    const INVALID: Fixed = Err(VerifyError::Invalid);
+    const EXPIRED: Fixed = Err(VerifyError::Expired);
+    const FORBIDDEN: Fixed = Err(VerifyError::Forbidden);
+    const UNAVAILABLE: Fixed = Err(VerifyError::unavailable());
 
-    const fn back_in(seconds: u64) -> Answer {
+    const fn retry_after(seconds: u64) -> Fixed {
         Err(VerifyError::Unavailable {
             retry_after: Some(Duration::from_secs(seconds)),
         })
     }
 
     #[tokio::test]
-    async fn three_answers_make_one() {
-        // The answers, the answer, and how many of them were asked.
-        let table: &[([Answer; 3], Answer, usize)] = &[
+    async fn first_deciding_result_is_the_result() {
+        // The results of three verifiers, the combined result, and the number of calls.
+        let table: &[([Fixed; 3], Fixed, usize)] = &[
             ([Ok("a"), Ok("b"), Ok("c")], Ok("a"), 1),
             ([INVALID, Ok("b"), Ok("c")], Ok("b"), 2),
             ([INVALID, INVALID, Ok("c")], Ok("c"), 3),
@@ -233,81 +266,89 @@ mod tests {
             ([INVALID, UNAVAILABLE, INVALID], UNAVAILABLE, 3),
             ([UNAVAILABLE, EXPIRED, Ok("c")], EXPIRED, 2),
             ([UNAVAILABLE, FORBIDDEN, Ok("c")], FORBIDDEN, 2),
-            ([back_in(9), back_in(5), back_in(7)], back_in(5), 3),
-            ([UNAVAILABLE, back_in(5), UNAVAILABLE], back_in(5), 3),
+            (
+                [retry_after(9), retry_after(5), retry_after(7)],
+                retry_after(5),
+                3,
+            ),
+            (
+                [UNAVAILABLE, retry_after(5), UNAVAILABLE],
+                retry_after(5),
+                3,
+            ),
         ];
-        for (answers, expected, asked) in table {
-            let (three, list) = (answers.map(says), answers.map(says));
+        for (results, expected, calls) in table {
+            let (three, list) = (results.map(returns), results.map(returns));
             let [a, b, c] = three.clone();
             let expected = expected.map(str::to_owned);
-            decides(any_of((a, b, c)), &three, &expected, *asked).await;
-            decides(any_of(list.to_vec()), &list, &expected, *asked).await;
+            check(any_of((a, b, c)), &three, &expected, *calls).await;
+            check(any_of(list.to_vec()), &list, &expected, *calls).await;
         }
     }
 
-    async fn decides(
+    async fn check(
         any: impl Verify,
-        three: &[Says; 3],
+        three: &[Returns; 3],
         expected: &Result<String, VerifyError>,
-        asked: usize,
+        calls: usize,
     ) {
         let credential = Credential::bearer("t");
-        let answers = three.each_ref().map(|it| it.answer);
-        let total = || three.iter().map(Says::asked).sum::<usize>();
+        let results = three.each_ref().map(|it| it.result);
+        let total = || three.iter().map(Returns::calls).sum::<usize>();
 
-        let now = any.verify_now(&credential).expect("everybody can tell");
-        assert_eq!(subject(now), *expected, "{answers:?}");
-        assert_eq!(total(), asked, "{answers:?}");
+        let now = any.verify_now(&credential).expect("no verifier waits");
+        assert_eq!(subject(now), *expected, "{results:?}");
+        assert_eq!(total(), calls, "{results:?}");
 
         let later = any.verify(&credential).await;
-        assert_eq!(subject(later), *expected, "{answers:?}");
-        assert_eq!(total(), 2 * asked, "{answers:?}");
+        assert_eq!(subject(later), *expected, "{results:?}");
+        assert_eq!(total(), 2 * calls, "{results:?}");
     }
 
     #[test]
-    fn an_empty_list_accepts_nobody() {
-        let nobody = any_of(Vec::<Says>::new());
-        let answer = nobody.verify_now(&Credential::bearer("t"));
-        assert_eq!(answer.map(subject), Some(Err(VerifyError::Invalid)));
+    fn empty_list_refuses_every_credential() {
+        let empty = any_of(Vec::<Returns>::new());
+        let result = empty.verify_now(&Credential::bearer("t"));
+        assert_eq!(result.map(subject), Some(Err(VerifyError::Invalid)));
     }
 
     #[tokio::test]
-    async fn only_those_up_to_the_decision_have_to_be_quick() {
+    async fn verify_now_returns_none_if_a_verifier_before_the_decision_waits() {
         let credential = Credential::bearer("t");
         let now = |any: &dyn Fn() -> Option<Result<Identity, VerifyError>>| any().map(subject);
 
-        let any = any_of((says(Ok("a")), says_later(Ok("b"))));
+        let any = any_of((returns(Ok("a")), waits_and_returns(Ok("b"))));
         assert_eq!(
             now(&|| any.verify_now(&credential)),
             Some(Ok("a".to_owned()))
         );
 
-        let last = says(Ok("c"));
-        let any = any_of((says(INVALID), says_later(INVALID), last.clone()));
+        let last = returns(Ok("c"));
+        let any = any_of((returns(INVALID), waits_and_returns(INVALID), last.clone()));
         assert_eq!(now(&|| any.verify_now(&credential)), None);
-        assert_eq!(last.asked(), 0, "not before its turn");
+        assert_eq!(last.calls(), 0, "a later verifier is not called");
         assert_eq!(
             subject(any.verify(&credential).await),
             Ok("c".to_owned()),
-            "the order holds"
+            "the order is kept"
         );
     }
 
     #[test]
-    fn takes_one_to_eight() {
-        let no = || says(INVALID);
-        let yes = || says(Ok("yes"));
-        fn last_wins(any: &impl Verify) {
-            let answer = any.verify_now(&Credential::bearer("t"));
-            assert_eq!(answer.map(subject), Some(Ok("yes".to_owned())));
+    fn tuples_have_one_to_eight_verifiers() {
+        let no = || returns(INVALID);
+        let yes = || returns(Ok("yes"));
+        fn last_decides(any: &impl Verify) {
+            let result = any.verify_now(&Credential::bearer("t"));
+            assert_eq!(result.map(subject), Some(Ok("yes".to_owned())));
         }
-        last_wins(&any_of((yes(),)));
-        last_wins(&any_of((no(), yes())));
-        last_wins(&any_of((no(), no(), yes())));
-        last_wins(&any_of((no(), no(), no(), yes())));
-        last_wins(&any_of((no(), no(), no(), no(), yes())));
-        last_wins(&any_of((no(), no(), no(), no(), no(), yes())));
-        last_wins(&any_of((no(), no(), no(), no(), no(), no(), yes())));
-        last_wins(&any_of((no(), no(), no(), no(), no(), no(), no(), yes())));
+        last_decides(&any_of((yes(),)));
+        last_decides(&any_of((no(), yes())));
+        last_decides(&any_of((no(), no(), yes())));
+        last_decides(&any_of((no(), no(), no(), yes())));
+        last_decides(&any_of((no(), no(), no(), no(), yes())));
+        last_decides(&any_of((no(), no(), no(), no(), no(), yes())));
+        last_decides(&any_of((no(), no(), no(), no(), no(), no(), yes())));
+        last_decides(&any_of((no(), no(), no(), no(), no(), no(), no(), yes())));
     }
 }

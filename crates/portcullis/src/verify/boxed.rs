@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use portcullis_core::{Credential, Identity, Verify, VerifyError};
 
-/// A verifier without its type; see [`VerifyExt::boxed`](super::VerifyExt::boxed).
+/// A verifier without its type; see [`VerifyExt::boxed`](crate::VerifyExt::boxed).
 ///
-/// A clone is the same verifier, for a second layer.
+/// Clones share the verifier.
 #[derive(Clone)]
 pub struct BoxVerifier {
-    verifier: Arc<dyn ErasedVerify>,
+    verifier: Arc<dyn DynVerify>,
 }
 
 impl BoxVerifier {
@@ -22,39 +22,39 @@ impl BoxVerifier {
 
 impl Verify for BoxVerifier {
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
-        self.verifier.ask(credential).await
+        self.verifier.dyn_verify(credential).await
     }
 
     fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
-        self.verifier.ask_now(credential)
+        self.verifier.dyn_verify_now(credential)
     }
 
     fn needs_handshake(&self) -> bool {
-        self.verifier.asks_for_handshake()
+        self.verifier.dyn_needs_handshake()
     }
 }
 
-/// [`Verify`] with a future that a pointer can lead to.
-trait ErasedVerify: Send + Sync {
-    fn ask<'a>(&'a self, credential: &'a Credential) -> Asking<'a>;
+/// A [`Verify`] with a boxed future, so that it can be a trait object.
+trait DynVerify: Send + Sync {
+    fn dyn_verify<'a>(&'a self, credential: &'a Credential) -> Verification<'a>;
 
-    fn ask_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>>;
+    fn dyn_verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>>;
 
-    fn asks_for_handshake(&self) -> bool;
+    fn dyn_needs_handshake(&self) -> bool;
 }
 
-type Asking<'a> = Pin<Box<dyn Future<Output = Result<Identity, VerifyError>> + Send + 'a>>;
+type Verification<'a> = Pin<Box<dyn Future<Output = Result<Identity, VerifyError>> + Send + 'a>>;
 
-impl<V: Verify> ErasedVerify for V {
-    fn ask<'a>(&'a self, credential: &'a Credential) -> Asking<'a> {
+impl<V: Verify> DynVerify for V {
+    fn dyn_verify<'a>(&'a self, credential: &'a Credential) -> Verification<'a> {
         Box::pin(self.verify(credential))
     }
 
-    fn ask_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
+    fn dyn_verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
         self.verify_now(credential)
     }
 
-    fn asks_for_handshake(&self) -> bool {
+    fn dyn_needs_handshake(&self) -> bool {
         self.needs_handshake()
     }
 }
@@ -68,7 +68,6 @@ impl fmt::Debug for BoxVerifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ticket::Tickets;
     use crate::verify::StaticTokens;
     use crate::verify::VerifyExt;
     use crate::verify::any_of;
@@ -77,7 +76,7 @@ mod tests {
         StaticTokens::new([("alice", "s3cret")]).unwrap().boxed()
     }
 
-    fn waits() -> BoxVerifier {
+    fn slow() -> BoxVerifier {
         (async |credential: Credential| {
             tokio::task::yield_now().await;
             match credential.expose_secret() {
@@ -89,8 +88,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn says_what_the_verifier_inside_says() {
-        let subject = |answer: Result<Identity, _>| answer.map(|who| who.subject().to_owned());
+    async fn result_is_that_of_the_verifier_inside() {
+        let subject = |result: Result<Identity, _>| result.map(|it| it.subject().to_owned());
         let alice = || Ok("alice".to_owned());
         let table = [
             (tokens(), "s3cret", Some(alice()), alice()),
@@ -100,8 +99,8 @@ mod tests {
                 Some(Err(VerifyError::Invalid)),
                 Err(VerifyError::Invalid),
             ),
-            (waits(), "t0k", None, Ok("bob".to_owned())),
-            (waits(), "other", None, Err(VerifyError::Forbidden)),
+            (slow(), "t0k", None, Ok("bob".to_owned())),
+            (slow(), "other", None, Err(VerifyError::Forbidden)),
         ];
         for (verifier, token, now, later) in table {
             let credential = Credential::bearer(token);
@@ -121,23 +120,34 @@ mod tests {
     }
 
     #[test]
-    fn asks_for_the_handshake_if_the_verifier_inside_does() {
-        let tickets: Tickets = Tickets::in_memory(["/ws"]);
-        assert!(tickets.boxed().needs_handshake());
+    fn handshake_is_needed_if_the_verifier_inside_needs_it() {
+        struct Needs;
+
+        impl Verify for Needs {
+            async fn verify(&self, _: &Credential) -> Result<Identity, VerifyError> {
+                Err(VerifyError::Invalid)
+            }
+
+            fn needs_handshake(&self) -> bool {
+                true
+            }
+        }
+
+        assert!(Needs.boxed().needs_handshake());
         assert!(!tokens().needs_handshake());
     }
 
     #[tokio::test]
-    async fn different_ones_stand_in_one_list() {
-        let verifier = any_of(vec![tokens(), waits()]);
+    async fn different_verifiers_fit_into_one_list() {
+        let verifier = any_of(vec![tokens(), slow()]);
         for (token, expected) in [("s3cret", "alice"), ("t0k", "bob")] {
-            let answer = verifier.verify(&Credential::bearer(token)).await;
-            assert_eq!(answer.unwrap().subject(), expected);
+            let result = verifier.verify(&Credential::bearer(token)).await;
+            assert_eq!(result.unwrap().subject(), expected);
         }
     }
 
     #[test]
-    fn prints_nothing_of_what_is_inside() {
+    fn debug_does_not_print_the_verifier_inside() {
         assert_eq!(format!("{:?}", tokens()), "BoxVerifier { .. }");
     }
 }

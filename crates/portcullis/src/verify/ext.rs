@@ -2,27 +2,27 @@ use portcullis_core::{Identity, Verify, VerifyError};
 
 use super::{AndThen, BoxVerifier, CacheConfig, Cached, Map};
 
-/// Ways to make a verifier of another one. Every [`Verify`] has them.
+/// Combinators for verifiers. Every [`Verify`] has them.
 ///
 /// ```
 /// use std::time::Duration;
 /// use portcullis::{verify::CacheConfig, VerifyExt};
 /// use portcullis::{AuthLayer, Credential, Identity, VerifyError};
 ///
-/// /// What this application knows about a user.
+/// /// The claims of this application.
 /// struct Account {
 ///     admin: bool,
 /// }
 ///
 /// # async fn introspect(_: &str) -> Option<String> { None }
-/// # async fn account_of(_: &str) -> Option<Account> { None }
+/// # async fn find_account(_: &str) -> Option<Account> { None }
 /// let verifier = (async |credential: Credential| {
 ///     match introspect(credential.expose_secret()).await {
 ///         Some(user) => Ok(Identity::new(user)),
 ///         None => Err(VerifyError::Invalid),
 ///     }
 /// })
-/// .and_then(async |identity: Identity| match account_of(identity.subject()).await {
+/// .and_then(async |identity: Identity| match find_account(identity.subject()).await {
 ///     Some(account) => Ok(identity.to_builder().claims(account).build()),
 ///     None => Err(VerifyError::Forbidden),
 /// })
@@ -31,53 +31,66 @@ use super::{AndThen, BoxVerifier, CacheConfig, Cached, Map};
 /// let auth = AuthLayer::new(verifier);
 /// ```
 ///
-/// They wrap what stands before them. Here the account is cached with the identity; a
-/// [`cached`](Self::cached) in front of [`and_then`](Self::and_then) would look it up every time.
+/// Each combinator wraps everything before it. In this example the cache contains the identity with
+/// its account. With [`cached`](Self::cached) before [`and_then`](Self::and_then), every request
+/// would look the account up.
 pub trait VerifyExt: Verify + Sized {
-    /// Translates every identity, for example its claims.
+    /// Changes every accepted identity with a function.
     ///
     /// ```
-    /// use portcullis::StaticTokens;
-    /// use portcullis::VerifyExt;
+    /// use portcullis::{StaticTokens, VerifyExt};
     ///
-    /// enum Caller {
-    ///     Service,
-    /// }
+    /// struct Service;
     ///
     /// let services = StaticTokens::new([("backup", "s3cret")])?
-    ///     .map(|identity| identity.to_builder().claims(Caller::Service).build());
+    ///     .map(|identity| identity.to_builder().issuer("services").claims(Service).build());
     /// # Ok::<_, portcullis::verify::StaticTokenError>(())
     /// ```
     ///
-    /// What is answered at once still is.
-    fn map<F>(self, translate: F) -> Map<Self, F>
+    /// `verify_now` works as before.
+    fn map<F>(self, change: F) -> Map<Self, F>
     where
         F: Fn(Identity) -> Identity + Send + Sync + 'static,
     {
-        Map::new(self, translate)
+        Map::new(self, change)
     }
 
-    /// Asks a second question about everybody who is accepted: is the account locked, which tenant
-    /// is it? The answer is another identity, or a refusal.
+    /// Adds a second check for every accepted identity. It returns an identity or a refusal.
     ///
-    /// Nothing is answered at once any more. Use [`map`](Self::map) where nothing has to be waited
-    /// for.
-    fn and_then<F, Fut>(self, ask: F) -> AndThen<Self, F>
+    /// ```
+    /// use portcullis::{Identity, StaticTokens, VerifyError, VerifyExt};
+    ///
+    /// # async fn is_locked(_: &str) -> bool { false }
+    /// let tokens = StaticTokens::new([("alice", "s3cret")])?;
+    /// let verifier = tokens.and_then(async |identity: Identity| {
+    ///     match is_locked(identity.subject()).await {
+    ///         true => Err(VerifyError::Forbidden),
+    ///         false => Ok(identity),
+    ///     }
+    /// });
+    /// # fn check(_: impl portcullis::Verify) {}
+    /// # check(verifier);
+    /// # Ok::<_, portcullis::verify::StaticTokenError>(())
+    /// ```
+    ///
+    /// `verify_now` always returns `None`. Use [`map`](Self::map) for a change that does not wait.
+    fn and_then<F, Fut>(self, check: F) -> AndThen<Self, F>
     where
         F: Fn(Identity) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Identity, VerifyError>> + Send,
     {
-        AndThen::new(self, ask)
+        AndThen::new(self, check)
     }
 
-    /// Remembers who was accepted, for a short time, and asks once about what many ask at the same
-    /// time; see [`Cached`].
+    /// Caches accepted identities for a short time, and combines concurrent verifications of one
+    /// credential; see [`Cached`].
     fn cached(self, config: CacheConfig) -> Cached<Self> {
         Cached::new(self, config)
     }
 
-    /// Hides its type, where only a running program knows which verifier it is: a configuration
-    /// names one, or a list has several in it.
+    /// Erases the type of the verifier.
+    ///
+    /// Use it if the program selects a verifier at run time, or for a list of different verifiers.
     ///
     /// ```
     /// use portcullis::{verify::{BoxVerifier, StaticTokenError}, VerifyExt};
@@ -101,8 +114,7 @@ pub trait VerifyExt: Verify + Sized {
     /// # Ok::<_, StaticTokenError>(())
     /// ```
     ///
-    /// What is answered at once still is, and costs a call through a pointer. What has to be waited
-    /// for costs an allocation, for its future.
+    /// `verify_now` works as before, with one dynamic call. `verify` allocates its future.
     fn boxed(self) -> BoxVerifier {
         BoxVerifier::new(self)
     }

@@ -2,19 +2,16 @@ use std::fmt;
 
 use portcullis_core::{Credential, Identity, Verify, VerifyError};
 
-/// A verifier whose identities are translated; see [`VerifyExt::map`](super::VerifyExt::map).
+/// A verifier with changed identities; see [`VerifyExt::map`](crate::VerifyExt::map).
 #[derive(Clone, Copy)]
 pub struct Map<V, F> {
     verifier: V,
-    translate: F,
+    change: F,
 }
 
 impl<V, F> Map<V, F> {
-    pub(super) fn new(verifier: V, translate: F) -> Self {
-        Self {
-            verifier,
-            translate,
-        }
+    pub(super) fn new(verifier: V, change: F) -> Self {
+        Self { verifier, change }
     }
 }
 
@@ -24,13 +21,13 @@ where
     F: Fn(Identity) -> Identity + Send + Sync + 'static,
 {
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
-        let answer = self.verifier.verify(credential).await;
-        answer.map(&self.translate)
+        let result = self.verifier.verify(credential).await;
+        result.map(&self.change)
     }
 
     fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
-        let answer = self.verifier.verify_now(credential)?;
-        Some(answer.map(&self.translate))
+        let result = self.verifier.verify_now(credential)?;
+        Some(result.map(&self.change))
     }
 
     fn needs_handshake(&self) -> bool {
@@ -53,23 +50,23 @@ mod tests {
     use crate::verify::VerifyExt;
 
     #[tokio::test]
-    async fn translates_what_is_accepted() {
+    async fn accepted_identity_is_changed() {
         let tokens = StaticTokens::new([("alice", "s3cret")]).unwrap();
         let verifier = tokens.map(|identity| identity.to_builder().claims(7_u8).build());
-        let good = Credential::bearer("s3cret");
+        let valid = Credential::bearer("s3cret");
         let claims =
-            |answer: Result<Identity, _>| answer.map(|alice| alice.claims::<u8>().copied());
-        assert_eq!(verifier.verify_now(&good).map(claims), Some(Ok(Some(7))));
-        assert_eq!(claims(verifier.verify(&good).await), Ok(Some(7)));
+            |result: Result<Identity, _>| result.map(|alice| alice.claims::<u8>().copied());
+        assert_eq!(verifier.verify_now(&valid).map(claims), Some(Ok(Some(7))));
+        assert_eq!(claims(verifier.verify(&valid).await), Ok(Some(7)));
 
-        let bad = Credential::bearer("other");
+        let other = Credential::bearer("other");
         let invalid = Err(VerifyError::Invalid);
-        assert_eq!(verifier.verify_now(&bad).map(claims), Some(invalid));
-        assert_eq!(claims(verifier.verify(&bad).await), invalid);
+        assert_eq!(verifier.verify_now(&other).map(claims), Some(invalid));
+        assert_eq!(claims(verifier.verify(&other).await), invalid);
     }
 
     #[test]
-    fn waits_for_who_has_to_be_waited_for() {
+    fn verify_now_returns_none_if_the_verifier_has_to_wait() {
         let slow = async |_: Credential| Ok(Identity::new("alice"));
         let verifier = slow.map(|identity| identity);
         assert!(verifier.verify_now(&Credential::bearer("t")).is_none());

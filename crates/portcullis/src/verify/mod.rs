@@ -1,8 +1,9 @@
-//! Verifiers that need no backend, and ways to combine verifiers.
+//! Verifiers without a backend, and combinators for all verifiers.
 //!
-//! [`StaticTokens`] is a verifier of its own. [`any_of`] asks several in order, and [`VerifyExt`]
-//! gives every verifier [`map`](VerifyExt::map), [`and_then`](VerifyExt::and_then),
-//! [`cached`](VerifyExt::cached) and [`boxed`](VerifyExt::boxed).
+//! [`StaticTokens`](crate::StaticTokens) is a verifier for a fixed list of tokens.
+//! [`any_of`](crate::any_of) combines several verifiers. [`VerifyExt`](crate::VerifyExt) has the
+//! combinators [`map`](crate::VerifyExt::map), [`and_then`](crate::VerifyExt::and_then),
+//! [`cached`](crate::VerifyExt::cached) and [`boxed`](crate::VerifyExt::boxed).
 
 mod and_then;
 pub(crate) mod any_of;

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use portcullis_core::{Clock, Credential, Identity, Scheme, SystemClock, Verify, VerifyError};
+use portcullis_core::{
+    Clock, Credential, Identity, IdentityBuilder, Scheme, SystemClock, Verify, VerifyError,
+};
 use zeroize::Zeroizing;
 
 use crate::carrier::MAX_CREDENTIAL;
 
-/// Tokens that are known when the server starts: for service accounts, for a server with a handful
-/// of users, and for tests.
+/// A verifier for a fixed list of tokens, for service accounts, small servers and tests.
 ///
 /// ```
 /// use portcullis::{verify::StaticToken, StaticTokens};
@@ -22,52 +23,54 @@ use crate::carrier::MAX_CREDENTIAL;
 /// # Ok::<_, portcullis::verify::StaticTokenError>(())
 /// ```
 ///
-/// Only digests are kept, under a random key. A token is compared with every one of them, in
-/// constant time, so neither a match nor a length can be told from the time it takes. That is
-/// linear work: thousands of tokens belong into a database, behind a verifier of your own.
+/// It stores only digests of the tokens, under a random key. Every token is compared in constant
+/// time, so the response time reveals neither a match nor a length. The time grows with the number
+/// of tokens: for thousands of them, use a database and your own verifier.
 ///
-/// A token that came with a name (`Basic`) is accepted only if the name is its subject.
+/// A token that comes with a user name (`Basic`) is accepted only if the user name is its subject.
 #[derive(Clone)]
 pub struct StaticTokens {
     key: [u8; 32],
-    tokens: Arc<[Known]>,
+    tokens: Arc<[StoredToken]>,
     clock: Arc<dyn Clock>,
 }
 
 impl StaticTokens {
-    /// These tokens, and no others. Pairs of a subject and a token are fine.
+    /// Creates a verifier that accepts these tokens. A pair of a subject and a token is a
+    /// [`StaticToken`], too.
     ///
     /// # Errors
     ///
-    /// If there is none, if one is empty or longer than 8 KiB, or if two are equal.
+    /// Returns an error if there are no tokens, if a token is empty or longer than 8 KiB, or if two
+    /// tokens are equal.
     pub fn new<T>(tokens: impl IntoIterator<Item = T>) -> Result<Self, StaticTokenError>
     where
         T: TryInto<StaticToken>,
         StaticTokenError: From<T::Error>,
     {
         let mut key = [0; 32];
-        getrandom::fill(&mut key).expect("the operating system gives randomness");
-        let mut known: Vec<Known> = Vec::new();
+        getrandom::fill(&mut key).expect("the operating system provides random bytes");
+        let mut stored: Vec<StoredToken> = Vec::new();
         for token in tokens {
             let StaticToken { secret, identity } = token.try_into()?;
             let digest = blake3::keyed_hash(&key, secret.as_bytes());
-            if let Some(other) = known.iter().find(|other| other.digest == digest) {
+            if let Some(other) = stored.iter().find(|other| other.digest == digest) {
                 let subjects = [other.identity.subject(), identity.subject()].map(Into::into);
                 return Err(StaticTokenError::Equal { subjects });
             }
-            known.push(Known { digest, identity });
+            stored.push(StoredToken { digest, identity });
         }
-        if known.is_empty() {
+        if stored.is_empty() {
             return Err(StaticTokenError::None);
         }
         Ok(Self {
             key,
-            tokens: known.into(),
+            tokens: stored.into(),
             clock: Arc::new(SystemClock),
         })
     }
 
-    /// Takes the time from `clock` instead of the machine.
+    /// Sets the clock; the system clock by default.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -76,10 +79,10 @@ impl StaticTokens {
 
     fn find(&self, credential: &Credential) -> Result<Identity, VerifyError> {
         let digest = blake3::keyed_hash(&self.key, credential.expose_secret().as_bytes());
-        // `blake3::Hash` compares in constant time, and all are compared, whichever matches.
-        let matching = self.tokens.iter().fold(None, |found, known| {
-            if known.digest == digest {
-                Some(&known.identity)
+        // `blake3::Hash` compares in constant time, and the loop compares all tokens.
+        let matching = self.tokens.iter().fold(None, |found, stored| {
+            if stored.digest == digest {
+                Some(&stored.identity)
             } else {
                 found
             }
@@ -108,12 +111,26 @@ impl Verify for StaticTokens {
 
 impl fmt::Debug for StaticTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let subjects = self.tokens.iter().map(|known| known.identity.subject());
+        let subjects = self.tokens.iter().map(|stored| stored.identity.subject());
         f.debug_list().entries(subjects).finish()
     }
 }
 
-/// One token of [`StaticTokens`], and whose it is.
+/// One token of [`StaticTokens`], with its identity.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use portcullis::verify::StaticToken;
+///
+/// struct Service;
+///
+/// let day = Duration::from_secs(24 * 60 * 60);
+/// let token = StaticToken::new("backup", "s3cret")?
+///     .scopes(["files:read"])
+///     .claims(Service)
+///     .expires_at(SystemTime::now() + 30 * day);
+/// # Ok::<_, portcullis::verify::StaticTokenError>(())
+/// ```
 #[derive(Clone)]
 pub struct StaticToken {
     secret: Zeroizing<String>,
@@ -121,13 +138,13 @@ pub struct StaticToken {
 }
 
 impl StaticToken {
-    /// A token of `subject`.
+    /// Creates a token for `subject`.
     ///
-    /// Make it of at least 128 random bits: `openssl rand -hex 24`.
+    /// Use at least 128 random bits, for example from `openssl rand -hex 24`.
     ///
     /// # Errors
     ///
-    /// If the token is empty or longer than 8 KiB.
+    /// Returns an error if the token is empty or longer than 8 KiB.
     pub fn new(
         subject: impl Into<Box<str>>,
         token: impl Into<String>,
@@ -143,11 +160,11 @@ impl StaticToken {
         }
     }
 
-    /// The token in the environment variable `variable`, without the white space around it.
+    /// Reads the token from the environment variable `variable`. White space around it is ignored.
     ///
     /// # Errors
     ///
-    /// If the variable is not set, or as for [`new`](Self::new).
+    /// Returns an error if the variable is not set, or if the token is empty or longer than 8 KiB.
     pub fn from_env(
         subject: impl Into<Box<str>>,
         variable: &str,
@@ -161,12 +178,12 @@ impl StaticToken {
         Self::new(subject, text.trim())
     }
 
-    /// The token in the file at `path`, without the white space around it: an editor's last
-    /// newline is not a part of it.
+    /// Reads the token from the file at `path`. White space around it is ignored, for example the
+    /// newline at the end.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or as for [`new`](Self::new).
+    /// Returns an error if the file cannot be read, or if the token is empty or longer than 8 KiB.
     pub fn from_file(
         subject: impl Into<Box<str>>,
         path: impl AsRef<Path>,
@@ -181,23 +198,26 @@ impl StaticToken {
         Self::new(subject, text.trim())
     }
 
-    /// What the subject may do with this token. Nothing by default.
+    /// Sets the scopes of the identity. None by default.
     #[must_use]
-    pub fn scopes<S: Into<Box<str>>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
-        self.identity = Identity::builder(self.identity.subject())
-            .scopes(scopes)
-            .expires_at(self.identity.expires_at())
-            .build();
-        self
+    pub fn scopes<S: Into<Box<str>>>(self, scopes: impl IntoIterator<Item = S>) -> Self {
+        self.with(|identity| identity.scopes(scopes))
     }
 
-    /// When the token ends. Never by default.
+    /// Sets the time at which the token expires. By default it does not expire.
     #[must_use]
-    pub fn expires_at(mut self, end: SystemTime) -> Self {
-        self.identity = Identity::builder(self.identity.subject())
-            .scopes(self.identity.scopes().iter())
-            .expires_at(end)
-            .build();
+    pub fn expires_at(self, end: SystemTime) -> Self {
+        self.with(|identity| identity.expires_at(end))
+    }
+
+    /// Attaches claims to the identity: a value of any type of the application.
+    #[must_use]
+    pub fn claims<T: Send + Sync + 'static>(self, claims: T) -> Self {
+        self.with(|identity| identity.claims(claims))
+    }
+
+    fn with(mut self, change: impl FnOnce(IdentityBuilder) -> IdentityBuilder) -> Self {
+        self.identity = change(self.identity.to_builder()).build();
         self
     }
 }
@@ -226,42 +246,42 @@ impl fmt::Debug for StaticToken {
     }
 }
 
-/// Why there are no [`StaticTokens`].
+/// The error of [`StaticTokens`] and [`StaticToken`].
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum StaticTokenError {
-    /// A token is empty. It would let everybody in who sends an empty password.
+    /// A token is empty. It would accept every client with an empty password.
     Empty {
-        /// Whose token it is.
+        /// The subject of the token.
         subject: Box<str>,
     },
 
-    /// Two tokens are equal, so they would not tell who is who.
+    /// Two tokens are equal, so they do not determine the subject.
     Equal {
-        /// Whose tokens they are.
+        /// The subjects of the tokens.
         subjects: [Box<str>; 2],
     },
 
     /// The file cannot be read.
     File {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What went wrong.
+        /// The error of the operating system.
         source: io::Error,
     },
 
-    /// There is no token, so nobody could ever get in.
+    /// The list of tokens is empty, so every client would be refused.
     None,
 
     /// The environment variable is not set, or is not UTF-8.
     NotSet {
-        /// Its name.
+        /// The name of the variable.
         variable: Box<str>,
     },
 
-    /// A token is longer than any client could send.
+    /// A token is longer than a request can contain.
     TooLong {
-        /// Whose token it is.
+        /// The subject of the token.
         subject: Box<str>,
     },
 }
@@ -269,26 +289,28 @@ pub enum StaticTokenError {
 impl fmt::Display for StaticTokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty { subject } => write!(f, "the token of {subject} is empty"),
-            Self::Equal { subjects: [a, b] } => {
-                write!(
-                    f,
-                    "{a} and {b} have the same token; give each one of its own"
-                )
-            }
+            Self::Empty { subject } => write!(
+                f,
+                "the token of `{subject}` is empty; generate one with `openssl rand -hex 24`"
+            ),
+            Self::Equal { subjects: [a, b] } => write!(
+                f,
+                "`{a}` and `{b}` have the same token; give each subject its own token"
+            ),
             Self::File { path, .. } => {
                 write!(f, "the token file {} cannot be read", path.display())
             }
-            Self::None => f.write_str("there is no token, so nobody could get in"),
-            Self::NotSet { variable } => {
-                write!(f, "the environment variable {variable} is not set")
+            Self::None => {
+                f.write_str("the list of tokens is empty; add a token, or no client is admitted")
             }
-            Self::TooLong { subject } => {
-                write!(
-                    f,
-                    "the token of {subject} is longer than {MAX_CREDENTIAL} bytes"
-                )
-            }
+            Self::NotSet { variable } => write!(
+                f,
+                "the environment variable `{variable}` is not set; set it to a token"
+            ),
+            Self::TooLong { subject } => write!(
+                f,
+                "the token of `{subject}` is longer than {MAX_CREDENTIAL} bytes; use a shorter one"
+            ),
         }
     }
 }
@@ -308,7 +330,8 @@ impl From<std::convert::Infallible> for StaticTokenError {
     }
 }
 
-struct Known {
+/// A token as [`StaticTokens`] stores it.
+struct StoredToken {
     digest: blake3::Hash,
     identity: Identity,
 }
@@ -320,18 +343,18 @@ mod tests {
     use super::*;
 
     fn subject_of(tokens: &StaticTokens, credential: &Credential) -> Result<String, VerifyError> {
-        let answer = tokens
+        let result = tokens
             .verify_now(credential)
-            .expect("static tokens answer at once");
-        answer.map(|identity| identity.subject().to_owned())
+            .expect("static tokens never wait");
+        result.map(|identity| identity.subject().to_owned())
     }
 
     #[test]
-    fn tells_tokens_apart() {
+    fn only_exact_tokens_are_accepted() {
         let tokens = StaticTokens::new([("alice", "s3cret"), ("bob", "hunter2")]).unwrap();
-        let ask = |token: &str| subject_of(&tokens, &Credential::bearer(token));
-        assert_eq!(ask("s3cret").as_deref(), Ok("alice"));
-        assert_eq!(ask("hunter2").as_deref(), Ok("bob"));
+        let verify = |token: &str| subject_of(&tokens, &Credential::bearer(token));
+        assert_eq!(verify("s3cret").as_deref(), Ok("alice"));
+        assert_eq!(verify("hunter2").as_deref(), Ok("bob"));
         for wrong in [
             "",
             "s3cre",
@@ -340,21 +363,21 @@ mod tests {
             "s3crets3cret",
             "hunter2\0",
         ] {
-            assert_eq!(ask(wrong), Err(VerifyError::Invalid), "{wrong:?}");
+            assert_eq!(verify(wrong), Err(VerifyError::Invalid), "{wrong:?}");
         }
     }
 
     #[test]
-    fn a_name_has_to_be_the_subject() {
+    fn username_has_to_be_the_subject() {
         let tokens = StaticTokens::new([("alice", "s3cret")]).unwrap();
-        let ask = |name: &str| subject_of(&tokens, &Credential::basic(name, "s3cret"));
-        assert_eq!(ask("alice").as_deref(), Ok("alice"));
-        assert_eq!(ask("bob"), Err(VerifyError::Invalid));
-        assert_eq!(ask(""), Err(VerifyError::Invalid));
+        let verify = |name: &str| subject_of(&tokens, &Credential::basic(name, "s3cret"));
+        assert_eq!(verify("alice").as_deref(), Ok("alice"));
+        assert_eq!(verify("bob"), Err(VerifyError::Invalid));
+        assert_eq!(verify(""), Err(VerifyError::Invalid));
     }
 
     #[test]
-    fn a_token_ends() {
+    fn expired_token_is_refused() {
         let end = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
         let token = StaticToken::new("alice", "s3cret")
             .unwrap()
@@ -368,7 +391,22 @@ mod tests {
     }
 
     #[test]
-    fn what_would_let_everybody_in_is_refused() {
+    fn scopes_expiry_and_claims_are_independent_of_their_order() {
+        let end = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+        let token = || StaticToken::new("alice", "s3cret").unwrap();
+        for token in [
+            token().scopes(["a"]).expires_at(end).claims(7_u8),
+            token().claims(7_u8).expires_at(end).scopes(["a"]),
+        ] {
+            let identity = token.identity;
+            assert_eq!(identity.scopes().to_string(), "a");
+            assert_eq!(identity.expires_at(), Some(end));
+            assert_eq!(identity.claims(), Some(&7_u8));
+        }
+    }
+
+    #[test]
+    fn missing_empty_and_equal_tokens_are_errors() {
         let none: [(&str, &str); 0] = [];
         assert!(matches!(
             StaticTokens::new(none),
@@ -385,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_prints_no_token() {
+    fn debug_does_not_print_tokens() {
         let tokens = StaticTokens::new([("alice", "s3cret")]).unwrap();
         assert_eq!(format!("{tokens:?}"), r#"["alice"]"#);
         let token = StaticToken::new("alice", "s3cret").unwrap();

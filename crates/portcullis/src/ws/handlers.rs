@@ -1,3 +1,4 @@
+#[cfg(feature = "tickets")]
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -5,19 +6,27 @@ use axum::extract::{FromRequestParts, Request};
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ORIGIN};
-use http::{HeaderValue, StatusCode};
-use portcullis_core::{Identity, StoreError, TicketStore};
+use http::HeaderValue;
+#[cfg(feature = "tickets")]
+use http::StatusCode;
+#[cfg(feature = "tickets")]
+use http::header::ORIGIN;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use portcullis_core::Identity;
+#[cfg(feature = "tickets")]
+use portcullis_core::{StoreError, TicketStore};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::refuse;
 use crate::admission::Presented;
+#[cfg(feature = "tickets")]
 use crate::peer::peer_of;
 use crate::refusal::{Refusal, RefusalKind};
-use crate::session::Sessions;
-use crate::session::{RenewError, SessionId};
-use crate::ticket::Tickets;
+use crate::session::{RenewError, SessionId, Sessions};
+#[cfg(feature = "tickets")]
+use crate::ticket::tickets::Tickets;
+#[cfg(feature = "tickets")]
 use crate::ticket::{Binding, MintError};
 
 /// Creates a handler that renews an open session with a new credential, out of band.
@@ -74,6 +83,7 @@ where
 /// | 429 | the store is full |
 /// | 500 | the type of the claims is not registered; see [`Tickets::with_claims`] |
 /// | 503 | the store is unavailable |
+#[cfg(feature = "tickets")]
 pub fn mint_handler<T, S>(tickets: &Arc<Tickets<T>>) -> impl Handler<(ByRequest,), S>
 where
     T: TicketStore,
@@ -148,12 +158,14 @@ fn not_renewed(error: RenewError) -> Refusal {
     Refusal::new(kind).with_detail(error.to_string())
 }
 
+#[cfg(feature = "tickets")]
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MintRequest {
     path: Option<String>,
 }
 
+#[cfg(feature = "tickets")]
 async fn mint<T>(tickets: &Tickets<T>, request: Request) -> Response
 where
     T: TicketStore,
@@ -197,6 +209,7 @@ where
     }
 }
 
+#[cfg(feature = "tickets")]
 fn not_minted(error: &MintError) -> Refusal {
     let kind = match error {
         MintError::Expired => return Refusal::new(RefusalKind::ExpiredCredential),

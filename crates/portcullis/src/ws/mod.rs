@@ -14,7 +14,9 @@ use axum::extract::FromRequestParts;
 use axum::response::Response;
 use http::request::Parts;
 
-pub use self::handlers::{mint_handler, renewal_handler};
+#[cfg(feature = "tickets")]
+pub use self::handlers::mint_handler;
+pub use self::handlers::renewal_handler;
 pub use self::upgrade::{GuardedUpgradeRejection, RefusedUpgrade};
 use crate::refusal::{Problem, Refusal, Unanswered};
 use crate::session::{Session, SessionRejection};

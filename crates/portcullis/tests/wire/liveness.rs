@@ -13,10 +13,10 @@ use axum::routing::any;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use portcullis::session::SessionsBuilder;
-use portcullis::testing::Message;
 use portcullis::{GuardedUpgrade, Profile, close::CloseCodes};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
     HOUR, HttpVersion, SECOND, Socket, Table, TestServer, connect, handlers, settle,

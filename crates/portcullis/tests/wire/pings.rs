@@ -8,8 +8,8 @@ use axum::routing::any;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use portcullis::GuardedUpgrade;
-use portcullis::testing::Message;
 use tokio::time::{Instant, timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{HOUR, HttpVersion, TestServer, connect};
 

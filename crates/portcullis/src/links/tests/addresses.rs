@@ -1,11 +1,11 @@
-//! The redirection stays at home, whatever the address contains.
+//! The redirect stays on the same origin for every address.
 
 use proptest::prelude::*;
 use url::Url;
 
 use super::*;
 
-/// As the path, and as the value of a parameter, in front of the token and behind it.
+/// Used as the path, and as the value of a parameter before and after the token.
 const PAYLOADS: &[&str] = &[
     // another host where a path was meant
     "//evil.example",
@@ -23,7 +23,7 @@ const PAYLOADS: &[&str] = &[
     "//evil%2eexample",
     "//evil%E3%80%82example",
     "//evil.example%23@localhost/",
-    // a browser takes a backslash for a slash
+    // browsers read a backslash as a slash
     r"/\evil.example",
     r"/\\evil.example",
     r"/\/evil.example",
@@ -33,7 +33,7 @@ const PAYLOADS: &[&str] = &[
     r"\\evil.example",
     r"/\evil.example/..",
     r"/\user@evil.example",
-    // and drops tabs and line ends, which come encoded here and must stay so
+    // browsers drop tabs and line ends, which are encoded here and must stay so
     "/%09/evil.example",
     "/%09//evil.example",
     "//%09/evil.example",
@@ -46,7 +46,7 @@ const PAYLOADS: &[&str] = &[
     "/%20//evil.example",
     "/%c2%a0//evil.example",
     "/%e2%80%a8//evil.example",
-    // steps that lead there once they are taken
+    // dot segments that lead to another host once they are removed
     "/.//evil.example",
     "/..//evil.example",
     "/./..//evil.example",
@@ -81,7 +81,7 @@ const PAYLOADS: &[&str] = &[
     "http://evil.example//evil.example",
     "https://localhost:8888@evil.example/",
     "http://localhost:8888//evil.example",
-    // characters that other parsers read in their own way
+    // characters that parsers read in different ways
     "/〱evil.example",
     "//〱evil.example",
     "//evil。example",
@@ -97,8 +97,8 @@ const PAYLOADS: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn the_redirection_stays_on_the_origin() {
-    // Whatever host the target names, it is served.
+async fn redirect_stays_on_the_same_origin() {
+    // A layer without a list of hosts.
     let Server {
         cookie,
         clock,
@@ -117,13 +117,13 @@ async fn the_redirection_stays_on_the_origin() {
             format!("/a{payload}?token=alice-1"),
         ];
         for target in targets {
-            // What the server's own parser refuses never gets here.
+            // The server's parser refuses these before the layer sees them.
             if target.parse::<Uri>().is_err() {
                 continue;
             }
             let response = server.open(&target, TYPED, &Jar::default()).await;
             assert_eq!(outcome(&response), "303 set", "{target}");
-            stays_at_home(&target, &response.headers()["location"]);
+            assert_same_origin(&target, &response.headers()["location"]);
             answered += 1;
         }
     }
@@ -133,8 +133,8 @@ async fn the_redirection_stays_on_the_origin() {
     );
 }
 
-/// As a browser resolves it, from wherever it was.
-fn stays_at_home(target: &str, location: &HeaderValue) {
+/// Resolves the location as a browser does, relative to several pages.
+fn assert_same_origin(target: &str, location: &HeaderValue) {
     let bytes = location.as_bytes();
     assert!(
         !bytes.iter().any(u8::is_ascii_control),
@@ -169,7 +169,7 @@ fn stays_at_home(target: &str, location: &HeaderValue) {
 }
 
 #[tokio::test]
-async fn what_is_left_of_the_address_stays_byte_for_byte() {
+async fn rest_of_the_address_stays_byte_for_byte() {
     let server = Server::new();
     #[rustfmt::skip]
     let table = [
@@ -198,12 +198,12 @@ async fn what_is_left_of_the_address_stays_byte_for_byte() {
 
 proptest! {
     #[test]
-    fn no_address_leads_away(path in r"[/\\.%@:;?&=a2fF0-9~_-]{0,24}", rest in r"[/\\.%@:;?&=a2f0]{0,12}") {
+    fn random_addresses_stay_on_the_same_origin(path in r"[/\\.%@:;?&=a2fF0-9~_-]{0,24}", rest in r"[/\\.%@:;?&=a2f0]{0,12}") {
         let target = format!("/{path}?{rest}&token=alice-1");
         if let Ok(uri) = target.parse::<Uri>() {
             let location = crate::links::redirect::location(&crate::carrier::remove_parameter(&uri, "token").unwrap_or(uri));
             if !location.contains("alice-1") {
-                stays_at_home(&target, &HeaderValue::try_from(location).unwrap());
+                assert_same_origin(&target, &HeaderValue::try_from(location).unwrap());
             }
         }
     }

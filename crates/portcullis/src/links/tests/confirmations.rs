@@ -1,4 +1,4 @@
-//! A question and its answer.
+//! The confirmation page, and the form that its user submits.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,12 +9,12 @@ use http_body::{Body, Frame};
 use super::*;
 use crate::links::LinkPolicy;
 
-/// What a browser sends with the form of one of our pages.
+/// The headers of a browser that submits the form of a confirmation page.
 const FORM: &str = "host: localhost:8888 | accept: text/html | origin: http://localhost:8888 | \
     sec-fetch-site: same-origin | sec-fetch-mode: navigate | sec-fetch-dest: document | \
     content-type: application/x-www-form-urlencoded";
 
-/// The form of a page: where it goes, and what it holds.
+/// The form in a page: its action and its content.
 struct Form {
     action: String,
     body: String,
@@ -35,7 +35,7 @@ impl Form {
         }
     }
 
-    /// The `POST` that a browser makes of it at this path.
+    /// Returns the `POST` of a browser that submits the form at this path.
     fn posted(&self, path: &str, lines: &str, jar: &Jar) -> Request<String> {
         let mut request = request("POST", &format!("{path}{}", self.action), lines, jar);
         *request.body_mut() = self.body.clone();
@@ -43,7 +43,7 @@ impl Form {
     }
 }
 
-async fn asked(server: &Server, target: &str, jar: &Jar) -> Form {
+async fn form_for(server: &Server, target: &str, jar: &Jar) -> Form {
     let lines = format!("{PAGE} | sec-fetch-site: cross-site");
     let response = server.open(target, &lines, jar).await;
     assert!(
@@ -54,7 +54,7 @@ async fn asked(server: &Server, target: &str, jar: &Jar) -> Form {
 }
 
 #[tokio::test]
-async fn a_foreign_link_asks_and_the_answer_logs_in() {
+async fn foreign_link_asks_and_the_confirmation_logs_in() {
     for slow in [false, true] {
         let server = Server::with(slow, |layer| layer);
         let mut jar = Jar::default();
@@ -71,7 +71,7 @@ async fn a_foreign_link_asks_and_the_answer_logs_in() {
         assert_eq!(response.headers()["cache-control"], "no-store");
         assert_eq!(response.headers()["referrer-policy"], "strict-origin");
 
-        let form = asked(&server, "/lab?a=1&token=alice-1", &jar).await;
+        let form = form_for(&server, "/lab?a=1&token=alice-1", &jar).await;
         assert_eq!(form.action, "?a=1&token-confirmation");
         let response = server.send(form.posted("/lab", FORM, &jar)).await;
         assert_eq!(outcome(&response), "303 set");
@@ -83,14 +83,14 @@ async fn a_foreign_link_asks_and_the_answer_logs_in() {
             "alice at /lab"
         );
 
-        // A second click on the button does no harm.
+        // Submitting the form again has the same result.
         let response = server.send(form.posted("/lab", FORM, &jar)).await;
         assert_eq!(outcome(&response), "303 set");
     }
 }
 
 #[tokio::test]
-async fn another_subject_is_named_and_replaced_by_a_click() {
+async fn other_user_is_named_and_replaced_after_a_click() {
     for slow in [false, true] {
         let server = Server::with(slow, |layer| layer.link_policy(LinkPolicy::TrustAnySite));
         let mut jar = server.jar("alice-1");
@@ -111,16 +111,16 @@ async fn another_subject_is_named_and_replaced_by_a_click() {
     }
 }
 
-/// The attacker has a question of his own open, and wants another browser to answer it.
+/// An attacker opens a confirmation, and makes another browser submit its form.
 #[tokio::test]
-async fn only_our_own_page_answers() {
+async fn only_a_page_of_this_server_can_submit_the_form() {
     let own = "origin: http://localhost:8888 | sec-fetch-site: same-origin";
     #[rustfmt::skip]
     let table = [
         ("origin: http://localhost:8888 | sec-fetch-site: same-origin",    "303 set"),
         ("origin: http://localhost:8888",                                  "303 set"),
         ("sec-fetch-site: same-origin",                                    "303 set"),
-        // A proxy has ended TLS; the browser says that the page is ours.
+        // A proxy terminates TLS. The browser says that the page has the same origin.
         ("origin: https://localhost:8888 | sec-fetch-site: same-origin",   "303 set"),
         ("origin: https://localhost:8888",                                 "page 403"),
         ("",                                                               "page 403"),
@@ -137,30 +137,29 @@ async fn only_our_own_page_answers() {
         ("origin: http://localhost:8888 | sec-fetch-site: none",           "page 403"),
         ("sec-fetch-site: none",                                           "page 403"),
     ];
-    // Pages that admission trusts with sockets are not our own.
     let server = Server::new();
     for (lines, expected) in table {
-        let form = asked(&server, "/?token=alice-1", &Jar::default()).await;
+        let form = form_for(&server, "/?token=alice-1", &Jar::default()).await;
         let lines = FORM.replace(own, lines).replace(" |  | ", " | ");
         assert!(!lines.contains(own) || expected == "303 set");
         let response = server.send(form.posted("/", &lines, &Jar::default())).await;
         assert_eq!(outcome(&response), expected, "{lines}");
     }
 
-    let form = asked(&server, "/?token=alice-1", &Jar::default()).await;
+    let form = form_for(&server, "/?token=alice-1", &Jar::default()).await;
     let evil = FORM.replace("localhost:8888", "evil.example");
     let response = server.send(form.posted("/", &evil, &Jar::default())).await;
     assert_eq!(outcome(&response), "pass 403", "a host that is not served");
 }
 
 #[tokio::test]
-async fn what_is_not_the_answer_to_an_open_question() {
+async fn changed_or_foreign_form_is_refused() {
     let server = Server::new();
-    let nobody = Jar::default();
-    let form = asked(&server, "/lab?token=alice-1", &nobody).await;
+    let empty = Jar::default();
+    let form = form_for(&server, "/lab?token=alice-1", &empty).await;
     let sealed = form.body.strip_prefix("confirmation=").unwrap();
     let cookie = server.jar("alice-1").0[0].1.clone();
-    let switch = asked(&server, "/lab?token=alice-1", &server.jar("bob-1")).await;
+    let switch = form_for(&server, "/lab?token=alice-1", &server.jar("bob-1")).await;
     let mut flipped = sealed.as_bytes().to_vec();
     flipped[40] ^= 1;
     let flipped = String::from_utf8(flipped).unwrap();
@@ -187,16 +186,16 @@ async fn what_is_not_the_answer_to_an_open_question() {
         ("A".repeat(1 << 20),                            "/lab",   "page 400"),
     ];
     for (body, path, expected) in table {
-        let answer = Form {
+        let form = Form {
             action: form.action.clone(),
             body,
         };
-        let response = server.send(answer.posted(path, FORM, &nobody)).await;
-        let shown: String = answer.body.chars().take(40).collect();
+        let response = server.send(form.posted(path, FORM, &empty)).await;
+        let shown: String = form.body.chars().take(40).collect();
         assert_eq!(outcome(&response), expected, "{path} {shown}");
     }
 
-    // A question is no cookie.
+    // The content of a form does not open as a cookie.
     let jar = Jar(vec![("__Host-session".into(), format!("1.{sealed}"))]);
     assert_eq!(
         outcome(&server.open("/", TYPED, &jar).await),
@@ -204,12 +203,12 @@ async fn what_is_not_the_answer_to_an_open_question() {
     );
 }
 
-/// Between the question and the answer the world turns.
+/// The cookie, the token or the time changes before the user submits the form.
 #[tokio::test]
-async fn an_answer_is_good_for_the_situation_it_was_asked_in() {
+async fn form_is_valid_only_for_the_user_that_it_names() {
     #[rustfmt::skip]
     let table = [
-        // asked for   with            answered with     outcome
+        // token       cookie then      cookie now       outcome
         ("alice-1",    None,            None,            "303 set"),
         ("alice-1",    None,            Some("alice-2"), "303 set"),
         ("alice-1",    None,            Some("mallory"), "303 set"),
@@ -226,25 +225,25 @@ async fn an_answer_is_good_for_the_situation_it_was_asked_in() {
         let server = Server::with(slow, |layer| layer);
         let jar = |token: Option<&str>| token.map(|token| server.jar(token)).unwrap_or_default();
         for (token, before, then, expected) in table {
-            let form = asked(&server, &format!("/?token={token}"), &jar(before)).await;
+            let form = form_for(&server, &format!("/?token={token}"), &jar(before)).await;
             let response = server.send(form.posted("/", FORM, &jar(then))).await;
             assert_eq!(outcome(&response), expected, "{token} {before:?} {then:?}");
         }
 
-        let form = asked(&server, "/?token=alice-1", &Jar::default()).await;
+        let form = form_for(&server, "/?token=alice-1", &Jar::default()).await;
         server.clock.advance(299);
-        let answer = || form.posted("/", FORM, &Jar::default());
-        assert_eq!(outcome(&server.send(answer()).await), "303 set");
+        let submit = || form.posted("/", FORM, &Jar::default());
+        assert_eq!(outcome(&server.send(submit()).await), "303 set");
         server.verifier.revoke("alice-1");
-        assert_eq!(outcome(&server.send(answer()).await), "page 403");
+        assert_eq!(outcome(&server.send(submit()).await), "page 403");
         server.verifier.revoked.lock().unwrap().clear();
         server.clock.advance(1);
-        assert_eq!(outcome(&server.send(answer()).await), "page 400");
+        assert_eq!(outcome(&server.send(submit()).await), "page 400");
     }
 }
 
 #[tokio::test]
-async fn a_form_of_the_application_passes() {
+async fn form_of_the_application_passes() {
     let server = Server::new();
     #[rustfmt::skip]
     let table = [
@@ -263,7 +262,7 @@ async fn a_form_of_the_application_passes() {
     }
 }
 
-/// A body of which nothing comes, or an error.
+/// A body that never arrives, or fails.
 struct Stuck {
     fails: bool,
 }
@@ -277,16 +276,16 @@ impl Body for Stuck {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
         match self.fails {
-            true => Poll::Ready(Some(Err("the connection is gone"))),
+            true => Poll::Ready(Some(Err("connection reset"))),
             false => Poll::Pending,
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_form_that_does_not_arrive_is_not_waited_for() {
+async fn form_that_does_not_arrive_is_refused() {
     let server = Server::new();
-    let form = asked(&server, "/?token=alice-1", &Jar::default()).await;
+    let form = form_for(&server, "/?token=alice-1", &Jar::default()).await;
     let layer = PersistTokenLayer::new(server.verifier.clone(), server.cookie.clone());
     for (fails, expected) in [(true, "page 400"), (false, "page 408")] {
         let inner = tower::service_fn(async |_: Request<Stuck>| {

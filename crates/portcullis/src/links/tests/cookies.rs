@@ -1,9 +1,9 @@
-//! The cookie on its way to the browser and back.
+//! The cookie as the browser receives it and sends it back.
 
 use super::*;
 
 #[tokio::test]
-async fn the_attributes_are_those_of_the_cookie() {
+async fn set_cookie_has_the_attributes_of_the_cookie() {
     let keys = || CookieKeys::new(&key(1));
     let cookie = || SealedCookie::new("session", keys());
     #[rustfmt::skip]
@@ -39,15 +39,15 @@ async fn the_attributes_are_those_of_the_cookie() {
 }
 
 #[tokio::test]
-async fn it_ends_with_the_credential_or_before() {
+async fn cookie_ends_with_the_credential_or_before() {
     let server = Server::new();
     #[rustfmt::skip]
     let table = [
-        // token                    Max-Age   still good after   no longer after
+        // token                    Max-Age   valid after        invalid after
         ("alice-1",                 28_800,   28_799,            28_800),
         ("alice-ends%20in%2090%20s",    90,       89,                90),
     ];
-    for (token, max_age, good, over) in table {
+    for (token, max_age, valid, invalid) in table {
         let server = server.clone();
         let mut jar = Jar::default();
         let response = server.open(&format!("/?token={token}"), TYPED, &jar).await;
@@ -60,15 +60,15 @@ async fn it_ends_with_the_credential_or_before() {
         drop(cookies);
         jar.take(response.headers());
 
-        // A browser that ignores Max-Age, and a token that would still be good.
+        // A browser that ignores `Max-Age`, and a token that is still valid.
         let start = server.clock.now();
-        server.clock.advance(good);
+        server.clock.advance(valid);
         assert_eq!(
             outcome(&server.open("/", TYPED, &jar).await),
             "pass 200",
             "{token}"
         );
-        server.clock.advance(over - good);
+        server.clock.advance(invalid - valid);
         assert_eq!(
             outcome(&server.open("/", TYPED, &jar).await),
             "pass 403 clear",
@@ -78,11 +78,10 @@ async fn it_ends_with_the_credential_or_before() {
     }
 }
 
-/// §4.3 of the project's table of bad inputs: what comes back, and whether it opens a page.
 #[tokio::test]
-async fn what_comes_back_is_whole_or_nothing() {
+async fn changed_cookie_does_not_open() {
     let server = Server::new();
-    let good = server.jar("alice-1").0[0].1.clone();
+    let valid = server.jar("alice-1").0[0].1.clone();
     let bob = server.jar("bob-1").0[0].1.clone();
     let name = "__Host-session";
     let elsewhere =
@@ -104,35 +103,35 @@ async fn what_comes_back_is_whole_or_nothing() {
         .0[0]
         .1
         .clone();
-    let last = &good[..good.len() - 1];
+    let last = &valid[..valid.len() - 1];
     let many: String = (0..64).map(|n| format!("c{n}=v; ")).collect();
 
     #[rustfmt::skip]
     let table = [
-        (format!("{name}={good}"),                       "pass 200"),
-        (format!("a=1; {name}={good}; b=2"),             "pass 200"),
-        (format!("{many}{name}={good}"),                 "pass 200"),
-        (format!("{name}={good}; {name}-1=left-over"),   "pass 200"),
-        (format!("{name}={good}; {name}-3=not-ours"),    "pass 200"),
-        (format!("{name}={good}; %5F%5FHost-session=x"), "pass 200"),
-        (format!("{name}={good}; __host-session=x"),     "pass 200"),
+        (format!("{name}={valid}"),                       "pass 200"),
+        (format!("a=1; {name}={valid}; b=2"),             "pass 200"),
+        (format!("{many}{name}={valid}"),                 "pass 200"),
+        (format!("{name}={valid}; {name}-1=left-over"),   "pass 200"),
+        (format!("{name}={valid}; {name}-3=not-ours"),    "pass 200"),
+        (format!("{name}={valid}; %5F%5FHost-session=x"), "pass 200"),
+        (format!("{name}={valid}; __host-session=x"),     "pass 200"),
         (format!("{name}="),                             "pass 403"),
-        (format!("__host-session={good}"),               "pass 403"),
-        (format!("%5F%5FHost-session={good}"),           "pass 403"),
-        (format!("__%48ost-session={good}"),             "pass 403"),
-        (format!("=__Host-session={good}"),              "pass 403"),
-        (format!("session={good}"),                      "pass 403"),
-        (format!("{name}=\"{good}\""),                   "pass 403 clear"),
+        (format!("__host-session={valid}"),               "pass 403"),
+        (format!("%5F%5FHost-session={valid}"),           "pass 403"),
+        (format!("__%48ost-session={valid}"),             "pass 403"),
+        (format!("=__Host-session={valid}"),              "pass 403"),
+        (format!("session={valid}"),                      "pass 403"),
+        (format!("{name}=\"{valid}\""),                   "pass 403 clear"),
         (format!("{name}={last}"),                       "pass 403 clear"),
-        (format!("{name}={good}A"),                      "pass 403 clear"),
-        (format!("{name}={good}%41"),                    "pass 403 clear"),
-        (format!("{name}={good}="),                      "pass 403 clear"),
-        (format!("{name}={good},"),                      "pass 403 clear"),
-        (format!("{name}={}", &good[2..]),               "pass 403 clear"),
-        (format!("{name}=0.{}", &good[2..]),             "pass 403 clear"),
-        (format!("{name}=2.{}", &good[2..]),             "pass 403 clear"),
-        (format!("{name}=4.{}", &good[2..]),             "pass 403 clear"),
-        (format!("{name}=9.{}", &good[2..]),             "pass 403 clear"),
+        (format!("{name}={valid}A"),                      "pass 403 clear"),
+        (format!("{name}={valid}%41"),                    "pass 403 clear"),
+        (format!("{name}={valid}="),                      "pass 403 clear"),
+        (format!("{name}={valid},"),                      "pass 403 clear"),
+        (format!("{name}={}", &valid[2..]),               "pass 403 clear"),
+        (format!("{name}=0.{}", &valid[2..]),             "pass 403 clear"),
+        (format!("{name}=2.{}", &valid[2..]),             "pass 403 clear"),
+        (format!("{name}=4.{}", &valid[2..]),             "pass 403 clear"),
+        (format!("{name}=9.{}", &valid[2..]),             "pass 403 clear"),
         (format!("{name}=1."),                           "pass 403 clear"),
         (format!("{name}=1.{}", "A".repeat(4095)),       "pass 403 clear"),
         (format!("{name}=alice-1"),                      "pass 403 clear"),
@@ -140,10 +139,10 @@ async fn what_comes_back_is_whole_or_nothing() {
         (format!("{name}={unknown}"),                    "pass 403 clear"),
         (format!("{name}=1.{question}"),                 "pass 403 clear"),
         (format!("{name}={early}"),                      "pass 403 clear"),
-        // One of these was planted. The one that would stay behind is not for us to choose.
-        (format!("{name}={good}; {name}={good}"),        "pass 400"),
-        (format!("{name}={good}; {name}={bob}"),         "pass 400"),
-        (format!("{name}={good}; a={}", "x".repeat(17_000)), "pass 431"),
+        // Another domain set one of the two. Which one would remain is unknown.
+        (format!("{name}={valid}; {name}={valid}"),        "pass 400"),
+        (format!("{name}={valid}; {name}={bob}"),         "pass 400"),
+        (format!("{name}={valid}; a={}", "x".repeat(17_000)), "pass 431"),
     ];
     for (line, expected) in table {
         let mut sent = request("GET", "/", TYPED, &Jar::default());
@@ -152,9 +151,8 @@ async fn what_comes_back_is_whole_or_nothing() {
     }
 }
 
-/// One token, several cookies. They open together or not at all.
 #[tokio::test]
-async fn a_long_token_spans_several_cookies() {
+async fn long_token_is_split_into_cookies_that_open_together() {
     let server = Server::new();
     let token = format!("alice-{}", "x".repeat(8 * 1024 - 6));
     let response = server
@@ -191,7 +189,7 @@ async fn a_long_token_spans_several_cookies() {
         ([Some(&*a), Some(short), Some(&c)], "pass 403 clear"),
         ([Some(&*a), Some(""),    Some(&c)], "pass 403 clear"),
         ([Some(&*b), Some(&a),    Some(&c)], "pass 403 clear"),
-        // Without the first there is no cookie, whatever else there is.
+        // Without the first part there is no cookie.
         ([None,      Some(&b),    Some(&c)], "pass 403"),
     ];
     for (parts, expected) in table {
@@ -213,7 +211,7 @@ async fn a_long_token_spans_several_cookies() {
         }
     }
 
-    // No cookie of ours is longer than a browser takes.
+    // A single cookie that is longer than the limit of browsers.
     let whole = format!("1.{}{b}{c}", &a[2..]);
     let whole = Jar(vec![(names[0].clone(), whole)]);
     let response = server.open("/", TYPED, &whole).await;
@@ -228,7 +226,7 @@ async fn a_long_token_spans_several_cookies() {
     twice.0.push(jar.0[1].clone());
     assert_eq!(outcome(&server.open("/", TYPED, &twice).await), "pass 400");
 
-    // A shorter token later leaves nothing of the longer one behind.
+    // A shorter token removes the other parts of the longer one.
     let response = server.open("/?token=alice-1", TYPED, &jar).await;
     jar.take(response.headers());
     assert_eq!(jar.0.len(), 1, "{jar:?}");
@@ -236,7 +234,7 @@ async fn a_long_token_spans_several_cookies() {
 }
 
 #[tokio::test]
-async fn a_page_clears_what_admits_nobody_any_more() {
+async fn page_removes_a_refused_cookie() {
     for slow in [false, true] {
         let server = Server::with(slow, |layer| layer);
         let jar = server.jar("alice-1");
@@ -256,7 +254,7 @@ async fn a_page_clears_what_admits_nobody_any_more() {
             let response = server.send(request(method, "/", &lines, &jar)).await;
             assert_eq!(outcome(&response), expected, "{method} {lines}");
         }
-        // A verifier that cannot tell, and one that does not want it here, say nothing about it.
+        // An unavailable verifier, and one that forbids this request, do not make a cookie invalid.
         for (token, expected) in [
             ("down", "pass 503"),
             ("forbidden", "pass 403"),
@@ -269,7 +267,7 @@ async fn a_page_clears_what_admits_nobody_any_more() {
 }
 
 #[tokio::test]
-async fn a_log_out_takes_every_part() {
+async fn removal_removes_all_parts() {
     let server = Server::new();
     let mut jar = server.jar(&format!("alice-{}", "x".repeat(8_000)));
     assert_eq!(jar.0.len(), 3);
@@ -287,7 +285,7 @@ async fn a_log_out_takes_every_part() {
 }
 
 #[tokio::test]
-async fn what_the_application_says_about_the_cookie_stands() {
+async fn cookie_set_by_the_application_is_kept() {
     let server = Server::new();
     let mut broken = server.jar("alice-1");
     broken.0[0].1.push('A');
@@ -300,12 +298,12 @@ async fn what_the_application_says_about_the_cookie_stands() {
 
 #[test]
 #[should_panic(expected = "1 to 64 letters")]
-fn a_name_is_legal() {
+fn illegal_name_panics() {
     let _ = SealedCookie::new("a;b", CookieKeys::new(&key(1)));
 }
 
 #[test]
 #[should_panic(expected = "the path of a cookie starts with `/`")]
-fn a_path_is_legal() {
+fn illegal_path_panics() {
     let _ = SealedCookie::new("a", CookieKeys::new(&key(1))).path("/; Domain=example");
 }

@@ -1,11 +1,11 @@
-//! Keys change while the server runs.
+//! Rotation of keys while the server runs.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 
 #[tokio::test]
-async fn a_page_seals_anew_what_an_old_key_has_sealed() {
+async fn page_renews_a_cookie_of_a_previous_key() {
     let server = Server::new();
     let mut jar = server.jar("alice-1");
     server.clock.advance(3600);
@@ -30,7 +30,7 @@ async fn a_page_seals_anew_what_an_old_key_has_sealed() {
     jar.take(response.headers());
     assert_eq!(outcome(&server.open("/", TYPED, &jar).await), "pass 200");
 
-    // The old key goes. What it has sealed goes with it, and the new seal ends when the old one did.
+    // Without the old key the old cookie does not open. The new cookie ends when the old one did.
     server.cookie.replace_keys(CookieKeys::new(&key(2)));
     assert_eq!(
         outcome(&server.open("/", TYPED, &old).await),
@@ -45,7 +45,7 @@ async fn a_page_seals_anew_what_an_old_key_has_sealed() {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_not_sealed_anew() {
+async fn refused_cookie_is_not_renewed() {
     let server = Server::new();
     let jar = server.jar("alice-1");
     let down = server.jar("down");
@@ -63,16 +63,16 @@ async fn what_is_refused_is_not_sealed_anew() {
     );
 }
 
-/// A thousand sockets and a thousand pages while the keys turn round and round.
+/// Opens a thousand sockets and a thousand pages while another thread rotates the keys.
 #[test]
-fn nobody_is_denied_while_keys_change() {
+fn requests_are_admitted_while_keys_rotate() {
     const THREADS: usize = 8;
     const EACH: usize = 125;
 
     let server = Server::new();
     let jar = server.jar("alice-1");
-    let (done, denied) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let turns = std::thread::scope(|scope| {
+    let (done, refused) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let rotations = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..THREADS)
             .map(|_| {
                 scope.spawn(|| {
@@ -84,37 +84,37 @@ fn nobody_is_denied_while_keys_change() {
                     for _ in 0..EACH {
                         let socket = runtime.block_on(server.open("/ws", &lines, &jar));
                         let page = runtime.block_on(server.open("/", TYPED, &mine));
-                        let good = outcome(&socket) == "pass 200" && page.status() == 200;
-                        denied.fetch_add(usize::from(!good), Ordering::Relaxed);
+                        let admitted = outcome(&socket) == "pass 200" && page.status() == 200;
+                        refused.fetch_add(usize::from(!admitted), Ordering::Relaxed);
                         mine.take(page.headers());
                     }
                 })
             })
             .collect();
-        let turning = scope.spawn(|| {
-            let mut turns = 0_u8;
-            while !done.load(Ordering::Relaxed) || turns < 10 {
-                // The first key stays in the ring, and so do all that seal in between.
-                let [now, then, later] = [0, 1, 2].map(|step| key(2 + (turns + step) % 3));
+        let rotating = scope.spawn(|| {
+            let mut rotations = 0_u8;
+            while !done.load(Ordering::Relaxed) || rotations < 10 {
+                // The first key and all keys that seal meanwhile stay in the ring.
+                let [now, then, later] = [0, 1, 2].map(|step| key(2 + (rotations + step) % 3));
                 let keys = CookieKeys::new(&now).and_previous(&then);
                 server
                     .cookie
                     .replace_keys(keys.and_previous(&later).and_previous(&key(1)));
-                turns = if turns < 60 { turns + 1 } else { 10 };
+                rotations = if rotations < 60 { rotations + 1 } else { 10 };
                 std::thread::yield_now();
             }
-            turns
+            rotations
         });
         for client in clients {
             client.join().unwrap();
         }
         done.store(true, Ordering::Relaxed);
-        turning.join().unwrap()
+        rotating.join().unwrap()
     });
-    assert!(turns >= 10);
-    assert_eq!(denied.load(Ordering::Relaxed), 0);
+    assert!(rotations >= 10);
+    assert_eq!(refused.load(Ordering::Relaxed), 0);
 
-    // And all of them are, once the key has gone.
+    // Without the key, all are refused.
     server.cookie.replace_keys(CookieKeys::new(&key(8)));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()

@@ -1,12 +1,14 @@
-//! The layer with an `AuthLayer` behind it, as tables of requests and what becomes of them.
+//! Tests of the layer around an `AuthLayer`: tables of requests and their outcomes.
 
 mod addresses;
-mod api_replies;
+mod api_responses;
 mod confirmations;
 mod cookies;
 mod keys;
-mod leaks;
-mod links;
+mod log;
+mod opening;
+mod placement;
+mod secrets;
 mod service;
 
 use std::convert::Infallible;
@@ -21,6 +23,7 @@ use portcullis_core::{Clock, Credential, Identity, Verify, VerifyError};
 use tower::util::ServiceFn;
 use tower::{Layer, ServiceExt};
 
+use self::log::Log;
 use super::PersistToken;
 use crate::admission::Auth;
 use crate::admission::AuthLayer;
@@ -28,21 +31,21 @@ use crate::links::layer::PersistTokenLayer;
 use crate::profile::Profile;
 use crate::seal::{CookieKey, CookieKeys, SealedCookie};
 
-/// What a browser sends when its user opens a page.
+/// The headers of a browser that opens a page.
 const PAGE: &str = "host: localhost:8888 | accept: text/html,*/*;q=0.8 | \
     sec-fetch-mode: navigate | sec-fetch-dest: document";
 
-/// The same, of an address that was typed.
+/// The headers of a browser whose user typed the address.
 const TYPED: &str = "host: localhost:8888 | accept: text/html,*/*;q=0.8 | \
     sec-fetch-mode: navigate | sec-fetch-dest: document | sec-fetch-site: none";
 
-/// What a script's WebSocket sends.
+/// The headers of a WebSocket that a script opens.
 const UPGRADE: &str = "host: localhost:8888 | connection: Upgrade | upgrade: websocket | \
     sec-websocket-version: 13 | sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
 
 type Handler = ServiceFn<fn(Request<String>) -> Ready<Result<Response<Bytes>, Infallible>>>;
 
-/// A server: the layer, admission, and a handler that tells whom it serves.
+/// A server: the layer, admission, and a handler that responds with the subject.
 #[derive(Clone)]
 struct Server {
     app: PersistToken<Auth<Handler, TestVerifier>, TestVerifier>,
@@ -56,7 +59,7 @@ impl Server {
         Self::with(false, |layer| layer)
     }
 
-    /// With a verifier that has to be waited for, and a layer with other settings.
+    /// Creates a server with a verifier that may be slow, and a layer with other settings.
     fn with(
         slow: bool,
         settings: impl FnOnce(PersistTokenLayer<TestVerifier>) -> PersistTokenLayer<TestVerifier>,
@@ -99,25 +102,24 @@ impl Server {
         }
     }
 
-    /// Opens a page.
+    /// Sends a `GET`.
     async fn open(&self, target: &str, lines: &str, jar: &Jar) -> Response<Bytes> {
         self.send(request("GET", target, lines, jar)).await
     }
 
-    /// A browser that is logged in with this token.
+    /// Returns the cookies of a browser that is logged in with this token.
     fn jar(&self, token: &str) -> Jar {
         let mut jar = Jar::default();
-        let cookies = self
-            .cookie
-            .set(token, None, &self.cookie.borne_by(&HeaderMap::new()));
+        let nothing = self.cookie.read(|_| Ok::<_, Infallible>(None));
+        let cookies = self.cookie.set(token, None, &nothing).unwrap();
         let mut headers = HeaderMap::new();
-        cookies.unwrap().append_to(&mut headers);
+        cookies.append_to(&mut headers);
         jar.take(&headers);
         jar
     }
 }
 
-/// Says whom it serves, and what is left of the address.
+/// Responds with the subject, and the address as the handler sees it.
 #[expect(
     clippy::needless_pass_by_value,
     reason = "a service is called with a request by value"
@@ -125,7 +127,7 @@ impl Server {
 fn handle(request: Request<String>) -> Ready<Result<Response<Bytes>, Infallible>> {
     let subject = match request.extensions().get::<Identity>() {
         Some(identity) => identity.subject(),
-        None => "nobody",
+        None => "no one",
     };
     let mut response = Response::new(Bytes::from(format!("{subject} at {}", request.uri())));
     if let Some(status) = request.headers().get("x-answer") {
@@ -155,7 +157,7 @@ fn request(method: &str, target: &str, lines: &str, jar: &Jar) -> Request<String
     request
 }
 
-/// `name: value | name: value`
+/// Parses `name: value | name: value`.
 pub(super) fn headers(lines: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for line in lines.split(" | ").filter(|line| !line.is_empty()) {
@@ -168,10 +170,10 @@ pub(super) fn headers(lines: &str) -> HeaderMap {
     headers
 }
 
-/// What became of a request, in a word or two.
+/// Summarizes a response.
 ///
-/// `pass` is followed by the status that the server behind the layer gave, `set` and `clear` tell
-/// what the response does to the cookie.
+/// `pass` is followed by the status of the inner service. `set` and `clear` say what the response
+/// does to the cookie.
 fn outcome(response: &Response<Bytes>) -> String {
     let status = response.status().as_u16();
     let is_page = response
@@ -206,7 +208,7 @@ fn set_cookies(headers: &HeaderMap) -> Vec<cookie::Cookie<'_>> {
 struct Jar(Vec<(String, String)>);
 
 impl Jar {
-    /// Takes over what a response says.
+    /// Applies the `Set-Cookie` headers of a response.
     fn take(&mut self, headers: &HeaderMap) {
         for cookie in set_cookies(headers) {
             self.0.retain(|(name, _)| name != cookie.name());
@@ -249,7 +251,7 @@ impl Clock for TestClock {
     }
 }
 
-/// Knows tokens by their form: the subject, a dash, whatever.
+/// Accepts tokens of the form `subject-anything`.
 #[derive(Clone, Debug)]
 struct TestVerifier {
     clock: TestClock,

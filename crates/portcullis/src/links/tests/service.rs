@@ -1,4 +1,4 @@
-//! How the layer treats the service inside.
+//! How the layer calls the inner service.
 
 use std::task::Poll;
 
@@ -8,9 +8,9 @@ use tower_test::{assert_request_eq, mock};
 
 use super::*;
 
-/// The mock panics when it is called before it was ready, and a clone of it is not ready.
+/// The mock panics if it is called before it is ready. A clone of it is not ready.
 #[tokio::test]
-async fn the_service_that_was_ready_is_the_one_that_is_called() {
+async fn service_that_was_ready_is_called() {
     for slow in [false, true] {
         let server = Server::with(slow, |layer| layer);
         let layer = PersistTokenLayer::new(server.verifier.clone(), server.cookie.clone());
@@ -42,7 +42,7 @@ async fn the_service_that_was_ready_is_the_one_that_is_called() {
 #[derive(Debug, PartialEq)]
 struct Target(String);
 
-/// Shows a mock the target of a request alone: requests cannot be compared.
+/// Passes only the target of a request to a mock, because requests cannot be compared.
 #[derive(Clone)]
 struct Targets(mock::Mock<Target, Response<Bytes>>);
 
@@ -64,7 +64,7 @@ impl Service<Request<String>> for Targets {
 }
 
 #[tokio::test]
-async fn an_error_of_the_service_stays_one() {
+async fn error_of_the_service_is_returned() {
     let server = Server::new();
     let layer = PersistTokenLayer::new(server.verifier.clone(), server.cookie.clone());
     let inner = tower::service_fn(async |_: Request<String>| Err::<Response<Bytes>, _>("broken"));
@@ -78,7 +78,7 @@ async fn an_error_of_the_service_stays_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verifier_that_hangs_is_not_waited_for() {
+async fn verifier_that_hangs_times_out() {
     let server = Server::with(true, |layer| layer.verify_timeout(Duration::from_secs(1)));
     let response = server.open("/?token=hang", TYPED, &Jar::default()).await;
     assert_eq!(outcome(&response), "pass 503");
@@ -88,9 +88,9 @@ async fn a_verifier_that_hangs_is_not_waited_for() {
     assert_eq!(outcome(&response), "pass 200");
 }
 
-/// What a server and a work-stealing runtime ask of it.
+/// Checks the bounds of `axum::serve` and of a multi-threaded runtime.
 #[test]
-fn it_can_be_served() {
+fn service_is_send_and_cloneable() {
     fn check<S: Service<Request<String>, Future: Send> + Clone + Send + Sync + 'static>(_: &S) {}
     let server = Server::new();
     check(&server.app);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use portcullis_core::{Clock, SystemClock};
 
-/// How much a [`Cached`](super::Cached) verifier remembers, and for how long.
+/// The limits of a [`Cached`](super::Cached) verifier.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,30 +26,31 @@ pub struct CacheConfig {
 }
 
 impl CacheConfig {
-    /// How many identities are remembered; 10,000 by default. Zero remembers none.
+    /// Sets the maximum number of cached identities; 10,000 by default. Zero disables the cache.
     ///
-    /// An entry takes some 250 bytes beside the identity itself, which is as large as its verifier
-    /// makes it. Nothing is taken in advance.
+    /// An entry needs about 250 bytes in addition to its identity. Memory is allocated as entries
+    /// are added.
     pub fn max_entries(mut self, max: usize) -> Self {
         self.max_entries = max;
         self
     }
 
-    /// How long an identity is remembered, from when the verifier was asked; ten seconds by
-    /// default. It is never remembered for longer than it lives.
+    /// Sets how long an identity is cached, from the start of its verification; ten seconds by
+    /// default.
     ///
-    /// This is also how long a credential that was revoked somewhere else is still accepted.
+    /// An identity is not cached after its expiry. A credential that was revoked elsewhere is
+    /// accepted for up to this time.
     pub fn time_to_live(mut self, time: Duration) -> Self {
         self.time_to_live = time;
         self
     }
 
-    /// Remembers for this long, too, that a credential is [`Invalid`] or [`Expired`]. Failures are
-    /// not remembered by default.
+    /// Caches the results [`Invalid`] and [`Expired`] for this time. By default they are not
+    /// cached.
     ///
-    /// One or two seconds keep a client that retries in a loop away from a backend. Longer locks
-    /// out a user whose token has not reached the backend yet. [`Unavailable`] is never remembered,
-    /// and neither is [`Forbidden`], which somebody may change at any moment.
+    /// One or two seconds protect a backend from a client that retries in a loop. A longer time
+    /// locks out a user with a new token that the backend does not know yet. [`Unavailable`] and
+    /// [`Forbidden`] are never cached, because they may change at any time.
     ///
     /// [`Invalid`]: portcullis_core::VerifyError::Invalid
     /// [`Expired`]: portcullis_core::VerifyError::Expired
@@ -60,28 +61,32 @@ impl CacheConfig {
         self
     }
 
-    /// How many failures are remembered, if any are; 1,000 by default. They take no room from the
-    /// identities.
+    /// Sets the maximum number of cached failures; 1,000 by default. They do not count for
+    /// [`max_entries`](Self::max_entries).
     pub fn max_failures(mut self, max: usize) -> Self {
         self.max_failures = max;
         self
     }
 
-    /// How many lookups may be under way at once; 1,000 by default, and at least one. What would be
-    /// one more is [`Unavailable`](portcullis_core::VerifyError::Unavailable).
+    /// Sets the maximum number of concurrent lookups; 1,000 by default, and at least one.
+    ///
+    /// Beyond the limit, a verification returns
+    /// [`Unavailable`](portcullis_core::VerifyError::Unavailable).
     pub fn max_lookups(mut self, max: usize) -> Self {
         self.max_lookups = max.max(1);
         self
     }
 
-    /// How long one lookup may take, whether or not somebody still waits for it; 30 seconds by
-    /// default. Then it is [`Unavailable`](portcullis_core::VerifyError::Unavailable).
+    /// Sets the time limit of one lookup; 30 seconds by default.
+    ///
+    /// The lookup then returns [`Unavailable`](portcullis_core::VerifyError::Unavailable). The
+    /// limit applies even if no request waits for the lookup any more.
     pub fn lookup_timeout(mut self, limit: Duration) -> Self {
         self.lookup_timeout = limit;
         self
     }
 
-    /// Takes the time from `clock` instead of the machine.
+    /// Sets the clock; the system clock by default.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self

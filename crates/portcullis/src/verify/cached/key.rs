@@ -3,18 +3,18 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use portcullis_core::{Carrier, Credential, Scheme};
 
-/// The random keys of one cache, under which it takes the digests of credentials.
+/// The random keys of one cache for the digests of credentials.
 ///
-/// So no cache shares a digest with another one, and nobody outside can tell which digests are
-/// neighbours, or what a digest that leaked was made of.
+/// They are secret and differ between caches, so an attacker can neither choose credentials with
+/// similar digests nor test a leaked digest.
 pub(super) struct DigestKey {
-    nameless: [u8; 32],
-    named: [u8; 32],
+    without_username: [u8; 32],
+    with_username: [u8; 32],
 }
 
-/// Everything a verifier can see of a credential, without the secret itself.
+/// Everything of a credential that a verifier can see, with a digest instead of the secret.
 ///
-/// The carrier is a part of it: most verifiers do not look at it, but one may.
+/// It includes the carrier, because a verifier may read it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Key {
     carrier: Carrier,
@@ -25,18 +25,18 @@ pub(super) struct Key {
 impl DigestKey {
     pub(super) fn generate() -> Self {
         Self {
-            nameless: random(),
-            named: random(),
+            without_username: random(),
+            with_username: random(),
         }
     }
 
     pub(super) fn key_of(&self, credential: &Credential) -> Key {
         let secret = credential.expose_secret().as_bytes();
         let digest = match credential.username() {
-            None => blake3::keyed_hash(&self.nameless, secret),
-            // Under a key of its own, since no name is something else than an empty one; and with
-            // lengths, so that nothing can be moved from one part to the other.
-            Some(name) => blake3::Hasher::new_keyed(&self.named)
+            None => blake3::keyed_hash(&self.without_username, secret),
+            // Another key, because no user name differs from an empty one. The lengths distinguish
+            // `ab`, `c` from `a`, `bc`.
+            Some(name) => blake3::Hasher::new_keyed(&self.with_username)
                 .update(&(name.len() as u64).to_le_bytes())
                 .update(name.as_bytes())
                 .update(&(secret.len() as u64).to_le_bytes())
@@ -53,7 +53,7 @@ impl DigestKey {
 
 fn random() -> [u8; 32] {
     let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+    getrandom::fill(&mut bytes).expect("the operating system provides random bytes");
     bytes
 }
 
@@ -64,8 +64,8 @@ impl fmt::Debug for DigestKey {
 }
 
 impl Key {
-    /// Which of `shards` it belongs to. Other bytes than those of its hash decide, or all keys of a
-    /// shard would crowd into a few buckets.
+    /// Returns the index of its shard. It uses other bytes than the hash, so that the keys of one
+    /// shard spread over all buckets.
     pub(super) fn shard(&self, shards: usize) -> usize {
         let [.., a, b, c, d] = *self.digest.as_bytes();
         u32::from_le_bytes([a, b, c, d]) as usize % shards
@@ -79,7 +79,7 @@ impl Hash for Key {
     }
 }
 
-/// Hashes a [`Key`] by taking a piece of it. It is random already, and no client can choose it.
+/// Hashes a [`Key`] by taking some of its bytes. A digest is random, and a client cannot choose it.
 pub(super) type BuildKeyHasher = BuildHasherDefault<KeyHasher>;
 
 #[derive(Debug, Default)]
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_a_verifier_can_see_counts() {
+    fn key_depends_on_everything_that_a_verifier_can_see() {
         let keys = DigestKey::generate();
         let credentials = [
             Credential::bearer("abc"),
@@ -126,7 +126,7 @@ mod tests {
             Credential::basic("abc", ""),
             Credential::basic("a\0", "bc"),
             Credential::basic("a", "\0bc"),
-            // Names and secrets that look like a message, or like the rest of one.
+            // User names and secrets that contain encoded lengths.
             Credential::basic("a\x02\0\0\0\0\0\0\0bc", ""),
             Credential::basic("a", "b\x01\0\0\0\0\0\0\0c"),
             Credential::basic("a\x0a\0\0\0\0\0\0\0b", "c"),
@@ -136,15 +136,15 @@ mod tests {
                 "\x01\0\0\0\0\0\0\0a\x02\0\0\0\0\0\0\0bc",
             ),
         ];
-        let known: HashSet<_> = credentials.iter().map(|it| keys.key_of(it)).collect();
-        assert_eq!(known.len(), credentials.len());
+        let keys_of_all: HashSet<_> = credentials.iter().map(|it| keys.key_of(it)).collect();
+        assert_eq!(keys_of_all.len(), credentials.len());
         for credential in credentials {
-            assert!(known.contains(&keys.key_of(&credential.clone())));
+            assert!(keys_of_all.contains(&keys.key_of(&credential.clone())));
         }
     }
 
     #[test]
-    fn no_two_caches_agree() {
+    fn keys_differ_between_caches() {
         let [one, other] = [DigestKey::generate(), DigestKey::generate()];
         for credential in [Credential::bearer("abc"), Credential::basic("a", "bc")] {
             assert_ne!(one.key_of(&credential), other.key_of(&credential));

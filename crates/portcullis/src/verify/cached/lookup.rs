@@ -6,20 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use portcullis_core::VerifyError;
 use tokio::sync::watch;
 
-use super::Answer;
+use super::VerifyResult;
 use super::key::{BuildKeyHasher, Key};
 
-/// The lookups under way, at most one for each credential and epoch.
+/// The running lookups, at most one for each credential and epoch.
 #[derive(Debug)]
 pub(super) struct Lookups {
-    under_way: Mutex<HashMap<Question, Waiter, BuildKeyHasher>>,
+    running: Mutex<HashMap<LookupKey, Waiter, BuildKeyHasher>>,
     max: usize,
 }
 
-/// About which credential, and in which epoch: who asks after an invalidation does not wait for an
-/// answer from before it.
+/// A credential and an epoch. A request after an invalidation does not join an earlier lookup.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub(super) struct Question {
+pub(super) struct LookupKey {
     pub(super) key: Key,
     pub(super) epoch: u64,
 }
@@ -27,28 +26,28 @@ pub(super) struct Question {
 impl Lookups {
     pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
-            under_way: Mutex::default(),
+            running: Mutex::default(),
             max,
         })
     }
 
-    /// Waits for a lookup that is under way, or has a new one to be started by the caller.
-    pub(super) fn join(self: &Arc<Self>, question: Question) -> Joined {
-        let mut under_way = self.lock();
-        let is_full = under_way.len() >= self.max;
-        match under_way.entry(question) {
-            hash_map::Entry::Occupied(other) => Joined::Follows(other.get().clone()),
+    /// Joins a running lookup, or registers a new one that the caller starts.
+    pub(super) fn join(self: &Arc<Self>, key: LookupKey) -> Joined {
+        let mut running = self.lock();
+        let is_full = running.len() >= self.max;
+        match running.entry(key) {
+            hash_map::Entry::Occupied(other) => Joined::Existing(other.get().clone()),
             hash_map::Entry::Vacant(_) if is_full => Joined::Full,
             hash_map::Entry::Vacant(vacant) => {
                 let (sender, receiver) = watch::channel(None);
                 let waiter = vacant.insert(Waiter(receiver)).clone();
                 let lookup = Lookup {
-                    question,
+                    key,
                     outcome: None,
                     sender,
                     lookups: Arc::clone(self),
                 };
-                Joined::Leads(lookup, waiter)
+                Joined::New(lookup, waiter)
             }
         }
     }
@@ -57,43 +56,42 @@ impl Lookups {
         self.lock().len()
     }
 
-    /// No code of a user runs under this lock, so nothing panics there and leaves half a change.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Question, Waiter, BuildKeyHasher>> {
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Locks the table. No code of the application runs under this lock, so no panic leaves it
+    /// inconsistent.
+    fn lock(&self) -> MutexGuard<'_, HashMap<LookupKey, Waiter, BuildKeyHasher>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 pub(super) enum Joined {
-    Follows(Waiter),
+    Existing(Waiter),
     Full,
-    Leads(Lookup, Waiter),
+    New(Lookup, Waiter),
 }
 
-/// One lookup. It ends when this is dropped, in whatever way that happens.
+/// A running lookup. It ends when this value is dropped.
 pub(super) struct Lookup {
-    question: Question,
+    key: LookupKey,
     outcome: Option<Outcome>,
     sender: watch::Sender<Option<Outcome>>,
     lookups: Arc<Lookups>,
 }
 
 impl Lookup {
-    pub(super) fn question(&self) -> Question {
-        self.question
+    pub(super) fn key(&self) -> LookupKey {
+        self.key
     }
 
-    pub(super) fn answer(mut self, answer: Answer) {
-        self.outcome = Some(Outcome::Answered(answer));
+    pub(super) fn finish(mut self, result: VerifyResult) {
+        self.outcome = Some(Outcome::Finished(result));
     }
 }
 
 impl Drop for Lookup {
     fn drop(&mut self) {
-        // First it leaves, then it tells: who asks after hearing the answer asks anew.
-        let left = self.lookups.lock().remove(&self.question);
-        drop(left);
+        // Remove it before the result is sent, so that a later request starts a new lookup.
+        let removed = self.lookups.lock().remove(&self.key);
+        drop(removed);
         let outcome = match self.outcome.take() {
             None if std::thread::panicking() => Some(Outcome::Panicked),
             outcome => outcome,
@@ -104,38 +102,31 @@ impl Drop for Lookup {
 
 #[derive(Debug)]
 enum Outcome {
-    Answered(Answer),
+    Finished(VerifyResult),
     Panicked,
 }
 
-/// Somebody who waits for a lookup.
-#[derive(Debug)]
+/// Waits for the result of a lookup.
+#[derive(Clone, Debug)]
 pub(super) struct Waiter(watch::Receiver<Option<Outcome>>);
 
 impl Waiter {
-    /// The answer.
+    /// Returns the result of the lookup.
     ///
     /// # Panics
     ///
-    /// If the verifier did: to everybody who waited it is as if they had asked it themselves.
-    pub(super) async fn wait(mut self) -> Answer {
+    /// Panics if the verifier panicked.
+    pub(super) async fn wait(mut self) -> VerifyResult {
         let outcome = match self.0.wait_for(Option::is_some).await {
             Ok(outcome) => match &*outcome {
-                Some(Outcome::Answered(answer)) => Some(answer.clone()),
+                Some(Outcome::Finished(result)) => Some(result.clone()),
                 Some(Outcome::Panicked) => None,
                 None => Some(Err(VerifyError::unavailable())),
             },
-            // It was dropped by its runtime, which is shutting down.
+            // The runtime of the lookup dropped it during its shutdown.
             Err(_) => Some(Err(VerifyError::unavailable())),
         };
-        // Not `panic!`: the one panic that happened has been reported already.
+        // Not `panic!`, because the panic hook has already reported the panic of the verifier.
         outcome.unwrap_or_else(|| resume_unwind(Box::new("the verifier panicked")))
-    }
-}
-
-// Written out, since a derive would ask for `C: Clone`.
-impl Clone for Waiter {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
     }
 }

@@ -14,14 +14,14 @@ use portcullis_core::{Credential, Identity, Verify, VerifyError};
 
 pub use self::config::CacheConfig;
 use self::key::{DigestKey, Key};
-use self::lookup::{Joined, Lookup, Lookups, Question};
+use self::lookup::{Joined, Lookup, LookupKey, Lookups};
 use self::table::{Entry, Table};
 
-/// A verifier that remembers whom it accepted, for a short time.
+/// A verifier with a cache of accepted identities.
 ///
-/// It is for verifiers that ask somebody else, and for those that calculate for long, such as
-/// signatures. [`VerifyExt::cached`](super::VerifyExt::cached) makes it. A clone shares what is
-/// remembered: keep one to [invalidate](Self::invalidate) it.
+/// Use it for a verifier that calls another service, or that computes for long, for example
+/// signatures. [`VerifyExt::cached`](crate::VerifyExt::cached) creates it. Clones share the cache:
+/// keep a clone to [invalidate](Self::invalidate) entries.
 ///
 /// ```
 /// use portcullis::{verify::CacheConfig, VerifyExt};
@@ -37,63 +37,62 @@ use self::table::{Entry, Table};
 /// .cached(CacheConfig::default());
 ///
 /// let auth = AuthLayer::new(verifier.clone());
-/// // … and when alice logs out:
+/// // When alice logs out:
 /// verifier.invalidate(|identity| identity.subject() == "alice");
 /// ```
 ///
-/// # What it promises
+/// # Behavior
 ///
-/// * A hit is answered by [`verify_now`](Verify::verify_now), allocates nothing and copies no
-///   identity. What the verifier itself answers at once is remembered as well, and answered at once.
-/// * An answer is used for [`time_to_live`](CacheConfig::time_to_live) and never after the
-///   identity's own expiry, which every hit compares with the clock.
-/// * Only identities are remembered, so a flood of garbage pushes nobody out. Failures are if you
-///   [ask for it](CacheConfig::remember_failures), in a room of their own.
-/// * A verifier that cannot tell, takes too long or panics is asked again the next time.
-/// * Many who bring the same credential at the same time cost one lookup. It goes on if the one
-///   who came first hangs up, has a [time limit](CacheConfig::lookup_timeout) of its own, and their
-///   [number](CacheConfig::max_lookups) is bounded. If the verifier panics, all who waited do.
-/// * The keys are digests of credential, scheme, name and carrier under a random key, so no secret
-///   is kept. (The same token in two carriers takes two entries.) Every `Cached` has its own key
-///   and its own memory; two verifiers never see each other's answers.
-/// * Memory is bounded by [`max_entries`](CacheConfig::max_entries).
+/// * [`verify_now`](Verify::verify_now) returns a cached identity without an allocation. The cached
+///   claims are shared, not copied. A result of the verifier's own `verify_now` is cached, too.
+/// * An entry is used for [`time_to_live`](CacheConfig::time_to_live), and not after the expiry of
+///   its identity. Each use compares the expiry with the clock.
+/// * Only identities are cached, so a flood of invalid credentials does not evict them. Failures
+///   are cached separately, after [`remember_failures`](CacheConfig::remember_failures).
+/// * The result of a verifier that is unavailable, times out or panics is not cached.
+/// * Concurrent requests with the same credential share one lookup. It continues if the first
+///   client disconnects, has its own [time limit](CacheConfig::lookup_timeout), and the [number of
+///   lookups](CacheConfig::max_lookups) is limited. If the verifier panics, all requests that share
+///   the lookup panic.
+/// * A key is a digest of the secret under a random key, with the scheme, the user name and the
+///   carrier. The cache contains no secret. A token in two carriers has two entries. Each `Cached`
+///   has its own random key and its own entries.
+/// * A [single-use](Identity::is_single_use) identity is not cached. A verifier that
+///   [needs the handshake](Verify::needs_handshake) is called for each request.
+/// * The memory is limited by [`max_entries`](CacheConfig::max_entries).
 ///
-/// * What is good for one time ([`Identity::is_single_use`]) is not remembered, and a verifier that
-///   [looks at the handshake](Verify::needs_handshake) is asked each time.
+/// # When not to use it
 ///
-/// # When not to
-///
-/// * Not around several verifiers of which one looks at the handshake:
-///   `any_of((tickets, tokens.cached(…)))`, and not `any_of((tickets, tokens)).cached(…)`, which
-///   remembers nothing.
-/// * Not around a verifier that decides by something else than the credential, such as the hour.
-/// * Not around [`StaticTokens`](crate::StaticTokens) of which there are few: they are as quick.
-/// * Not where a revocation that happens elsewhere must be felt sooner than after
-///   [`time_to_live`](CacheConfig::time_to_live), unless somebody calls
-///   [`invalidate`](Self::invalidate) then.
+/// * Around several verifiers if one of them needs the handshake. Write
+///   `any_of((tokens.cached(…), tickets))`, because `any_of((tokens, tickets)).cached(…)` caches
+///   nothing.
+/// * Around a verifier that decides by more than the credential, for example by the time of day.
+/// * Around a few [`StaticTokens`](crate::StaticTokens), which are as fast as the cache.
+/// * If a revocation elsewhere must take effect sooner than
+///   [`time_to_live`](CacheConfig::time_to_live), and the application does not call
+///   [`invalidate`](Self::invalidate).
 ///
 /// # Panics
 ///
-/// What has to be waited for runs as a Tokio task, so [`verify`](Verify::verify) panics outside of
-/// a Tokio runtime.
-pub struct Cached<V: Verify> {
+/// A lookup runs in a Tokio task, so [`verify`](Verify::verify) panics outside of a Tokio runtime.
+pub struct Cached<V> {
     shared: Arc<Shared<V>>,
 }
 
-struct Shared<V: Verify> {
+struct Shared<V> {
     verifier: V,
     config: CacheConfig,
     keys: DigestKey,
     identities: Table<Identity>,
     failures: Option<Table<VerifyError>>,
     lookups: Arc<Lookups>,
-    /// How often something was invalidated. An answer to a question from before that is not kept.
+    /// The number of invalidations. The result of a lookup of an earlier epoch is not cached.
     epoch: AtomicU64,
 }
 
-type Answer = Result<Identity, VerifyError>;
+type VerifyResult = Result<Identity, VerifyError>;
 
-impl<V: Verify> Cached<V> {
+impl<V> Cached<V> {
     pub(super) fn new(verifier: V, config: CacheConfig) -> Self {
         let failures = |time_to_live| Table::new(config.max_failures, time_to_live);
         Self {
@@ -109,20 +108,20 @@ impl<V: Verify> Cached<V> {
         }
     }
 
-    /// Forgets the identities for which `is_revoked` says so, such as those of one subject or of one
-    /// [token id](Identity::token_id).
+    /// Removes the identities for which `is_revoked` returns `true`, for example those of a subject
+    /// or of a [token id](Identity::token_id).
     ///
-    /// Whoever asks after this returned gets an answer that the verifier was asked for after this
-    /// was called: a lookup that is under way is neither joined nor remembered. So take the
-    /// credential back at its source first, and then call this.
+    /// A request that comes after this call gets a result that the verifier produced after the
+    /// call: it neither joins a running lookup nor gets its result from the cache. So revoke the
+    /// credential at its source first, and call this afterwards.
     ///
-    /// It looks at every entry. Sessions that are open already are not closed by it.
+    /// It visits every entry. It does not close open sessions.
     pub fn invalidate(&self, is_revoked: impl Fn(&Identity) -> bool) {
         self.shared.epoch.fetch_add(1, Ordering::SeqCst);
         self.shared.identities.remove_if(is_revoked);
     }
 
-    /// Forgets everything, failures too: after a change of keys, or of the rules.
+    /// Removes all entries, including failures, for example after a change of keys or rules.
     pub fn clear(&self) {
         self.invalidate(|_| true);
         if let Some(failures) = &self.shared.failures {
@@ -132,20 +131,20 @@ impl<V: Verify> Cached<V> {
 }
 
 impl<V: Verify> Verify for Cached<V> {
-    async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
+    async fn verify(&self, credential: &Credential) -> VerifyResult {
         if self.needs_handshake() {
             return self.shared.verifier.verify(credential).await;
         }
         let key = self.shared.keys.key_of(credential);
-        if let Some(answer) = self.shared.answer_now(key, credential) {
-            return answer;
+        if let Some(result) = self.shared.verify_now(key, credential) {
+            return result;
         }
         let epoch = self.shared.epoch();
-        match self.shared.lookups.join(Question { key, epoch }) {
-            Joined::Follows(waiter) => waiter.wait().await,
+        match self.shared.lookups.join(LookupKey { key, epoch }) {
+            Joined::Existing(waiter) => waiter.wait().await,
             Joined::Full => Err(VerifyError::unavailable()),
-            Joined::Leads(lookup, waiter) => {
-                // A task of its own, so that it goes on for the others if this one hangs up.
+            Joined::New(lookup, waiter) => {
+                // A task continues for the other requests if this one is dropped.
                 let shared = Arc::clone(&self.shared);
                 tokio::spawn(shared.look_up(lookup, credential.clone()));
                 waiter.wait().await
@@ -153,12 +152,12 @@ impl<V: Verify> Verify for Cached<V> {
         }
     }
 
-    fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
+    fn verify_now(&self, credential: &Credential) -> Option<VerifyResult> {
         if self.needs_handshake() {
             return self.shared.verifier.verify_now(credential);
         }
         let key = self.shared.keys.key_of(credential);
-        self.shared.answer_now(key, credential)
+        self.shared.verify_now(key, credential)
     }
 
     fn needs_handshake(&self) -> bool {
@@ -167,35 +166,38 @@ impl<V: Verify> Verify for Cached<V> {
 }
 
 impl<V: Verify> Shared<V> {
-    fn answer_now(&self, key: Key, credential: &Credential) -> Option<Answer> {
+    /// Returns the cached result, or that of the verifier if it does not have to wait.
+    fn verify_now(&self, key: Key, credential: &Credential) -> Option<VerifyResult> {
         let now = self.config.clock.now();
-        if let Some(answer) = self.recall(&key, now) {
-            return Some(answer);
+        if let Some(result) = self.get(&key, now) {
+            return Some(result);
         }
         let epoch = self.epoch();
-        let answer = self.verifier.verify_now(credential)?;
-        self.remember(Question { key, epoch }, now, &answer);
-        Some(answer)
+        let result = self.verifier.verify_now(credential)?;
+        self.insert(LookupKey { key, epoch }, now, &result);
+        Some(result)
     }
 
     async fn look_up(self: Arc<Self>, lookup: Lookup, credential: Credential) {
         let now = self.config.clock.now();
-        let question = lookup.question();
-        // Another lookup may have ended between the look into the cache and the start of this one.
-        let answer = match self.recall(&question.key, now) {
-            Some(answer) => answer,
+        let LookupKey { key, .. } = lookup.key();
+        // Another lookup may have ended after this request searched the cache.
+        let result = match self.get(&key, now) {
+            Some(result) => result,
             None => {
                 let verification = self.verifier.verify(&credential);
-                let answer = tokio::time::timeout(self.config.lookup_timeout, verification).await;
-                let answer = answer.unwrap_or(Err(VerifyError::unavailable()));
-                self.remember(question, now, &answer);
-                answer
+                let result = tokio::time::timeout(self.config.lookup_timeout, verification).await;
+                let result = result.unwrap_or(Err(VerifyError::unavailable()));
+                self.insert(lookup.key(), now, &result);
+                result
             }
         };
-        lookup.answer(answer);
+        lookup.finish(result);
     }
+}
 
-    fn recall(&self, key: &Key, now: SystemTime) -> Option<Answer> {
+impl<V> Shared<V> {
+    fn get(&self, key: &Key, now: SystemTime) -> Option<VerifyResult> {
         if let Some(identity) = self.identities.get(key, now) {
             return Some(Ok(identity));
         }
@@ -203,24 +205,24 @@ impl<V: Verify> Shared<V> {
         Some(Err(failure))
     }
 
-    fn remember(&self, question: Question, asked_at: SystemTime, answer: &Answer) {
-        let is_current = || self.epoch() == question.epoch;
-        match (answer, &self.failures) {
-            (Ok(identity), _) if !identity.is_expired(asked_at) && !identity.is_single_use() => {
+    fn insert(&self, key: LookupKey, verified_at: SystemTime, result: &VerifyResult) {
+        let is_current = || self.epoch() == key.epoch;
+        match (result, &self.failures) {
+            (Ok(identity), _) if !identity.is_expired(verified_at) && !identity.is_single_use() => {
                 let entry = Entry {
-                    answer: identity.clone(),
-                    asked_at,
+                    value: identity.clone(),
+                    verified_at,
                     ends_at: identity.expires_at(),
                 };
-                self.identities.insert(question.key, entry, is_current);
+                self.identities.insert(key.key, entry, is_current);
             }
             (Err(failure @ (VerifyError::Invalid | VerifyError::Expired)), Some(failures)) => {
                 let entry = Entry {
-                    answer: *failure,
-                    asked_at,
+                    value: *failure,
+                    verified_at,
                     ends_at: None,
                 };
-                failures.insert(question.key, entry, is_current);
+                failures.insert(key.key, entry, is_current);
             }
             _ => {}
         }
@@ -231,8 +233,8 @@ impl<V: Verify> Shared<V> {
     }
 }
 
-// Written out, since a derive would ask for `V: Clone`.
-impl<V: Verify> Clone for Cached<V> {
+// Not derived, because a derive would require `V: Clone`.
+impl<V> Clone for Cached<V> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -240,7 +242,7 @@ impl<V: Verify> Clone for Cached<V> {
     }
 }
 
-impl<V: Verify> fmt::Debug for Cached<V> {
+impl<V> fmt::Debug for Cached<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let failures = self.shared.failures.as_ref().map_or(0, Table::len);
         f.debug_struct("Cached")

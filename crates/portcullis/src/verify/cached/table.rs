@@ -4,27 +4,27 @@ use std::time::{Duration, SystemTime};
 
 use super::key::{BuildKeyHasher, Key};
 
-/// Answers by key: bounded, and in shards with a lock each.
+/// A bounded map from keys to values, in shards with one lock each.
 ///
-/// A full shard gives up the answer that nobody asked for lately: the hand of a clock goes round
-/// and takes the first that was not used since it last came by. So a flood of new answers pushes
-/// out itself, and not what is in use. Whatever is dropped is dropped outside of the lock.
+/// A full shard evicts an entry with the CLOCK algorithm: the hand moves on to the first entry that
+/// was not used since the hand last passed it. A flood of new entries evicts its own entries, and
+/// not those in use. Evicted values are dropped outside of the lock.
 #[derive(Debug)]
 pub(super) struct Table<T> {
     shards: Box<[Mutex<Shard<T>>]>,
     time_to_live: Duration,
 }
 
-/// An answer, and what bounds its life.
+/// A value with the times that limit its use.
 #[derive(Clone, Debug)]
 pub(super) struct Entry<T> {
-    pub(super) answer: T,
-    pub(super) asked_at: SystemTime,
+    pub(super) value: T,
+    pub(super) verified_at: SystemTime,
     pub(super) ends_at: Option<SystemTime>,
 }
 
 const MAX_SHARDS: usize = 64;
-/// The keys spread by chance: the smaller the shards, the sooner one is full while others are not.
+/// Keys are distributed randomly. With smaller shards, one would be full long before the others.
 const MIN_SHARD: usize = 128;
 
 impl<T: Clone> Table<T> {
@@ -38,14 +38,14 @@ impl<T: Clone> Table<T> {
         }
     }
 
-    /// The answer, if there is one that still counts.
+    /// Returns the value of a fresh entry.
     pub(super) fn get(&self, key: &Key, now: SystemTime) -> Option<T> {
         let mut shard = self.shard(key);
         let at = *shard.index.get(key)?;
         let slot = &mut shard.slots[at];
         if slot.entry.is_fresh(now, self.time_to_live) {
             slot.used = true;
-            return Some(slot.entry.answer.clone());
+            return Some(slot.entry.value.clone());
         }
         let removed = shard.remove(key);
         drop(shard);
@@ -53,8 +53,8 @@ impl<T: Clone> Table<T> {
         None
     }
 
-    /// Keeps an answer, unless `is_current` finds that it no longer counts. That is asked under the
-    /// lock, so that nothing is put in behind the back of [`remove_if`](Self::remove_if).
+    /// Inserts an entry if `is_current` returns `true`. It is called under the lock, so that no
+    /// entry is inserted after [`remove_if`](Self::remove_if) has visited the shard.
     pub(super) fn insert(&self, key: Key, entry: Entry<T>, is_current: impl FnOnce() -> bool) {
         let mut shard = self.shard(&key);
         if is_current() {
@@ -64,22 +64,22 @@ impl<T: Clone> Table<T> {
         }
     }
 
-    /// Removes the answers for which `is_bad` says so. It is called outside of the lock.
-    pub(super) fn remove_if(&self, is_bad: impl Fn(&T) -> bool) {
+    /// Removes the entries for which `is_removed` returns `true`. It is called outside of the lock.
+    pub(super) fn remove_if(&self, is_removed: impl Fn(&T) -> bool) {
         for shard in &self.shards {
-            let known: Vec<(Key, T)> = lock(shard)
+            let entries: Vec<(Key, T)> = lock(shard)
                 .slots
                 .iter()
-                .map(|slot| (slot.key, slot.entry.answer.clone()))
+                .map(|slot| (slot.key, slot.entry.value.clone()))
                 .collect();
-            for (key, _) in known.iter().filter(|(_, answer)| is_bad(answer)) {
+            for (key, _) in entries.iter().filter(|(_, value)| is_removed(value)) {
                 let removed = lock(shard).remove(key);
                 drop(removed);
             }
         }
     }
 
-    /// How many answers are kept, fresh or not.
+    /// Returns the number of entries, including expired ones.
     pub(super) fn len(&self) -> usize {
         self.shards
             .iter()
@@ -93,13 +93,13 @@ impl<T: Clone> Table<T> {
 }
 
 impl<T> Entry<T> {
-    /// Whether it is younger than `time_to_live` and has not ended.
+    /// Returns whether the entry is younger than `time_to_live` and has not ended.
     ///
-    /// A clock that was set back makes the age negative. It counts as if it were not, so the entry
-    /// lives at most twice as long.
+    /// If the clock was set back, the age is negative. Its absolute value counts, so an entry lives
+    /// at most twice as long.
     fn is_fresh(&self, now: SystemTime, time_to_live: Duration) -> bool {
         let age = now
-            .duration_since(self.asked_at)
+            .duration_since(self.verified_at)
             .unwrap_or_else(|ahead| ahead.duration());
         age < time_to_live && self.ends_at.is_none_or(|end| now < end)
     }
@@ -130,7 +130,7 @@ impl<T> Shard<T> {
         }
     }
 
-    /// Puts it in, and hands out what had to go for it.
+    /// Inserts an entry, and returns the entry that it replaces.
     fn put(&mut self, key: Key, entry: Entry<T>, time_to_live: Duration) -> Option<Slot<T>> {
         let known = self.index.get(&key).copied();
         let is_full = self.slots.len() >= self.capacity;
@@ -143,7 +143,7 @@ impl<T> Shard<T> {
             Some(at) => Some(std::mem::replace(&mut self.slots[at], slot(entry))),
             None if self.capacity == 0 => Some(slot(entry)),
             None if is_full => {
-                let at = self.victim(entry.asked_at, time_to_live);
+                let at = self.find_evicted(entry.verified_at, time_to_live);
                 let removed = std::mem::replace(&mut self.slots[at], slot(entry));
                 self.index.remove(&removed.key);
                 self.index.insert(key, at);
@@ -166,9 +166,9 @@ impl<T> Shard<T> {
         Some(removed)
     }
 
-    /// Where something can go. Every slot the hand passes loses its mark, so it stops within one
-    /// round and a step.
-    fn victim(&mut self, now: SystemTime, time_to_live: Duration) -> usize {
+    /// Returns the index of the entry to evict. Each slot that the hand passes becomes unused, so
+    /// the hand stops after at most one round and one step.
+    fn find_evicted(&mut self, now: SystemTime, time_to_live: Duration) -> usize {
         loop {
             let at = self.hand % self.slots.len();
             self.hand = at + 1;
@@ -181,7 +181,8 @@ impl<T> Shard<T> {
     }
 }
 
-/// No code of a user runs under these locks, so nothing panics there and leaves half a change.
+/// Locks a shard. No code of the application runs under these locks, so no panic leaves a shard
+/// inconsistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -203,21 +204,21 @@ mod tests {
         KEYS.key_of(&Credential::bearer(number.to_string()))
     }
 
-    fn put(table: &Table<u32>, number: u32, asked_at: SystemTime) {
+    fn put(table: &Table<u32>, number: u32, verified_at: SystemTime) {
         let entry = Entry {
-            answer: number,
-            asked_at,
+            value: number,
+            verified_at,
             ends_at: None,
         };
         table.insert(key(number), entry, || true);
     }
 
     #[test]
-    fn an_answer_counts_until_its_time_is_over() {
+    fn entry_is_fresh_until_its_time_to_live_or_its_end() {
         let second = Duration::from_secs(1);
         let hour = START + 60 * MINUTE;
-        // What is asked after so many seconds, with an end after so many, is there.
-        let table: [(i32, _, _); 9] = [
+        // The time of the look-up and the end of the entry, in seconds, and whether it is fresh.
+        let rows: [(i32, _, _); 9] = [
             (0, None, true),
             (59, None, true),
             (60, None, false),
@@ -229,33 +230,33 @@ mod tests {
             (-59, None, true),
             (-60, None, false),
         ];
-        for (after, end, expected) in table {
-            let answers = Table::new(10, MINUTE);
+        for (after, end, expected) in rows {
+            let table = Table::new(10, MINUTE);
             let entry = Entry {
-                answer: (),
-                asked_at: hour,
+                value: (),
+                verified_at: hour,
                 ends_at: end.map(|end: u32| hour + end * second),
             };
-            answers.insert(key(1), entry, || true);
+            table.insert(key(1), entry, || true);
             let now = match u32::try_from(after) {
                 Ok(after) => hour + after * second,
                 Err(_) => hour - after.unsigned_abs() * second,
             };
-            let found = answers.get(&key(1), now).is_some();
+            let found = table.get(&key(1), now).is_some();
             assert_eq!(found, expected, "{after} {end:?}");
-            assert_eq!(answers.len(), usize::from(expected), "stale ones go");
+            assert_eq!(table.len(), usize::from(expected), "stale ones are removed");
         }
     }
 
     #[test]
-    fn no_time_to_live_is_too_long() {
+    fn time_to_live_can_be_the_maximum() {
         let table = Table::new(10, Duration::MAX);
         put(&table, 1, START);
         assert_eq!(table.get(&key(1), START + 1_000_000 * MINUTE), Some(1));
     }
 
     #[test]
-    fn it_never_holds_more_than_its_bound() {
+    fn number_of_entries_never_exceeds_the_maximum() {
         for bound in [0, 1, 2, 127, 128, 255, 256, 1_000, 5_000] {
             let table = Table::new(bound, MINUTE);
             for number in 0..20_000 {
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_use_outlives_a_flood() {
+    fn entries_in_use_survive_a_flood() {
         let table = Table::new(1_000, MINUTE);
         for hot in 0..200 {
             put(&table, hot, START);
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stale_goes_before_what_is_unused() {
+    fn stale_entries_are_evicted_before_unused_ones() {
         let table = Table::new(2, MINUTE);
         put(&table, 1, START);
         table.get(&key(1), START);
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn removal_leaves_the_others_where_they_are() {
+    fn remove_if_keeps_the_other_entries() {
         let table = Table::new(1_000, MINUTE);
         for number in 0..500 {
             put(&table, number, START);
@@ -307,11 +308,11 @@ mod tests {
     }
 
     #[test]
-    fn what_no_longer_counts_is_not_put_in() {
+    fn entry_that_is_not_current_is_not_inserted() {
         let table = Table::new(10, MINUTE);
         let entry = Entry {
-            answer: (),
-            asked_at: START,
+            value: (),
+            verified_at: START,
             ends_at: None,
         };
         table.insert(key(1), entry, || false);

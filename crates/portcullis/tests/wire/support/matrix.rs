@@ -199,7 +199,7 @@ impl Variant {
                     let _ = socket.send(text).await;
                 }
                 let upgrade = match socket.recv().await {
-                    Some(Ok(Message::Close(Some(frame)))) => Upgrade::Closed(frame.code.into()),
+                    Some(Ok(Message::Close(Some(frame)))) => Upgrade::Closed(frame.code()),
                     Some(Ok(Message::Text(text))) if text == GREETING => Upgrade::Opened,
                     other => panic!("expected a greeting, got {other:?}"),
                 };

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
+use portcullis::close::CloseFrame;
 use portcullis::session::{SessionEvent, SessionsBuilder};
 use portcullis::testing::{FakeClock, Message, TestClient, TestResponse, TestSocket};
 use portcullis::{AuthLayer, Identity, Sessions, clock::Clock, ws::renewal_handler};
-use tokio_tungstenite::tungstenite::protocol;
 
 use super::{HttpVersion, Tokens, handlers};
 
@@ -191,8 +191,8 @@ pub(crate) async fn wait_for_close(socket: &mut TestSocket) -> String {
 }
 
 /// The code and the reason of a close frame.
-pub(crate) fn describe_close(frame: &protocol::CloseFrame) -> String {
-    format!("{} {}", u16::from(frame.code), frame.reason)
+pub(crate) fn describe_close(frame: &CloseFrame) -> String {
+    format!("{} {}", frame.code(), frame.reason())
 }
 
 /// The largest step by which the clocks advance.

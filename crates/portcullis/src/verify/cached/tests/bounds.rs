@@ -1,46 +1,46 @@
-//! A memory with an end: who is pushed out, and that nobody gets the answer of another.
+//! The limits of the cache, and the separation of its entries.
 
 use super::*;
 
 #[test]
-fn garbage_pushes_nobody_out() {
-    let only_users: Answers = |credential| match credential.username() {
+fn invalid_credentials_evict_no_identity() {
+    let only_users: Answer = |credential| match credential.username() {
         Some(user) => Ok(Identity::new(user)),
         None => Err(INVALID),
     };
     let users: Vec<_> = (0..500)
         .map(|n| Credential::basic(n.to_string(), ""))
         .collect();
-    let remembers = CacheConfig::default().remember_failures(60 * SECOND);
-    for (config, failures) in [(CacheConfig::default(), 0), (remembers, 1_000)] {
-        let backend = Backend::at_once(only_users);
-        let config = config.max_entries(1_000).clock(Hand::default());
+    let with_failures = CacheConfig::default().remember_failures(60 * SECOND);
+    for (config, failures) in [(CacheConfig::default(), 0), (with_failures, 1_000)] {
+        let backend = Backend::without_waiting(only_users);
+        let config = config.max_entries(1_000).clock(TestClock::default());
         let cached = cached(&backend, config);
         for user in &users {
-            assert!(cached.verify_now(user).is_some_and(|answer| answer.is_ok()));
+            assert!(cached.verify_now(user).is_some_and(|result| result.is_ok()));
         }
         for number in 0..100_000 {
-            let garbage = Credential::bearer(number.to_string());
-            let answer = cached.verify_now(&garbage);
-            assert_eq!(answer.map(subject), Some(Err(INVALID)));
+            let invalid = Credential::bearer(number.to_string());
+            let result = cached.verify_now(&invalid);
+            assert_eq!(result.map(subject), Some(Err(INVALID)));
         }
-        assert_eq!(backend.asked(), 100_500);
+        assert_eq!(backend.calls(), 100_500);
         for user in &users {
-            assert!(cached.verify_now(user).is_some_and(|answer| answer.is_ok()));
+            assert!(cached.verify_now(user).is_some_and(|result| result.is_ok()));
         }
-        assert_eq!(backend.asked(), 100_500, "no user was forgotten");
+        assert_eq!(backend.calls(), 100_500, "no user was evicted");
         assert_eq!(cached.shared.identities.len(), 500);
-        let remembered = cached.shared.failures.as_ref().map_or(0, Table::len);
-        assert!(remembered <= failures, "{remembered}");
+        let cached_failures = cached.shared.failures.as_ref().map_or(0, Table::len);
+        assert!(cached_failures <= failures, "{cached_failures}");
     }
 }
 
 #[test]
-fn good_credentials_are_bounded_too() {
-    let backend = Backend::at_once(knows_everybody);
+fn number_of_identities_is_limited() {
+    let backend = Backend::without_waiting(accept_all);
     let config = CacheConfig::default()
         .max_entries(1_000)
-        .clock(Hand::default());
+        .clock(TestClock::default());
     let cached = cached(&backend, config);
     for number in 0..100_000 {
         let credential = Credential::bearer(number.to_string());
@@ -53,12 +53,12 @@ fn good_credentials_are_bounded_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn answers_are_never_mixed() {
-    /// Says everything that it can see.
-    fn describe(who: &str, credential: &Credential) -> String {
+async fn credentials_and_caches_never_share_an_entry() {
+    /// Describes everything that a verifier can see.
+    fn describe(cache: &str, credential: &Credential) -> String {
         let (carrier, scheme) = (credential.carrier(), credential.scheme());
         let (name, secret) = (credential.username(), credential.expose_secret());
-        format!("{who} {carrier} {scheme} {name:?} {secret:?}")
+        format!("{cache} {carrier} {scheme} {name:?} {secret:?}")
     }
 
     fn any_credential(random: &mut u64) -> Credential {
@@ -84,7 +84,7 @@ async fn answers_are_never_mixed() {
         }
     }
 
-    // Fewer entries than credentials, so that there is always something to push out.
+    // Fewer entries than credentials, so that entries are evicted all the time.
     let config = || CacheConfig::default().max_entries(40);
     let one = (async |credential: Credential| Ok(Identity::new(describe("one", &credential))))
         .cached(config());
@@ -97,11 +97,11 @@ async fn answers_are_never_mixed() {
                 let mut random: u64 = 0x9e37_79b9_7f4a_7c15 ^ task;
                 for step in 0..25_000 {
                     let credential = any_credential(&mut random);
-                    let (who, answer) = match random & 0x100 {
+                    let (cache, result) = match random & 0x100 {
                         0 => ("one", one.verify(&credential).await),
                         _ => ("other", other.verify(&credential).await),
                     };
-                    assert_eq!(subject(answer), Ok(describe(who, &credential)));
+                    assert_eq!(subject(result), Ok(describe(cache, &credential)));
                     if step % 1_000 == 0 {
                         one.clear();
                         other.invalidate(|identity| identity.subject().contains("query"));

@@ -1,10 +1,10 @@
-//! What is forgotten at once, also while somebody asks.
+//! Invalidation, also during a lookup.
 
 use super::*;
 
 #[tokio::test]
-async fn invalidation_forgets_those_it_means() {
-    let backend = Backend::open(knows_everybody);
+async fn invalidation_removes_matching_identities_only() {
+    let backend = Backend::open(accept_all);
     let cached = cached(&backend, CacheConfig::default());
     let [alice, bob] = ["alice", "bob"].map(Credential::bearer);
     for credential in [&alice, &bob] {
@@ -19,42 +19,45 @@ async fn invalidation_forgets_those_it_means() {
 }
 
 #[tokio::test]
-async fn clearing_forgets_failures() {
-    let backend = Backend::open(knows_nobody);
+async fn clear_removes_failures() {
+    let backend = Backend::open(refuse_all);
     let cached = cached(&backend, CacheConfig::default().remember_failures(SECOND));
     let alice = Credential::bearer("alice");
     assert_eq!(subject(cached.verify(&alice).await), Err(INVALID));
-    backend.say(knows_everybody);
+    backend.set_answer(accept_all);
     assert_eq!(cached.verify_now(&alice).map(subject), Some(Err(INVALID)));
     cached.clear();
-    assert_eq!(subject(cached.verify(&alice).await), good("alice"));
+    assert_eq!(subject(cached.verify(&alice).await), accepted("alice"));
 }
 
 #[tokio::test]
-async fn an_answer_from_before_an_invalidation_reaches_nobody_after_it() {
-    let backend = Backend::gated(knows_everybody);
+async fn request_after_an_invalidation_joins_no_earlier_lookup() {
+    let backend = Backend::gated(accept_all);
     let cached = cached(&backend, CacheConfig::default());
     let alice = Credential::bearer("alice");
     let mut before = Box::pin(cached.verify(&alice));
     assert!(poll_once(before.as_mut()).is_pending());
-    while backend.asked() == 0 {
+    while backend.calls() == 0 {
         tokio::task::yield_now().await;
     }
 
-    backend.say(knows_nobody);
+    backend.set_answer(refuse_all);
     cached.invalidate(|identity| identity.subject() == "alice");
     let mut after = Box::pin(cached.verify(&alice));
     assert!(poll_once(after.as_mut()).is_pending());
-    backend.let_out(2);
+    backend.release(2);
     assert_eq!(subject(after.await), Err(INVALID));
-    assert_eq!(subject(before.await), good("alice"));
-    assert!(cached.verify_now(&alice).is_none(), "it was not remembered");
-    assert_eq!(backend.asked(), 2);
+    assert_eq!(subject(before.await), accepted("alice"));
+    assert!(
+        cached.verify_now(&alice).is_none(),
+        "the earlier result is not cached"
+    );
+    assert_eq!(backend.calls(), 2);
 }
 
 #[test]
-fn nor_if_it_is_given_at_once() {
-    // The invalidation happens while the verifier thinks.
+fn result_of_verify_now_during_an_invalidation_is_not_cached() {
+    // The invalidation happens while the verifier runs.
     struct Revoked(Mutex<Option<Cached<Arc<Self>>>>);
 
     impl Verify for Revoked {
@@ -73,6 +76,9 @@ fn nor_if_it_is_given_at_once() {
     let cached = Arc::clone(&verifier).cached(CacheConfig::default());
     *verifier.0.lock().unwrap() = Some(cached.clone());
     let alice = Credential::bearer("alice");
-    assert_eq!(cached.verify_now(&alice).map(subject), Some(good("alice")));
+    assert_eq!(
+        cached.verify_now(&alice).map(subject),
+        Some(accepted("alice"))
+    );
     assert!(cached.verify_now(&alice).is_none());
 }

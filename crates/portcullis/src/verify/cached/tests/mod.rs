@@ -1,7 +1,7 @@
 mod bounds;
+mod entries;
 mod invalidation;
 mod lookups;
-mod remembered;
 
 use std::pin::Pin;
 use std::sync::Mutex;
@@ -19,71 +19,71 @@ const INVALID: VerifyError = VerifyError::Invalid;
 const UNAVAILABLE: VerifyError = VerifyError::unavailable();
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A clock that moves when it is told to.
+/// A clock that advances only when the test advances it.
 #[derive(Clone, Debug, Default)]
-struct Hand(Arc<Mutex<Duration>>);
+struct TestClock(Arc<Mutex<Duration>>);
 
-impl Hand {
-    fn turn(&self, by: Duration) {
+impl TestClock {
+    fn advance(&self, by: Duration) {
         *self.0.lock().unwrap() += by;
     }
 }
 
-impl Clock for Hand {
+impl Clock for TestClock {
     fn now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + *self.0.lock().unwrap()
     }
 }
 
-type Answers = fn(&Credential) -> Result<Identity, VerifyError>;
+type Answer = fn(&Credential) -> Result<Identity, VerifyError>;
 
-/// Asks a function, counts how often, and lets answers out through a gate.
+/// A verifier that calls a function, counts its calls, and waits for a permit before it returns.
 struct Backend {
-    answer: Mutex<Answers>,
-    asked: AtomicUsize,
-    gate: Semaphore,
-    at_once: bool,
+    answer: Mutex<Answer>,
+    calls: AtomicUsize,
+    permits: Semaphore,
+    without_waiting: bool,
 }
 
 impl Backend {
-    fn open(answer: Answers) -> Arc<Self> {
+    fn open(answer: Answer) -> Arc<Self> {
         let backend = Self::gated(answer);
-        backend.let_out(10_000_000);
+        backend.release(10_000_000);
         backend
     }
 
-    fn gated(answer: Answers) -> Arc<Self> {
+    fn gated(answer: Answer) -> Arc<Self> {
         Arc::new(Self {
             answer: Mutex::new(answer),
-            asked: AtomicUsize::new(0),
-            gate: Semaphore::new(0),
-            at_once: false,
+            calls: AtomicUsize::new(0),
+            permits: Semaphore::new(0),
+            without_waiting: false,
         })
     }
 
-    fn at_once(answer: Answers) -> Arc<Self> {
+    fn without_waiting(answer: Answer) -> Arc<Self> {
         Arc::new(Self {
             answer: Mutex::new(answer),
-            asked: AtomicUsize::new(0),
-            gate: Semaphore::new(0),
-            at_once: true,
+            calls: AtomicUsize::new(0),
+            permits: Semaphore::new(0),
+            without_waiting: true,
         })
     }
 
-    fn say(&self, answer: Answers) {
+    fn set_answer(&self, answer: Answer) {
         *self.answer.lock().unwrap() = answer;
     }
 
-    fn let_out(&self, answers: usize) {
-        self.gate.add_permits(answers);
+    fn release(&self, calls: usize) {
+        self.permits.add_permits(calls);
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
     }
 
-    fn ask(&self, credential: &Credential) -> Result<Identity, VerifyError> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
+    fn call(&self, credential: &Credential) -> Result<Identity, VerifyError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
         let answer = *self.answer.lock().unwrap();
         answer(credential)
     }
@@ -91,30 +91,30 @@ impl Backend {
 
 impl Verify for Backend {
     async fn verify(&self, credential: &Credential) -> Result<Identity, VerifyError> {
-        let answer = self.ask(credential);
-        self.gate.acquire().await.unwrap().forget();
+        let answer = self.call(credential);
+        self.permits.acquire().await.unwrap().forget();
         answer
     }
 
     fn verify_now(&self, credential: &Credential) -> Option<Result<Identity, VerifyError>> {
-        self.at_once.then(|| self.ask(credential))
+        self.without_waiting.then(|| self.call(credential))
     }
 }
 
-fn knows_everybody(credential: &Credential) -> Result<Identity, VerifyError> {
+fn accept_all(credential: &Credential) -> Result<Identity, VerifyError> {
     Ok(Identity::new(credential.expose_secret()))
 }
 
-fn knows_nobody(_: &Credential) -> Result<Identity, VerifyError> {
+fn refuse_all(_: &Credential) -> Result<Identity, VerifyError> {
     Err(INVALID)
 }
 
-/// The subject of an answer, or the failure.
-fn subject(answer: Result<Identity, VerifyError>) -> Result<String, VerifyError> {
-    answer.map(|identity| identity.subject().to_owned())
+/// Returns the subject of the identity, or the error.
+fn subject(result: Result<Identity, VerifyError>) -> Result<String, VerifyError> {
+    result.map(|identity| identity.subject().to_owned())
 }
 
-fn good(subject: &str) -> Result<String, VerifyError> {
+fn accepted(subject: &str) -> Result<String, VerifyError> {
     Ok(subject.to_owned())
 }
 

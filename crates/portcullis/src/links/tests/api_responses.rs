@@ -1,13 +1,13 @@
-//! The cookie on the reply to an API call, for pages that have nothing else for their socket.
+//! The cookie in the response to an API call, for pages that open their socket with the cookie.
 
 use super::*;
 
-/// What a script of our own page sends with `fetch`.
+/// The headers of a `fetch` by a script of a page of this server.
 const FETCH: &str = "host: localhost:8888 | accept: */* | sec-fetch-mode: cors | \
     sec-fetch-dest: empty | sec-fetch-site: same-origin";
 
 #[tokio::test]
-async fn only_where_it_is_asked_for() {
+async fn api_response_sets_the_cookie_only_if_enabled() {
     let lines = format!("{FETCH} | authorization: token alice-1");
     let server = Server::new();
     let response = server.open("/api/kernels", &lines, &Jar::default()).await;
@@ -26,17 +26,17 @@ async fn only_where_it_is_asked_for() {
         let response = server.open("/api/kernels/1/channels", &socket, &jar).await;
         assert_eq!(response.body(), "alice at /api/kernels/1/channels");
 
-        // Once is enough.
+        // The cookie already contains the token.
         let response = server.open("/api/kernels", &lines, &jar).await;
         assert_eq!(outcome(&response), "pass 200");
     }
 }
 
 #[tokio::test]
-async fn only_to_our_own_pages_for_a_good_token_and_over_nobody_else() {
+async fn api_response_sets_the_cookie_only_for_own_pages_with_a_valid_token() {
     #[rustfmt::skip]
     let table = [
-        // method    the browser has   its headers                                                          outcome
+        // method    cookie       headers                                                     outcome
         ("GET",      "nothing",   "authorization: token alice-1",                                           "pass 200 set"),
         ("GET",      "nothing",   "authorization: Bearer alice-1",                                          "pass 200 set"),
         ("POST",     "nothing",   "authorization: token alice-1 | origin: http://localhost:8888",           "pass 200 set"),
@@ -62,14 +62,14 @@ async fn only_to_our_own_pages_for_a_good_token_and_over_nobody_else() {
     ];
     for slow in [false, true] {
         let server = Server::with(slow, PersistTokenLayer::set_cookie_on_api_responses);
-        for (method, has, lines, expected) in table {
-            let jar = match has {
+        for (method, cookie, lines, expected) in table {
+            let jar = match cookie {
                 "nothing" => Jar::default(),
                 token => server.jar(token),
             };
             let sent = request(method, "/api", &format!("{FETCH} | {lines}"), &jar);
             let response = server.send(sent).await;
-            assert_eq!(outcome(&response), expected, "{method} {has} {lines}");
+            assert_eq!(outcome(&response), expected, "{method} {cookie} {lines}");
         }
 
         #[rustfmt::skip]
@@ -90,7 +90,7 @@ async fn only_to_our_own_pages_for_a_good_token_and_over_nobody_else() {
             assert_eq!(outcome(&response), expected, "{lines}");
         }
 
-        // Anybody can have a browser ask for this address, and over plain HTTP nobody says who did.
+        // Any page can make a browser request this address. Over plain HTTP no header says which.
         for lines in [FETCH, "host: localhost:8888 | accept: image/png"] {
             let response = server
                 .open("/api?token=alice-1", lines, &Jar::default())

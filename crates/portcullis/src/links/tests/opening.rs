@@ -1,10 +1,10 @@
-//! `security.md` of the house would call it T11: a link logs in, and nothing else does.
+//! A page that is opened with a token logs the browser in. No other request does.
 
 use super::*;
 use crate::links::LinkPolicy;
 
 #[tokio::test]
-async fn a_link_logs_in_and_the_cookie_admits() {
+async fn link_sets_a_cookie_that_admits_pages_and_sockets() {
     for slow in [false, true] {
         let server = Server::with(slow, |layer| layer);
         let mut jar = Jar::default();
@@ -36,12 +36,12 @@ async fn a_link_logs_in_and_the_cookie_admits() {
     }
 }
 
-/// Whoever was logged in, whatever the token is, wherever the link stood.
+/// All combinations of cookie, token and origin of the link.
 #[tokio::test]
-async fn what_a_link_does() {
+async fn outcome_depends_on_cookie_token_and_origin() {
     #[rustfmt::skip]
     let table = [
-        // the browser has    the link bears          it stood on     outcome
+        // cookie             token of the link       sec-fetch-site  outcome
         ("nothing",           "alice-1",              "none",         "303 set"),
         ("nothing",           "alice-1",              "same-origin",  "303 set"),
         ("nothing",           "alice-1",              "",             "303 set"),
@@ -66,7 +66,7 @@ async fn what_a_link_does() {
         ("alice-1",           "down",                 "none",         "pass 503"),
         ("alice-1",           "boom",                 "none",         "pass 500"),
 
-        // Never over the valid cookie of another subject.
+        // The valid cookie of another user is never replaced.
         ("alice-1",           "bob-1",                "none",         "switch"),
         ("alice-1",           "bob-1",                "same-origin",  "switch"),
         ("alice-1",           "bob-1",                "same-site",    "switch"),
@@ -75,7 +75,7 @@ async fn what_a_link_does() {
         ("alice-1",           "alice-other issuer",   "none",         "switch"),
         ("alice-other issuer","alice-1",              "none",         "switch"),
 
-        // A cookie that admits nobody is in nobody's way.
+        // An invalid cookie is replaced.
         ("mallory",           "bob-1",                "none",         "303 set"),
         ("mallory",           "bob-1",                "cross-site",   "ask"),
         ("alice-has ended",   "bob-1",                "none",         "303 set"),
@@ -85,7 +85,7 @@ async fn what_a_link_does() {
         ("a broken cookie",   "mallory",              "none",         "pass 403 clear"),
         ("a broken cookie",   "down",                 "none",         "pass 503 clear"),
 
-        // Nobody can tell whose these are. The token admits, and the cookie stays.
+        // Whether these cookies are valid is unknown. The token is accepted, and the cookie stays.
         ("down",              "bob-1",                "none",         "pass 200"),
         ("boom",              "bob-1",                "none",         "pass 200"),
         ("two cookies",       "bob-1",                "none",         "pass 200"),
@@ -93,13 +93,13 @@ async fn what_a_link_does() {
     ];
     for slow in [false, true] {
         let server = Server::with(slow, |layer| layer);
-        for (has, token, site, expected) in table {
-            let mut jar = match has {
+        for (cookie, token, site, expected) in table {
+            let mut jar = match cookie {
                 "nothing" => Jar::default(),
                 "a broken cookie" | "two cookies" => server.jar("alice-1"),
                 token => server.jar(token),
             };
-            match has {
+            match cookie {
                 "a broken cookie" => jar.0[0].1.push('A'),
                 "two cookies" => jar.0.extend(server.jar("bob-1").0),
                 _ => {}
@@ -110,7 +110,7 @@ async fn what_a_link_does() {
             };
             let target = format!("/?token={}", token.replace(' ', "%20"));
             let response = server.open(&target, &lines, &jar).await;
-            let case = format!("{has}, {token}, {site:?}, slow {slow}");
+            let case = format!("{cookie}, {token}, {site:?}, slow {slow}");
             assert_eq!(outcome(&response), expected, "{case}");
 
             let before = jar.clone();
@@ -123,7 +123,7 @@ async fn what_a_link_does() {
 }
 
 #[tokio::test]
-async fn a_policy_decides_who_is_asked() {
+async fn policy_decides_which_links_ask() {
     let policies = [
         (LinkPolicy::AskAlways, ["ask", "ask", "ask"]),
         (LinkPolicy::AskIfForeign, ["303 set", "303 set", "ask"]),
@@ -154,9 +154,9 @@ async fn a_policy_decides_who_is_asked() {
     }
 }
 
-/// The token stands, so admission answers by it; the browser's cookies stay what they are.
+/// Admission accepts the token, and the cookies of the browser do not change.
 #[tokio::test]
-async fn what_is_no_page_sets_no_cookie() {
+async fn request_that_opens_no_page_sets_no_cookie() {
     #[rustfmt::skip]
     let table = [
         ("GET",     "accept: */*"),
@@ -194,7 +194,7 @@ async fn what_is_no_page_sets_no_cookie() {
 }
 
 #[tokio::test]
-async fn an_upgrade_neither_sets_nor_clears() {
+async fn upgrade_neither_sets_nor_removes_the_cookie() {
     let server = Server::new();
     let mut broken = server.jar("alice-1");
     broken.0[0].1.push('A');
@@ -211,7 +211,7 @@ async fn an_upgrade_neither_sets_nor_clears() {
         let response = server.open(&format!("/ws{token}"), &lines, &jar).await;
         assert_eq!(outcome(&response), expected, "{token}");
     }
-    // Neither does what only looks like one.
+    // The same applies to an invalid upgrade.
     let lines = format!("{TYPED} | upgrade: h2c");
     let response = server
         .open("/?token=alice-1", &lines, &Jar::default())
@@ -219,9 +219,9 @@ async fn an_upgrade_neither_sets_nor_clears() {
     assert_eq!(outcome(&response), "pass 400");
 }
 
-/// DNS rebinding: in its own eyes the page is ours.
+/// With DNS rebinding the page has the same origin as the server.
 #[tokio::test]
-async fn a_host_that_is_not_served_gets_nothing() {
+async fn unknown_host_sets_no_cookie() {
     let server = Server::new();
     let mut broken = server.jar("alice-1");
     broken.0[0].1.push('A');
@@ -245,7 +245,7 @@ async fn a_host_that_is_not_served_gets_nothing() {
 }
 
 #[tokio::test]
-async fn the_parameter_is_the_one_that_was_named() {
+async fn token_is_read_from_the_named_parameter() {
     let server = Server::with(false, |layer| layer.parameter("ticket"));
     #[rustfmt::skip]
     let table = [
@@ -261,7 +261,7 @@ async fn the_parameter_is_the_one_that_was_named() {
         ("/?ticket=alice%2-1",        "pass 403"),
         ("/?ticket=alice-1%00",       "pass 403"),
         ("/;ticket=alice-1",          "pass 403"),
-        // Admission reads this one, and so it is none of ours.
+        // Only admission reads this parameter.
         ("/?token=alice-1",           "pass 200"),
     ];
     for (target, expected) in table {
@@ -271,7 +271,7 @@ async fn the_parameter_is_the_one_that_was_named() {
 }
 
 #[tokio::test]
-async fn what_passes_is_unchanged() {
+async fn request_that_passes_is_unchanged() {
     let layer = PersistTokenLayer::new(Server::new().verifier, Server::new().cookie);
     let echo = tower::service_fn(async |request: Request<String>| {
         let headers = format!("{:?}", request.headers());
@@ -295,7 +295,7 @@ async fn what_passes_is_unchanged() {
         let bare = echo.oneshot(sent()).await.unwrap();
         let hide = |body: &Bytes| {
             let text = String::from_utf8(body.to_vec()).unwrap();
-            // Two seals of one token differ.
+            // The ciphertext differs each time.
             text.split("__Host-session=").next().unwrap().to_owned()
         };
         assert_eq!(hide(around.body()), hide(bare.body()), "{target}");
