@@ -202,16 +202,8 @@ impl SocketGrant {
         credential: Credential,
     ) -> Result<Session, Refusal> {
         let kept = self.context.sessions.needs_credential();
-        self.admit(identity, kept.then_some(credential), self.peer)
-    }
-
-    fn admit(
-        &self,
-        identity: Identity,
-        credential: Option<Credential>,
-        peer: Option<std::net::SocketAddr>,
-    ) -> Result<Session, Refusal> {
-        Session::admit(&self.context, identity, credential, peer)
+        let credential = kept.then_some(credential);
+        Session::admit(&self.context, identity, credential, self.peer)
     }
 }
 
@@ -255,7 +247,8 @@ impl Session {
         let mut identity: Identity = extensions.get().cloned().ok_or_else(missing)?;
         let grant: Arc<SocketGrant> = identity.take_socket_grant().ok_or_else(missing)?;
         let credential = Presented::proving(extensions, &identity);
-        let session = grant.admit(identity, credential, peer_of(extensions));
+        let peer = peer_of(extensions);
+        let session = Session::admit(&grant.context, identity, credential, peer);
         let session = session.map_err(SessionRejection::Refused)?;
         grant.opened.fetch_add(1, Ordering::Relaxed);
         extensions.insert(session.clone());

@@ -10,16 +10,16 @@ use super::{MAX_PAIRS, Taken, Unreadable, decode};
 
 /// Reads a parameter of the query: `?token=…`.
 ///
-/// The parameter has to occur exactly once, with a value. Its percent-encoding has to be right,
-/// and a `+` is a plus. It is taken out of the request's URI, of axum's `OriginalUri` and of the
-/// `Referer`; the rest of the query stays byte for byte.
+/// The parameter has to occur exactly once and have a value, with valid percent-encoding; a `+` is
+/// a plus. It is removed from the request's URI, from axum's `OriginalUri` and from the `Referer`;
+/// the rest of the query stays byte for byte.
 ///
 /// # Security
 ///
-/// An address is not a good place for a secret: it ends up in the logs of every proxy on its way,
-/// in histories, in `Referer` headers and in screenshots (RFC 9700 §4.3.2). No reader of the query
-/// is in a [`Profile`](crate::Profile) unless the ecosystem asks for it or you put it there.
-/// Tickets, which are good for one handshake, take most of the harm out of it.
+/// A URL is a bad place for a secret: it is written to the logs of proxies, to histories, to
+/// `Referer` headers and to screenshots (RFC 9700 §4.3.2). So a [`Profile`](crate::Profile) reads
+/// the query only if its ecosystem requires it, or if you add this carrier. Prefer
+/// [tickets](crate::Tickets), which are valid for one handshake.
 ///
 /// ```
 /// use portcullis::Profile;
@@ -34,7 +34,7 @@ pub struct QueryCarrier {
 }
 
 impl QueryCarrier {
-    /// The parameter of this name, which is matched byte for byte after decoding.
+    /// Reads the parameter with this name. Names are compared byte for byte after decoding.
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
             name: name.into(),
@@ -42,8 +42,9 @@ impl QueryCarrier {
         }
     }
 
-    /// Tornado's reading, for those who must equal today's Jupyter Server: the last of several
-    /// wins, `+` is a space, a stray `%` stands for itself, an empty value is none.
+    /// Reads the parameter like Tornado, for servers that must equal Jupyter Server: the last of
+    /// several counts, `+` is a space, an invalid `%` is a percent sign, and an empty value is
+    /// ignored.
     #[must_use]
     pub(crate) fn forgiving(self) -> Self {
         Self {
@@ -52,42 +53,41 @@ impl QueryCarrier {
         }
     }
 
-    /// The parameter's name.
+    /// Returns the name of the parameter.
     pub fn name(&self) -> &str {
         &self.name
     }
 
     pub(crate) fn take<B>(&self, request: &mut Request<B>) -> Taken {
-        let Some(query) = request.uri().query() else {
+        let Some(found) = Found::in_uri(request.uri(), &self.name) else {
             return Ok(None);
         };
-        let mut pairs = 0;
-        let mut values = split(query.as_bytes(), b'&')
-            .inspect(|_| pairs += 1)
-            .filter_map(|pair| value_of(pair, &self.name));
-        let first = values.next();
-        let (last, others) =
-            values.fold((first, 0), |(_, others), value| (Some(value), others + 1));
-        let Some(value) = last else {
-            return bounded(pairs).map(|()| None);
+        let within_limit = match found.pairs > MAX_PAIRS {
+            true => Err(Unreadable::TooLarge),
+            false => Ok(()),
         };
-        let taken = bounded(pairs).and_then(|()| match (self.forgiving, others) {
-            (true, _) => read_forgiving(value),
-            (false, 0) => decode::percent(value).map(Some),
-            (false, _) => Err(Unreadable::Malformed(
+        let (Some(value), Some(stripped)) = (found.value, found.stripped) else {
+            return within_limit.map(|()| None);
+        };
+        let secret = within_limit.and_then(|()| match found.occurrences {
+            _ if self.forgiving => read_forgiving(value),
+            1 => decode::percent(value).map(Some),
+            _ => Err(Unreadable::Malformed(
                 "the query has the parameter more than once",
             )),
         });
-        self.strip(request);
-        taken.map(|secret| {
-            secret.map(|secret| Credential::new(Carrier::Query, Scheme::Bearer, secret))
-        })
+        let stripped = with_path_and_query(request.uri(), stripped);
+        let before = std::mem::replace(request.uri_mut(), stripped.clone());
+        #[cfg(feature = "axum")]
+        strip_original_uri(request.extensions_mut(), &before, stripped, &self.name);
+        #[cfg(not(feature = "axum"))]
+        drop((before, stripped));
+        Ok(secret?.map(|secret| Credential::new(Carrier::Query, Scheme::Bearer, secret)))
     }
 
-    /// Takes the parameter out of the address of the page that a request comes from.
+    /// Removes the parameter from the address of the page that the request comes from.
     ///
-    /// What a page loads names the page, and so the token that the page was opened with. Servers
-    /// that kept their own address clean have logged it from there.
+    /// The requests of a page name its address, and so the token that the page was opened with.
     pub(crate) fn strip_referer(&self, headers: &mut HeaderMap) {
         let mut lines = headers.get_all(REFERER).iter();
         let Some(line) = lines.next() else { return };
@@ -96,26 +96,13 @@ impl QueryCarrier {
                 None => return,
                 Some(page) => HeaderValue::try_from(page.to_string()).ok(),
             },
-            // Nobody needs a Referer that is no address, or two of them.
+            // A Referer that is not a URI, or a second one, is of no use.
             _ => None,
         };
         match stripped {
             Some(page) => headers.insert(REFERER, page),
             None => headers.remove(REFERER),
         };
-    }
-
-    /// Takes the parameter out of the request's address and of the copy that axum keeps, which is
-    /// the same one unless a router is nested.
-    fn strip<B>(&self, request: &mut Request<B>) {
-        let Some(stripped) = remove_parameter(request.uri(), &self.name) else {
-            return;
-        };
-        let before = std::mem::replace(request.uri_mut(), stripped.clone());
-        #[cfg(feature = "axum")]
-        strip_original_uri(request.extensions_mut(), &before, stripped, &self.name);
-        #[cfg(not(feature = "axum"))]
-        drop((before, stripped));
     }
 }
 
@@ -140,46 +127,85 @@ fn strip_original_uri(
     }
 }
 
-/// The URI without the parameter, or `None` if it has none of that name.
+/// Returns the URI without the parameter, or `None` if the URI does not have it.
 ///
-/// Names are compared after decoding, so that `%74oken` does not carry a secret past us.
+/// Names are compared after decoding, so that `%74oken` is removed like `token`.
 pub(crate) fn remove_parameter(uri: &Uri, name: &str) -> Option<Uri> {
-    let path_and_query = uri.path_and_query()?;
-    let query = path_and_query.query()?;
-    let (path, mut found) = (path_and_query.path(), false);
-    let mut stripped = Vec::with_capacity(path_and_query.as_str().len());
-    stripped.extend_from_slice(path.as_bytes());
-    for pair in split(query.as_bytes(), b'&') {
-        if value_of(pair, name).is_some() {
-            found = true;
-        } else {
-            stripped.push(if stripped.len() == path.len() {
-                b'?'
-            } else {
-                b'&'
-            });
-            stripped.extend_from_slice(pair);
+    let stripped = Found::in_uri(uri, name)?.stripped?;
+    Some(with_path_and_query(uri, stripped))
+}
+
+/// A parameter in the query of a URI.
+struct Found<'a> {
+    /// The last value, still encoded.
+    value: Option<&'a [u8]>,
+    occurrences: usize,
+    /// The number of parameters in the query.
+    pairs: usize,
+    /// The path and the query without the parameter, if it occurs.
+    stripped: Option<Vec<u8>>,
+}
+
+impl<'a> Found<'a> {
+    /// Searches the query, if there is one.
+    fn in_uri(uri: &'a Uri, name: &str) -> Option<Self> {
+        let path_and_query = uri.path_and_query()?;
+        let query = path_and_query.query()?.as_bytes();
+        let path = path_and_query.path().as_bytes();
+        let mut found = Self {
+            value: None,
+            occurrences: 0,
+            pairs: 0,
+            stripped: None,
+        };
+        // Where the pair starts in the query.
+        let mut start = 0;
+        for pair in split(query, b'&') {
+            found.pairs += 1;
+            if let Some(value) = value_of(pair, name) {
+                found.value = Some(value);
+                found.occurrences += 1;
+                found.stripped.get_or_insert_with(|| {
+                    let mut stripped = Vec::with_capacity(path.len() + query.len());
+                    stripped.extend_from_slice(path);
+                    if start > 0 {
+                        stripped.push(b'?');
+                        stripped.extend_from_slice(&query[..start - 1]);
+                    }
+                    stripped
+                });
+            } else if let Some(stripped) = &mut found.stripped {
+                let separator = if stripped.len() == path.len() {
+                    b'?'
+                } else {
+                    b'&'
+                };
+                stripped.push(separator);
+                stripped.extend_from_slice(pair);
+            }
+            start += pair.len() + 1;
         }
+        Some(found)
     }
-    if !found {
-        return None;
-    }
-    // What is left of a valid path and query is one. Should it ever not be, losing the address is
-    // better than handing the secret on.
-    let path_and_query = PathAndQuery::from_maybe_shared(bytes::Bytes::from(stripped))
+}
+
+fn with_path_and_query(uri: &Uri, path_and_query: Vec<u8>) -> Uri {
+    // A part of a valid path and query is always valid. If it were not, losing the path would be
+    // better than passing on the secret.
+    let path_and_query = PathAndQuery::from_maybe_shared(bytes::Bytes::from(path_and_query))
         .unwrap_or_else(|_| PathAndQuery::from_static("/"));
     if uri.authority().is_none() {
-        return Some(Uri::from(path_and_query));
+        return Uri::from(path_and_query);
     }
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(path_and_query);
-    Some(Uri::from_parts(parts).unwrap_or_else(|_| Uri::from_static("/")))
+    Uri::from_parts(parts).unwrap_or_else(|_| Uri::from_static("/"))
 }
 
-/// The value of `pair` if it is named `name`, still encoded.
+/// Returns the value of `pair`, still encoded, if its name is `name`.
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    if let Some(behind) = pair.strip_prefix(name.as_bytes()) {
-        match behind {
+    if let Some(rest) = pair.strip_prefix(name.as_bytes()) {
+        match rest {
             [] => return Some(&[]),
             [b'=', value @ ..] => return Some(value),
             _ => {}
@@ -190,13 +216,6 @@ fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let is_named = memchr::memchr(b'%', key).is_some()
         && percent_encoding::percent_decode(key).eq(name.bytes());
     is_named.then(|| value.strip_prefix(b"=").unwrap_or(value))
-}
-
-fn bounded(pairs: usize) -> Result<(), Unreadable> {
-    match pairs > MAX_PAIRS {
-        true => Err(Unreadable::TooLarge),
-        false => Ok(()),
-    }
 }
 
 fn read_forgiving(value: &[u8]) -> Result<Option<String>, Unreadable> {
@@ -218,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rest_of_the_address_stays_byte_for_byte() {
+    fn rest_of_the_uri_stays_byte_for_byte() {
         let table = [
             ("/ws?token=x", Some("/ws")),
             ("/ws?token", Some("/ws")),
@@ -226,6 +245,8 @@ mod tests {
             ("/ws?a=1&token=x&b", Some("/ws?a=1&b")),
             ("/ws?token=x&token=y&&c=", Some("/ws?&c=")),
             ("http://h:1/p?token=x&q=1", Some("http://h:1/p?q=1")),
+            ("http://h:1?token=x", Some("http://h:1/")),
+            ("http://h:1?q=1&token=x&r", Some("http://h:1/?q=1&r")),
             ("/ws?Token=x&token[]=y&xtoken=z", None),
             ("/ws?a=token=x", None),
             ("/token=x", None),
@@ -244,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_that_a_request_comes_from_is_named_without_its_token() {
+    fn parameter_is_removed_from_the_referer() {
         let table: [(&[&str], Option<&str>); 7] = [
             (&["http://h:1/?token=s3cret"], Some("http://h:1/")),
             (

@@ -96,7 +96,7 @@ impl<V: Verify> Login<V> {
                 "Only a page of this server can confirm a login.",
             );
         }
-        let limit = settings.verify_timeout;
+        let limit = self.verifier.verify_timeout;
         let form = match tokio::time::timeout(limit, read(body)).await {
             Ok(form) => form,
             Err(_) => {

@@ -95,7 +95,7 @@ impl<V: Verify> PersistTokenLayer<V> {
     /// [`verify_timeout`](AuthLayer::verify_timeout), its clock, and the query parameter that its
     /// profile reads. Later changes to `auth` have no effect.
     pub fn for_auth<R>(auth: &AuthLayer<V, R>, cookie: SealedCookie) -> Self {
-        let (config, verifier) = (auth.config(), auth.verifier());
+        let config = auth.config();
         let mut carriers = config.profile.carriers().iter();
         let parameter = carriers.find_map(|carrier| match carrier {
             CarrierConfig::Query(query) => Some(query.clone()),
@@ -103,7 +103,7 @@ impl<V: Verify> PersistTokenLayer<V> {
         });
         Self {
             login: Login {
-                verifier: Arc::clone(&verifier.verifier),
+                verifier: auth.verifier().clone(),
                 settings: Arc::new(Settings {
                     cookie,
                     parameter: parameter.unwrap_or(QueryCarrier::named("token")),
@@ -111,9 +111,6 @@ impl<V: Verify> PersistTokenLayer<V> {
                     on_api_responses: false,
                     hosts: config.hosts.clone(),
                     origins: config.origins.of_own_pages(),
-                    verify_timeout: verifier.verify_timeout,
-                    clock: Arc::clone(&verifier.clock),
-                    revocations: Arc::clone(&verifier.revocations),
                 }),
             },
         }
@@ -184,15 +181,17 @@ impl<V> PersistTokenLayer<V> {
     }
 
     /// Sets the time limit for the verifier, and for a form to arrive; ten seconds by default.
-    pub fn verify_timeout(self, limit: Duration) -> Self {
-        self.with(|settings| settings.verify_timeout = limit)
+    pub fn verify_timeout(mut self, limit: Duration) -> Self {
+        self.login.verifier.verify_timeout = limit;
+        self
     }
 
     /// Sets the clock; the system clock by default.
     ///
     /// The [cookie](SealedCookie::clock) has its own clock.
-    pub fn clock(self, clock: impl Clock) -> Self {
-        self.with(|settings| settings.clock = Arc::new(clock))
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.login.verifier.clock = Arc::new(clock);
+        self
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {

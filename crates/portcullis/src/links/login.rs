@@ -10,7 +10,7 @@ use crate::seal::OpenError;
 
 /// Verifies the token of a login, and compares its user with the logged-in user.
 pub(super) struct Login<V> {
-    pub(super) verifier: Arc<V>,
+    pub(super) verifier: LimitedVerifier<V>,
     pub(super) settings: Arc<Settings>,
 }
 
@@ -67,22 +67,16 @@ impl<V: Verify> Login<V> {
         };
         let secret = message.secret.as_str();
         let credential = Credential::new(Carrier::Cookie, Scheme::Bearer, secret);
-        match self.verify(&credential).await {
+        match self.verifier.verify(&credential).await {
             Ok(identity) => Ok(Some(identity)),
-            Err(refusal) if refusal.kind().is_of_the_credential() => Ok(None),
-            Err(refusal) => Err(refusal),
+            Err(failure) if failure.is_of_credential() => Ok(None),
+            Err(failure) => Err(failure.into_refusal(Carrier::Cookie)),
         }
     }
 
     /// Verifies a credential as admission does.
     pub(super) async fn verify(&self, credential: &Credential) -> Result<Identity, Refusal> {
-        let verifier = LimitedVerifier {
-            verifier: Arc::clone(&self.verifier),
-            verify_timeout: self.settings.verify_timeout,
-            clock: Arc::clone(&self.settings.clock),
-            revocations: Arc::clone(&self.settings.revocations),
-        };
-        let answer = verifier.verify(credential).await;
+        let answer = self.verifier.verify(credential).await;
         answer.map_err(|failure| failure.into_refusal(credential.carrier()))
     }
 }
@@ -90,7 +84,7 @@ impl<V: Verify> Login<V> {
 impl<V> Clone for Login<V> {
     fn clone(&self) -> Self {
         Self {
-            verifier: Arc::clone(&self.verifier),
+            verifier: self.verifier.clone(),
             settings: Arc::clone(&self.settings),
         }
     }

@@ -1,16 +1,11 @@
-use std::sync::Arc;
-use std::time::Duration;
-
 use http::header::SET_COOKIE;
 use http::{Request, Response};
-use portcullis_core::Clock;
 
 use super::navigation::FetchSite;
 use crate::admission::{HostPolicy, OriginPolicy};
 use crate::carrier::{QueryCarrier, Unreadable, find_cookie};
 use crate::profile::SameOrigin;
 use crate::seal::{self, SealedCookie};
-use crate::session::Revocations;
 
 /// When a link logs a browser in without a confirmation.
 ///
@@ -55,9 +50,6 @@ pub(super) struct Settings {
     pub(super) on_api_responses: bool,
     pub(super) hosts: HostPolicy,
     pub(super) origins: OriginPolicy,
-    pub(super) verify_timeout: Duration,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) revocations: Arc<Revocations>,
 }
 
 /// The sealed cookie in the `Cookie` header of a request.
@@ -74,10 +66,11 @@ impl Settings {
     /// `Sec-Fetch-Site` and `Origin` must both say so if they are present. If `Sec-Fetch-Site`
     /// does, the scheme of `Origin` may differ, because a proxy may terminate TLS.
     pub(super) fn is_same_origin<B>(&self, request: &Request<B>, absent_passes: bool) -> bool {
-        let origins = &self.origins;
         let checked = match FetchSite::of(request.headers()) {
-            FetchSite::SameOrigin => origins.check(request, SameOrigin::Lenient, true),
-            FetchSite::Absent => origins.check(request, SameOrigin::Exact, absent_passes),
+            FetchSite::SameOrigin => self.origins.check(request, SameOrigin::Lenient, true),
+            FetchSite::Absent => self
+                .origins
+                .check(request, SameOrigin::Exact, absent_passes),
             FetchSite::None | FetchSite::OtherOrigin => return false,
         };
         checked.is_ok()

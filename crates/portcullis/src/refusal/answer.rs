@@ -175,11 +175,15 @@ impl Refusal {
                 return challenge;
             }
         }
-        HeaderValue::from_static(match self.kind.error_code() {
-            None => "Bearer",
-            Some("invalid_request") => r#"Bearer error="invalid_request""#,
-            Some("insufficient_scope") => r#"Bearer error="insufficient_scope""#,
-            Some(_) => r#"Bearer error="invalid_token""#,
-        })
+        match self.kind.error_code() {
+            None => HeaderValue::from_static("Bearer"),
+            Some("invalid_request") => {
+                HeaderValue::from_static(r#"Bearer error="invalid_request""#)
+            }
+            Some("insufficient_scope") => {
+                HeaderValue::from_static(r#"Bearer error="insufficient_scope""#)
+            }
+            Some(_) => HeaderValue::from_static(r#"Bearer error="invalid_token""#),
+        }
     }
 }

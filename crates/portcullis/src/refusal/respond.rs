@@ -1,9 +1,10 @@
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::response::Response;
-use serde::Serialize;
 
 use super::{Refusal, RefusalKind};
 
@@ -76,27 +77,52 @@ impl<B: From<Bytes>> Respond<B> for Problem {
 }
 
 fn problem(refusal: &Refusal) -> Bytes {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        r#type: &'static str,
-        title: &'static str,
-        status: u16,
-        detail: &'a str,
-        kind: &'static str,
-    }
-
+    let status = refusal.status();
     // A client must not learn that a credential was valid once.
     let kind = match refusal.kind() {
         RefusalKind::ExpiredCredential => RefusalKind::InvalidCredential,
         kind => kind,
     };
-    let body = Body {
-        r#type: "about:blank",
-        title: refusal.status().canonical_reason().unwrap_or("Refused"),
-        status: refusal.status().as_u16(),
-        detail: refusal.detail(),
-        kind: kind.as_str(),
+    // No other text contains characters that JSON escapes.
+    let detail = match refusal.detail().contains(['"', '\\']) {
+        true => Cow::from(refusal.detail().replace('\\', r"\\").replace('"', r#"\""#)),
+        false => Cow::from(refusal.detail()),
     };
-    // Strings and numbers can always be serialized.
-    serde_json::to_vec(&body).unwrap_or_default().into()
+    let body = [
+        r#"{"type":"about:blank","title":""#,
+        status.canonical_reason().unwrap_or("Refused"),
+        r#"","status":"#,
+        status.as_str(),
+        r#","detail":""#,
+        &detail,
+        r#"","kind":""#,
+        kind.as_str(),
+        r#""}"#,
+    ];
+    body.concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problem_is_json() {
+        let refusal = Refusal::new(RefusalKind::MalformedRequest);
+        let refusal = refusal.with_detail(r#"the body has to be {"path":"C:\"}"#);
+        assert_eq!(
+            problem(&refusal),
+            r#"{"type":"about:blank","title":"Bad Request","status":400,"detail":"the body has to be {\"path\":\"C:\\\"}","kind":"malformed-request"}"#
+        );
+    }
+
+    #[test]
+    fn expired_credential_looks_like_an_unknown_one() {
+        let [expired, invalid] = [
+            RefusalKind::ExpiredCredential,
+            RefusalKind::InvalidCredential,
+        ]
+        .map(|kind| problem(&Refusal::new(kind)));
+        assert_eq!(expired, invalid);
+    }
 }

@@ -6,10 +6,12 @@ use axum::extract::{FromRequestParts, Request};
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http::HeaderValue;
+#[cfg(feature = "tickets")]
+use http::StatusCode;
 #[cfg(feature = "tickets")]
 use http::header::ORIGIN;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, StatusCode};
 use portcullis_core::Identity;
 #[cfg(feature = "tickets")]
 use portcullis_core::{StoreError, TicketStore};
@@ -156,6 +158,7 @@ fn not_renewed(error: RenewError) -> Refusal {
     Refusal::new(kind).with_detail(error.to_string())
 }
 
+#[cfg(feature = "tickets")]
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MintRequest {
@@ -206,6 +209,7 @@ where
     }
 }
 
+#[cfg(feature = "tickets")]
 fn not_minted(error: &MintError) -> Refusal {
     let kind = match error {
         MintError::Expired => return Refusal::new(RefusalKind::ExpiredCredential),
