@@ -1,21 +1,3 @@
-//! Authorization: which scopes an identity needs on a route.
-//!
-//! [`RequireScopeLayer`] goes inside of [`AuthLayer`](crate::AuthLayer), which inserts the identity
-//! that it checks.
-//!
-//! ```
-//! use axum::{Router, routing::any};
-//! use portcullis::verify::StaticToken;
-//! use portcullis::{AuthLayer, RequireScopeLayer, StaticTokens};
-//!
-//! let tokens = StaticTokens::new([StaticToken::new("alice", "s3cret")?.scopes(["chat:read"])])?;
-//! let app: Router = Router::new()
-//!     .route("/read", any(|| async {}).layer(RequireScopeLayer::all(["chat:read"])))
-//!     .route("/admin", any(|| async {}).layer(RequireScopeLayer::any(["chat:admin", "root"])))
-//!     .route_layer(AuthLayer::new(tokens));
-//! # Ok::<_, portcullis::verify::StaticTokenError>(())
-//! ```
-
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Once};
@@ -125,7 +107,7 @@ impl Rule {
     }
 }
 
-/// The service that [`RequireScopeLayer`] makes. See the [module docs](self).
+/// The service that [`RequireScopeLayer`] makes. See the [module docs](crate::scope).
 #[derive(Clone)]
 pub struct RequireScope<S, R = Problem> {
     inner: S,
@@ -195,7 +177,7 @@ impl<S: fmt::Debug, R> fmt::Debug for RequireScope<S, R> {
 }
 
 pin_project! {
-    /// The future of [`RequireScope`]. See the [module docs](self).
+    /// The future of [`RequireScope`]. See the [module docs](crate::scope).
     pub struct ResponseFuture<F, Response> {
         #[pin]
         state: State<F, Response>,
