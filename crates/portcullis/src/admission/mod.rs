@@ -29,8 +29,10 @@ mod origin;
 mod service;
 mod verify;
 
+#[cfg(feature = "axum")]
 pub(crate) use self::grant::{Presented, SocketGrant};
 pub use self::host::{AllowedHost, ParseHostError};
+#[cfg(feature = "cookie")]
 pub(crate) use self::layer::AuthLayer;
 pub use self::origin::{AllowedOrigin, ParseOriginError};
 pub use self::service::{Auth, ResponseFuture};
