@@ -335,16 +335,33 @@ impl CloseCodes {
     /// Returns the code for a reason.
     pub(crate) fn code(&self, reason: CloseReason) -> u16 {
         match reason {
-            CloseReason::AuthenticationRequired | CloseReason::Invalid => self.unauthorized,
+            CloseReason::Invalid => self.unauthorized,
             CloseReason::Expired => self.expired,
             CloseReason::Forbidden | CloseReason::OtherSubject => self.forbidden,
-            CloseReason::MessageTooBig => 1009,
             CloseReason::Revoked => self.revoked,
             CloseReason::Shutdown => self.shutdown,
-            CloseReason::Timeout => self.timeout,
             CloseReason::Unavailable => self.unavailable,
             CloseReason::Unresponsive => self.unresponsive,
         }
+    }
+}
+
+/// The frames for clients that authenticate in a message.
+#[cfg(feature = "dialects")]
+impl CloseCodes {
+    /// Returns the frame for a client that sent something else than a credential.
+    pub(crate) fn authentication_required(&self) -> CloseFrame {
+        CloseFrame::new(self.unauthorized, "authentication required")
+    }
+
+    /// Returns the frame for a client that sent no credential in time.
+    pub(crate) fn timed_out(&self) -> CloseFrame {
+        CloseFrame::new(self.timeout, "no credential in time")
+    }
+
+    /// Returns the frame for a client that sent more than a credential can take.
+    pub(crate) fn message_too_big(&self) -> CloseFrame {
+        CloseFrame::new(1009, "message too big")
     }
 }
 
@@ -357,17 +374,12 @@ impl Default for CloseCodes {
 /// Why this side closes a socket. [`CloseCodes`] has a code for each reason.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum CloseReason {
-    /// A pending client sent something else than a credential.
-    AuthenticationRequired,
     Expired,
     Forbidden,
     Invalid,
-    MessageTooBig,
     OtherSubject,
     Revoked,
     Shutdown,
-    /// No credential arrived in time.
-    Timeout,
     Unavailable,
     Unresponsive,
 }
@@ -375,15 +387,12 @@ pub(crate) enum CloseReason {
 impl CloseReason {
     fn as_str(self) -> &'static str {
         match self {
-            Self::AuthenticationRequired => "authentication required",
             Self::Expired => "credential expired",
             Self::Forbidden => "forbidden",
             Self::Invalid => "invalid credential",
-            Self::MessageTooBig => "message too big",
             Self::OtherSubject => "credential of another subject",
             Self::Revoked => "credential revoked",
             Self::Shutdown => "server shutting down",
-            Self::Timeout => "no credential in time",
             Self::Unavailable => "verifier unavailable",
             Self::Unresponsive => "no answer to a ping",
         }

@@ -38,6 +38,7 @@ pub mod links;
 mod peer;
 mod profile;
 pub mod refusal;
+mod require_scope;
 pub mod scope;
 #[cfg(feature = "cookie")]
 pub mod seal;
@@ -59,7 +60,7 @@ pub use self::admission::layer::AuthLayer;
 #[cfg(feature = "cookie")]
 pub use self::links::layer::PersistTokenLayer;
 pub use self::profile::Profile;
-pub use self::scope::RequireScopeLayer;
+pub use self::require_scope::RequireScopeLayer;
 pub use self::session::handle::Session;
 pub use self::session::sessions::Sessions;
 #[cfg(feature = "tickets")]

@@ -184,14 +184,19 @@ impl Grants {
 }
 
 impl SocketGrant {
-    /// Returns the grant of a request, if it is an admitted upgrade.
+    /// Returns the grant of a request, if it is an admitted upgrade. A pending upgrade is put back
+    /// into the request.
     #[cfg(feature = "axum")]
-    pub(crate) fn of(extensions: &Extensions) -> Option<Self> {
-        let of_identity = || {
-            let mut identity: Identity = extensions.get().cloned()?;
-            identity.take_socket_grant::<Self>().as_deref().cloned()
-        };
-        extensions.get().cloned().or_else(of_identity)
+    pub(crate) fn of(extensions: &mut Extensions) -> Option<Self> {
+        #[cfg(feature = "dialects")]
+        if let Some(mut grant) = extensions.get::<Self>().cloned() {
+            if let Some(on_upgrade) = grant.on_upgrade.take() {
+                extensions.insert(on_upgrade);
+            }
+            return Some(grant);
+        }
+        let mut identity: Identity = extensions.get().cloned()?;
+        identity.take_socket_grant::<Self>().as_deref().cloned()
     }
 
     /// Opens the session of a pending socket, with the credential from a message.

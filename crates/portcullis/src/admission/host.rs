@@ -81,8 +81,7 @@ impl AllowedHost {
     pub(super) fn matches(&self, name: &str, port: Option<u16>) -> bool {
         // A client leaves out the port that is the default of the scheme, which is not known here.
         let port_fits = match (self.port, port) {
-            (None, _) => true,
-            (Some(80 | 443), None) => true,
+            (None, _) | (Some(80 | 443), None) => true,
             (allowed, port) => allowed == port,
         };
         port_fits && self.name.eq_ignore_ascii_case(name)

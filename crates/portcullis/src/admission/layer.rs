@@ -388,7 +388,10 @@ impl<V, R> AuthLayer<V, R> {
             responder,
         }
     }
+}
 
+#[cfg(feature = "cookie")]
+impl<V, R> AuthLayer<V, R> {
     pub(crate) fn config(&self) -> &Config {
         &self.admission.config
     }

@@ -29,6 +29,7 @@ mod origin;
 mod service;
 mod verify;
 
+#[cfg(feature = "axum")]
 pub(crate) use self::grant::{Presented, SocketGrant};
 pub use self::host::{AllowedHost, ParseHostError};
 #[cfg(feature = "cookie")]

@@ -28,7 +28,7 @@ pub use self::cookie::CookieCarrier;
 #[cfg(feature = "cookie")]
 pub(crate) use self::cookie::find as find_cookie;
 pub use self::query::QueryCarrier;
-#[cfg(any(feature = "axum", feature = "cookie"))]
+#[cfg(feature = "cookie")]
 pub(crate) use self::query::remove_parameter;
 pub use self::sec_websocket_protocol::SecWebSocketProtocol;
 pub(crate) use self::sec_websocket_protocol::{entries, has_entries};

@@ -80,7 +80,7 @@ where
     ///
     /// It does not wait: the socket buffers what the connection does not accept. If the buffer is
     /// full, the handler's next send fails.
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "dialects")]
     pub(crate) fn send_beside(&self, context: &mut Context<'_>, message: M) {
         self.slot.send_beside(context, message);
     }

@@ -348,13 +348,13 @@ impl Sessions {
     }
 
     /// Waits until [`shutdown`](Self::shutdown) is called.
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "dialects")]
     pub(crate) async fn shutdown_started(&self) {
         self.inner.registry.wait_until_shut().await;
     }
 
     /// Counts a pending socket until the returned guard is dropped. A shutdown waits for it.
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "dialects")]
     pub(crate) fn count_pending(&self) -> PendingSocket {
         self.inner.registry.add_pending();
         PendingSocket {
@@ -415,12 +415,12 @@ impl WeakSessions {
 }
 
 /// A pending socket, which has no session yet.
-#[cfg(feature = "axum")]
+#[cfg(feature = "dialects")]
 pub(crate) struct PendingSocket {
     sessions: Sessions,
 }
 
-#[cfg(feature = "axum")]
+#[cfg(feature = "dialects")]
 impl Drop for PendingSocket {
     fn drop(&mut self) {
         self.sessions.inner.registry.remove_pending();

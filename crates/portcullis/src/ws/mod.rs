@@ -4,7 +4,13 @@
 //! [`GuardedSocket`](crate::GuardedSocket) is that socket. [`renewal_handler`] and [`mint_handler`]
 //! are handlers for routes of their own.
 
+#[cfg(feature = "dialects")]
+mod dialect_state;
 mod handlers;
+#[cfg(feature = "dialects")]
+mod limited;
+#[cfg(feature = "tickets")]
+mod mint;
 #[cfg(feature = "dialects")]
 mod pending;
 pub(crate) mod socket;
@@ -15,9 +21,9 @@ use axum::extract::FromRequestParts;
 use axum::response::Response;
 use http::request::Parts;
 
-#[cfg(feature = "tickets")]
-pub use self::handlers::mint_handler;
 pub use self::handlers::renewal_handler;
+#[cfg(feature = "tickets")]
+pub use self::mint::mint_handler;
 pub use self::upgrade::{GuardedUpgradeRejection, RefusedUpgrade};
 use crate::refusal::{Problem, Refusal, Unanswered};
 use crate::session::{Session, SessionRejection};

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use axum::Error;
+use axum::body::Body;
 use axum::extract::ws::OnFailedUpgrade;
+use axum::response::Response;
 use futures_core::Stream;
 use futures_util::{SinkExt, StreamExt};
 use http::HeaderValue;
+use http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::protocol::{
@@ -17,20 +20,76 @@ use tokio_tungstenite::tungstenite::protocol::{
 };
 use tokio_tungstenite::tungstenite::{Error as WireError, Message as WireMessage};
 
-use super::socket::{DialectState, GuardedSocket};
-use super::wire::{LimitedSocket, ReadLimit, Wire, frames};
+use super::dialect_state::DialectState;
+use super::limited::{LimitedSocket, ReadLimit};
+use super::socket::GuardedSocket;
+use super::wire::{Wire, frames};
 use crate::admission::SocketGrant;
-use crate::close::{CLOSE_TIMEOUT, CloseFrame, CloseReason};
+use crate::close::{CLOSE_TIMEOUT, CloseCodes, CloseFrame, CloseReason};
 use crate::dialect::{
     Accepted, AuthAction, Conversation, Denied, Dialect, Incoming, MAX_MESSAGE, MessageAction,
     Reaction,
 };
 use crate::refusal::RefusalKind;
 use crate::session::Session;
+use crate::upgrade::Opening;
+
+/// A client that has to authenticate in a message. axum's upgrade would let it send as much as the
+/// application allows, so the socket is opened here.
+pub(super) struct PendingClient {
+    grant: SocketGrant,
+    on_upgrade: OnUpgrade,
+    opening: Opening,
+}
+
+impl PendingClient {
+    pub(super) fn new(
+        request: &Parts,
+        grant: SocketGrant,
+        on_upgrade: Option<OnUpgrade>,
+    ) -> Option<Self> {
+        Some(Self {
+            grant,
+            on_upgrade: on_upgrade?,
+            opening: Opening::new(request)?,
+        })
+    }
+
+    /// Opens the socket, and runs `handler` in a new task once the client is authenticated.
+    pub(super) fn on_upgrade<F, H, Fut>(
+        self,
+        config: WebSocketConfig,
+        protocol: Option<HeaderValue>,
+        on_failed_upgrade: F,
+        handler: H,
+    ) -> Response
+    where
+        F: OnFailedUpgrade,
+        H: FnOnce(GuardedSocket) -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let Self {
+            grant,
+            on_upgrade,
+            opening,
+        } = self;
+        if let Some(permit) = &grant.pending {
+            permit.open();
+        }
+        let response = opening.into_response(protocol.clone(), Body::empty());
+        let opened = Box::pin(open(on_upgrade, config, grant, protocol, on_failed_upgrade));
+        tokio::spawn(async move {
+            if let Some(socket) = opened.await {
+                handler(socket).await;
+            }
+        });
+        response
+    }
+}
 
 /// Waits for the connection, and until the client is authenticated. `None` if either fails; the
 /// socket is closed then.
-pub(super) async fn open<F>(
+async fn open<F>(
     on_upgrade: OnUpgrade,
     config: WebSocketConfig,
     mut grant: SocketGrant,
@@ -57,7 +116,7 @@ where
     socket.get_mut().lift();
     let dialect = DialectState::new(&session, conversation, grant, deliver);
     let guarded = session.guard_with(Wire::Limited(socket), frames());
-    Some(GuardedSocket::new(guarded, protocol, Some(dialect)))
+    Some(GuardedSocket::new(guarded, protocol).with_dialect(Some(dialect)))
 }
 
 /// The result of an authentication.
@@ -89,9 +148,7 @@ async fn authenticate(
             Ok(authenticated) => return Some(authenticated),
             Err(ended) => ended,
         },
-        () = tokio::time::sleep(dialect.time_limit()) => {
-            Ended::With(codes.frame(CloseReason::Timeout))
-        }
+        () = tokio::time::sleep(dialect.time_limit()) => Ended::With(codes.timed_out()),
         () = sessions.shutdown_started() => {
             Ended::With(codes.frame(CloseReason::Shutdown))
         }
@@ -122,10 +179,10 @@ async fn converse(
     conversation: &mut dyn Conversation,
 ) -> Result<Authenticated, Ended> {
     let codes = grant.context.codes;
-    let close = |reason: CloseReason| Ended::With(codes.frame(reason));
+    let required = || Ended::With(codes.authentication_required());
     let mut attempts = 0;
     loop {
-        let message = next_message(socket, &close).await?;
+        let message = next_message(socket, &codes).await?;
         let incoming = match &message {
             WireMessage::Text(text) => Incoming::Text(text),
             WireMessage::Binary(bytes) => Incoming::Binary(bytes),
@@ -140,7 +197,7 @@ async fn converse(
             MessageAction::Verify(credential) => credential,
             // The application receives nothing before the client is authenticated.
             MessageAction::Refuse | MessageAction::Forward | MessageAction::Replace(_) => {
-                return Err(close(CloseReason::AuthenticationRequired));
+                return Err(required());
             }
         };
         drop(message);
@@ -158,7 +215,7 @@ async fn converse(
                         AuthAction::Continue | AuthAction::Retry => None,
                         AuthAction::Deliver(text) => Some(text),
                         AuthAction::Refuse => {
-                            return Err(close(CloseReason::AuthenticationRequired));
+                            return Err(required());
                         }
                         AuthAction::Close(frame) => return Err(Ended::With(frame)),
                     };
@@ -187,9 +244,9 @@ async fn converse(
 
 async fn next_message(
     socket: &mut LimitedSocket,
-    close: &impl Fn(CloseReason) -> Ended,
+    codes: &CloseCodes,
 ) -> Result<WireMessage, Ended> {
-    let too_big = || close(CloseReason::MessageTooBig);
+    let too_big = || Ended::With(codes.message_too_big());
     let next = poll_fn(|context| match Pin::new(&mut *socket).poll_next(context) {
         Poll::Pending if socket.get_ref().is_exhausted() => Poll::Ready(Err(too_big())),
         Poll::Pending => Poll::Pending,

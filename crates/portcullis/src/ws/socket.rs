@@ -1,9 +1,8 @@
-//! [`GuardedSocket`], and the dialect on an open socket.
+//! [`GuardedSocket`].
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use axum::Error;
 use axum::extract::ws::Message;
@@ -12,15 +11,12 @@ use futures_core::stream::FusedStream;
 use futures_sink::Sink;
 use futures_util::SinkExt;
 use http::HeaderValue;
-use portcullis_core::{Credential, Identity};
+use portcullis_core::Identity;
 
+#[cfg(feature = "dialects")]
+use super::dialect_state::DialectState;
 use super::wire::Wire;
-use crate::admission::SocketGrant;
-use crate::close::{CloseFrame, CloseReason};
-use crate::dialect::{
-    Accepted, AuthAction, Conversation, Denied, Incoming, MessageAction, Reaction,
-};
-use crate::session::{Change, Changes, Guarded, GuardedError, RenewError, Session};
+use crate::session::{Guarded, GuardedError, Session};
 
 /// The socket of an admitted client, open while its session lasts.
 ///
@@ -42,19 +38,25 @@ use crate::session::{Change, Changes, Guarded, GuardedError, RenewError, Session
 pub struct GuardedSocket {
     guarded: Guarded<Wire, Message>,
     protocol: Option<Box<HeaderValue>>,
+    #[cfg(feature = "dialects")]
     dialect: Option<Box<DialectState>>,
 }
 
 impl GuardedSocket {
-    pub(super) fn new(
-        guarded: Guarded<Wire, Message>,
-        protocol: Option<HeaderValue>,
-        dialect: Option<DialectState>,
-    ) -> Self {
+    pub(super) fn new(guarded: Guarded<Wire, Message>, protocol: Option<HeaderValue>) -> Self {
         Self {
             guarded,
             protocol: protocol.map(Box::new),
+            #[cfg(feature = "dialects")]
+            dialect: None,
+        }
+    }
+
+    #[cfg(feature = "dialects")]
+    pub(super) fn with_dialect(self, dialect: Option<DialectState>) -> Self {
+        Self {
             dialect: dialect.map(Box::new),
+            ..self
         }
     }
 
@@ -134,22 +136,26 @@ impl Stream for GuardedSocket {
     #[inline(always)]
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        match &mut this.dialect {
-            None => poll_guarded(&mut this.guarded, context),
-            Some(dialect) => poll_with_dialect(&mut this.guarded, dialect, context),
+        #[cfg(feature = "dialects")]
+        if let Some(dialect) = &mut this.dialect {
+            return dialect.poll_next(&mut this.guarded, context);
         }
+        poll_guarded(&mut this.guarded, context)
     }
 }
 
 impl FusedStream for GuardedSocket {
     fn is_terminated(&self) -> bool {
-        let delivers = self.dialect.as_ref().is_some_and(|it| it.deliver.is_some());
-        !delivers && self.guarded.is_terminated()
+        #[cfg(feature = "dialects")]
+        if self.dialect.as_ref().is_some_and(|it| it.has_message()) {
+            return false;
+        }
+        self.guarded.is_terminated()
     }
 }
 
 #[inline(always)]
-fn poll_guarded(
+pub(super) fn poll_guarded(
     guarded: &mut Guarded<Wire, Message>,
     context: &mut Context<'_>,
 ) -> Poll<Option<Result<Message, Error>>> {
@@ -158,32 +164,6 @@ fn poll_guarded(
         guarded.end_by_client();
     }
     poll
-}
-
-/// Reads messages until one is for the application.
-#[inline(never)]
-fn poll_with_dialect(
-    guarded: &mut Guarded<Wire, Message>,
-    dialect: &mut DialectState,
-    context: &mut Context<'_>,
-) -> Poll<Option<Result<Message, Error>>> {
-    loop {
-        if let Some(message) = ready!(dialect.poll_before(guarded, context)) {
-            return Poll::Ready(Some(Ok(message)));
-        }
-        let message = match poll_guarded(guarded, context) {
-            Poll::Ready(Some(Ok(message))) => message,
-            Poll::Ready(end) => return Poll::Ready(end),
-            Poll::Pending => {
-                // The task has to wake for a warning and for the end of the session, too.
-                let _ = dialect.poll_end(guarded, context);
-                return Poll::Pending;
-            }
-        };
-        if let Some(message) = dialect.on_message(guarded, context, message) {
-            return Poll::Ready(Some(Ok(message)));
-        }
-    }
 }
 
 impl Sink<Message> for GuardedSocket {
@@ -220,160 +200,4 @@ impl fmt::Debug for GuardedSocket {
             .field("protocol", &self.protocol())
             .finish_non_exhaustive()
     }
-}
-
-/// The dialect of the route on an open socket. It handles renewals.
-pub(super) struct DialectState {
-    conversation: Box<dyn Conversation>,
-    grant: SocketGrant,
-    /// The next message for the application.
-    deliver: Option<Message>,
-    renewal: Option<Renewal>,
-    changes: Changes,
-}
-
-type Renewal = Pin<Box<dyn Future<Output = Result<Accepted, Denied>> + Send>>;
-
-impl DialectState {
-    pub(super) fn new(
-        session: &Session,
-        conversation: Box<dyn Conversation>,
-        grant: SocketGrant,
-        deliver: Option<String>,
-    ) -> Self {
-        Self {
-            conversation,
-            grant,
-            deliver: deliver.map(|text| Message::Text(text.into())),
-            renewal: None,
-            changes: session.changes(),
-        }
-    }
-
-    /// Finishes what comes before the next message is read, and returns a message for the
-    /// application if there is one.
-    ///
-    /// Pending while a credential is verified, so that later messages are handled after it.
-    fn poll_before(
-        &mut self,
-        socket: &Guarded<Wire, Message>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Message>> {
-        if let Some(message) = self.deliver.take() {
-            return Poll::Ready(Some(message));
-        }
-        let Some(renewal) = &mut self.renewal else {
-            return Poll::Ready(None);
-        };
-        let Poll::Ready(outcome) = renewal.as_mut().poll(context) else {
-            // If the session ends, its verification does not matter any more.
-            return self.poll_end(socket, context).map(|()| None);
-        };
-        self.renewal = None;
-        let reaction = self.conversation.on_verified(outcome.as_ref());
-        Poll::Ready(self.after_verification(socket, context, reaction, outcome.err()))
-    }
-
-    /// Ready once the session has ended. Sends the warning before that.
-    ///
-    /// It is polled only when the reader waits for the socket or the verifier: most messages arrive
-    /// without a change of the session.
-    fn poll_end(&mut self, socket: &Guarded<Wire, Message>, context: &mut Context<'_>) -> Poll<()> {
-        while let Some(change) = ready!(self.changes.poll_change(context)) {
-            match change {
-                Change::Renewed(_) => {}
-                Change::Expiring(left) => {
-                    if let Some(text) = self.conversation.on_expiring(left) {
-                        socket.send_beside(context, Message::Text(text.into()));
-                    }
-                }
-                Change::Ended(_) => break,
-            }
-        }
-        Poll::Ready(())
-    }
-
-    /// Returns what the application receives for a message, if anything.
-    fn on_message(
-        &mut self,
-        socket: &Guarded<Wire, Message>,
-        context: &mut Context<'_>,
-        message: Message,
-    ) -> Option<Message> {
-        let incoming = match &message {
-            Message::Text(text) => Incoming::Text(text),
-            Message::Binary(bytes) => Incoming::Binary(bytes),
-            _ => return Some(message),
-        };
-        let Reaction { replies, action } = self.conversation.on_message(incoming);
-        send_replies(socket, context, replies);
-        match action {
-            MessageAction::Forward => Some(message),
-            MessageAction::Replace(text) => Some(Message::Text(text.into())),
-            MessageAction::Consume => None,
-            MessageAction::Refuse => self.close(socket, None),
-            MessageAction::Close(frame) => self.close(socket, Some(frame)),
-            MessageAction::Verify(credential) => {
-                let credential = match &self.grant.handshake {
-                    Some(handshake) => credential.presented_with(Arc::clone(handshake)),
-                    None => credential,
-                };
-                self.renewal = Some(Box::pin(renew(socket.session(), credential)));
-                None
-            }
-        }
-    }
-
-    fn after_verification(
-        &mut self,
-        socket: &Guarded<Wire, Message>,
-        context: &mut Context<'_>,
-        reaction: Reaction<AuthAction>,
-        denied: Option<Denied>,
-    ) -> Option<Message> {
-        send_replies(socket, context, reaction.replies);
-        match reaction.action {
-            AuthAction::Continue | AuthAction::Retry => None,
-            AuthAction::Deliver(text) => Some(Message::Text(text.into())),
-            AuthAction::Refuse => {
-                let frame = denied.map(|denied| denied.frame(&self.grant.context.codes));
-                self.close(socket, frame)
-            }
-            AuthAction::Close(frame) => self.close(socket, Some(frame)),
-        }
-    }
-
-    /// Closes the session, by default with the code for a client that is not authenticated.
-    fn close(&self, socket: &Guarded<Wire, Message>, frame: Option<CloseFrame>) -> Option<Message> {
-        let required = || {
-            self.grant
-                .context
-                .codes
-                .frame(CloseReason::AuthenticationRequired)
-        };
-        socket.session().close(frame.unwrap_or_else(required));
-        None
-    }
-}
-
-fn send_replies(socket: &Guarded<Wire, Message>, context: &mut Context<'_>, replies: Vec<String>) {
-    for reply in replies {
-        socket.send_beside(context, Message::Text(reply.into()));
-    }
-}
-
-async fn renew(session: Session, credential: Credential) -> Result<Accepted, Denied> {
-    let (identity, renewed) = session.verify_and_renew(credential).await;
-    let later = match renewed {
-        Ok(_) => true,
-        Err(RenewError::NotLater) => false,
-        Err(RenewError::Unverified(error)) => return Err(Denied::Unverified(error)),
-        Err(error) => return Err(Denied::NotRenewed(error)),
-    };
-    let identity = identity.unwrap_or_else(|| session.identity());
-    Ok(Accepted {
-        first: false,
-        later,
-        ..Accepted::by(&identity, &session)
-    })
 }

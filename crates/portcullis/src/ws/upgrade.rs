@@ -5,10 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::Error;
-use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{OnFailedUpgrade, WebSocketUpgrade};
+use axum::extract::ws::{OnFailedUpgrade, WebSocket, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
 use headers::HeaderMapExt;
 use http::header::CONNECTION;
@@ -19,14 +18,18 @@ use pin_project_lite::pin_project;
 use portcullis_core::{Identity, IdentityRejection};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::pending;
-use super::socket::{DialectState, GuardedSocket};
-use super::wire::{Wire, frames};
+#[cfg(feature = "dialects")]
+use super::dialect_state::DialectState;
+#[cfg(feature = "dialects")]
+use super::pending::PendingClient;
+use super::socket::GuardedSocket;
+#[cfg(feature = "dialects")]
+use super::wire::Wire;
+use super::wire::frames;
 use crate::admission::SocketGrant;
 use crate::carrier::SecWebSocketProtocol;
 use crate::refusal::{Refusal, Unanswered};
 use crate::session::{Session, SessionRejection};
-use crate::upgrade::Opening;
 
 /// Opens the socket of an admitted request. Use it instead of axum's `WebSocketUpgrade`.
 ///
@@ -65,20 +68,21 @@ pub struct GuardedUpgrade<F = fn(Error)> {
     config: WebSocketConfig,
     protocol: Option<HeaderValue>,
     offered: SecWebSocketProtocol,
-    grant: SocketGrant,
     on_failed_upgrade: F,
 }
 
 enum Client {
     /// The client was authenticated in the handshake.
-    Authenticated(Session),
+    Authenticated(AuthenticatedClient),
 
-    /// The client has to authenticate in a message. axum's upgrade would let it send as much as
-    /// the application allows, so the socket is opened here.
-    Pending {
-        on_upgrade: OnUpgrade,
-        opening: Opening,
-    },
+    /// The client has to authenticate in a message.
+    #[cfg(feature = "dialects")]
+    Pending(PendingClient),
+}
+
+struct AuthenticatedClient {
+    session: Session,
+    grant: SocketGrant,
 }
 
 impl<F> GuardedUpgrade<F> {
@@ -91,8 +95,9 @@ impl<F> GuardedUpgrade<F> {
     /// Returns the session of the socket; `None` if the client has to authenticate in a message.
     pub fn session(&self) -> Option<&Session> {
         match &self.client {
-            Client::Authenticated(session) => Some(session),
-            Client::Pending { .. } => None,
+            Client::Authenticated(client) => Some(&client.session),
+            #[cfg(feature = "dialects")]
+            Client::Pending(_) => None,
         }
     }
 
@@ -189,7 +194,6 @@ impl<F> GuardedUpgrade<F> {
             config: self.config,
             protocol: self.protocol,
             offered: self.offered,
-            grant: self.grant,
             on_failed_upgrade: callback,
         }
     }
@@ -206,50 +210,76 @@ impl<F> GuardedUpgrade<F> {
         F: OnFailedUpgrade,
     {
         match self.client {
-            Client::Authenticated(session) => {
+            Client::Authenticated(client) => {
                 let mut upgrade = configure(self.upgrade, &self.config);
                 if let Some(protocol) = &self.protocol {
                     upgrade.set_selected_protocol(protocol.clone());
                 }
                 // Boxed, because its size would count for every socket as long as it is open.
-                let parts = Box::new((session, self.grant, self.protocol));
+                let parts = Box::new((client, self.protocol));
                 upgrade
                     .on_failed_upgrade(self.on_failed_upgrade)
                     .on_upgrade(move |socket| {
-                        let (session, grant, protocol) = *parts;
-                        let conversation = grant.dialect.as_ref().map(|it| it.begin(true));
-                        let dialect =
-                            conversation.map(|it| DialectState::new(&session, it, grant, None));
-                        let guarded = session.guard_unread(Wire::Axum(socket), frames());
+                        let (client, protocol) = *parts;
+                        let socket = client.guard(socket, protocol);
                         FirstRead {
-                            session: Some(guarded.session()),
-                            handler: handler(GuardedSocket::new(guarded, protocol, dialect)),
+                            session: Some(socket.session()),
+                            handler: handler(socket),
                         }
                     })
             }
-            Client::Pending {
-                on_upgrade,
-                opening,
-            } => {
-                if let Some(permit) = &self.grant.pending {
-                    permit.open();
-                }
-                let response = opening.into_response(self.protocol.clone(), Body::empty());
-                let opened = Box::pin(pending::open(
-                    on_upgrade,
-                    self.config,
-                    self.grant,
-                    self.protocol,
-                    self.on_failed_upgrade,
-                ));
-                tokio::spawn(async move {
-                    if let Some(socket) = opened.await {
-                        handler(socket).await;
-                    }
-                });
-                response
+            #[cfg(feature = "dialects")]
+            Client::Pending(client) => {
+                client.on_upgrade(self.config, self.protocol, self.on_failed_upgrade, handler)
             }
         }
+    }
+}
+
+impl Client {
+    /// Prepares the socket of an admitted request.
+    fn of(
+        parts: &mut Parts,
+        grant: SocketGrant,
+        on_upgrade: Option<OnUpgrade>,
+    ) -> Result<Self, GuardedUpgradeRejection> {
+        #[cfg(feature = "dialects")]
+        if grant.pending.is_some() {
+            return PendingClient::new(parts, grant, on_upgrade)
+                .map(Self::Pending)
+                .ok_or(GuardedUpgradeRejection::Identity(IdentityRejection));
+        }
+        match Session::open(&mut parts.extensions) {
+            Ok(session) => Ok(Self::Authenticated(AuthenticatedClient { session, grant })),
+            Err(SessionRejection::Identity(missing)) => {
+                Err(GuardedUpgradeRejection::Identity(missing))
+            }
+            Err(SessionRejection::Refused(refusal)) => {
+                // With the upgrade, the layer can refuse in band.
+                if let Some(on_upgrade) = on_upgrade {
+                    parts.extensions.insert(on_upgrade);
+                }
+                let refused = RefusedUpgrade::new(refusal, parts);
+                Err(GuardedUpgradeRejection::Refused(refused))
+            }
+        }
+    }
+}
+
+impl AuthenticatedClient {
+    fn guard(self, socket: WebSocket, protocol: Option<HeaderValue>) -> GuardedSocket {
+        let Self { session, grant } = self;
+        #[cfg(feature = "dialects")]
+        let dialect = DialectState::admitted(&session, grant);
+        #[cfg(not(feature = "dialects"))]
+        drop(grant);
+        #[cfg(feature = "dialects")]
+        let socket = Wire::from(socket);
+        let guarded = session.guard_unread(socket, frames());
+        let socket = GuardedSocket::new(guarded, protocol);
+        #[cfg(feature = "dialects")]
+        let socket = socket.with_dialect(dialect);
+        socket
     }
 }
 
@@ -293,37 +323,14 @@ impl<S: Send + Sync> FromRequestParts<S> for GuardedUpgrade {
     type Rejection = GuardedUpgradeRejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let missing = || GuardedUpgradeRejection::Identity(IdentityRejection);
-        let mut grant: Option<SocketGrant> = SocketGrant::of(&parts.extensions);
-        if let Some(on_upgrade) = grant.as_mut().and_then(|grant| grant.on_upgrade.take()) {
-            parts.extensions.insert(on_upgrade);
-        }
+        let grant = SocketGrant::of(&mut parts.extensions);
         let on_upgrade = parts.extensions.get::<OnUpgrade>().cloned();
         // Before the check for a layer, because the layer grants a socket to handshakes only.
         let upgrade = WebSocketUpgrade::from_request_parts(parts, state)
             .await
             .map_err(GuardedUpgradeRejection::WebSocket)?;
-        let grant = grant.ok_or_else(missing)?;
-        let client = match &grant.pending {
-            Some(_) => Client::Pending {
-                on_upgrade: on_upgrade.ok_or_else(missing)?,
-                opening: Opening::new(parts).ok_or_else(missing)?,
-            },
-            None => match Session::open(&mut parts.extensions) {
-                Ok(session) => Client::Authenticated(session),
-                Err(SessionRejection::Identity(missing)) => {
-                    return Err(GuardedUpgradeRejection::Identity(missing));
-                }
-                Err(SessionRejection::Refused(refusal)) => {
-                    // With the upgrade, the layer can refuse in band.
-                    if let Some(on_upgrade) = on_upgrade {
-                        parts.extensions.insert(on_upgrade);
-                    }
-                    let refused = RefusedUpgrade::new(refusal, parts);
-                    return Err(GuardedUpgradeRejection::Refused(refused));
-                }
-            },
-        };
+        let grant = grant.ok_or(GuardedUpgradeRejection::Identity(IdentityRejection))?;
+        let client = Client::of(parts, grant, on_upgrade)?;
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = 4 * 1024;
         config.write_buffer_size = 0;
@@ -336,7 +343,6 @@ impl<S: Send + Sync> FromRequestParts<S> for GuardedUpgrade {
             config,
             protocol: None,
             offered: parts.headers.typed_get().unwrap_or_default(),
-            grant,
             on_failed_upgrade: |_| {},
         })
     }

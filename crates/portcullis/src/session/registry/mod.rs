@@ -184,7 +184,7 @@ impl Registry {
     }
 
     /// Waits for [`shut`](Self::shut).
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "dialects")]
     pub(crate) async fn wait_until_shut(&self) {
         loop {
             let shut = self.shut.notified();
@@ -196,13 +196,13 @@ impl Registry {
     }
 
     /// Counts one more pending socket.
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "dialects")]
     pub(crate) fn add_pending(&self) {
         self.pending.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Counts one pending socket less.
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "dialects")]
     pub(crate) fn remove_pending(&self) {
         if self.pending.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.emptied.notify_waiters();

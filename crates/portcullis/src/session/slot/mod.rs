@@ -221,7 +221,7 @@ where
     ///
     /// If the handler waits to write, its waker stays in place: it flushes everything before its
     /// own message.
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "dialects")]
     pub(super) fn send_beside(&self, context: &mut Context<'_>, message: M) {
         let mut inner = lock(&self.inner);
         let parked = inner.writer.clone();
