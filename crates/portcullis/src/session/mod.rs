@@ -1,10 +1,9 @@
 //! Sessions: admitted sockets, which close when their credential expires or is revoked.
 //!
-//! A [`Session`](crate::Session) is one admitted socket. It ends at the earliest of three times:
-//! the expiry of its credential, the end that the verifier set for the connection, and the maximum
-//! lifetime. A renewal with a later credential of the same subject moves the deadline. A revocation
-//! ends the session early. [`Sessions`](crate::Sessions) is the handle to all sessions of a set of
-//! layers.
+//! A [`Session`] is one admitted socket. It ends at the earliest of three times: the expiry of its
+//! credential, the end that the verifier set for the connection, and the maximum lifetime. A renewal
+//! with a later credential of the same subject moves the deadline. A revocation ends the session
+//! early. [`Sessions`] is the handle to all sessions of a set of layers.
 //!
 //! ```text
 //!              guard            deadline · revocation · silence · close · shutdown
