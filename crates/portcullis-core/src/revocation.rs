@@ -41,7 +41,7 @@ pub enum Revoked {
     Subject {
         /// The issuer; `None` stands for identities without an issuer.
         issuer: Option<Box<str>>,
-        /// The subject.
+        /// The name of the subject.
         subject: Box<str>,
     },
 

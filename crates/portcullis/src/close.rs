@@ -249,7 +249,7 @@ impl CloseCodes {
         }
     }
 
-    /// Returns the codes of Phoenix: 1001 for a socket whose user is disconnected. Its client then
+    /// Returns the codes of Phoenix: 1001 when the server disconnects a user. The client then
     /// reconnects, and is refused.
     ///
     /// Phoenix refuses over HTTP and defines no codes for that. So a refusal

@@ -15,7 +15,7 @@ use crate::refusal::{
 };
 use crate::upgrade::is_upgrade;
 
-/// Admits requests whose identity has the scopes that a route requires.
+/// Admits requests with the scopes that a route requires.
 ///
 /// An identity without them gets 403 with `insufficient_scope` (RFC 6750 §3.1), a request without
 /// an identity gets 401. The [`AuthLayer`](crate::AuthLayer) around this layer answers these

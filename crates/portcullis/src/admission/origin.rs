@@ -172,7 +172,7 @@ impl OriginPolicy {
     }
 }
 
-/// An origin whose pages may use an ambient credential: `https://app.example.com`.
+/// An origin that may use ambient credentials: `https://app.example.com`.
 ///
 /// It is written as browsers write it: the scheme, the host, and the port unless it is the default
 /// of the scheme; in lower case, without a path. `https://*.example.com` stands for every host

@@ -83,7 +83,7 @@ impl AuthorizationCarrier {
     }
 
     pub(crate) fn take(&self, headers: &mut HeaderMap) -> Taken {
-        // In most requests no header occurs twice, and then nobody has to look for a second line.
+        // If no header occurs twice, as in most requests, there is no second line to look for.
         let may_occur_twice = headers.len() != headers.keys_len();
         if may_occur_twice && headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
             headers.remove(AUTHORIZATION);

@@ -11,13 +11,13 @@ use crate::seal::{OpenError, SealedCookie};
 /// Reads a cookie (RFC 6265).
 ///
 /// The name is matched byte for byte and never percent-decoded: a decoded `%5F%5FHost-` must not
-/// become `__Host-`. Two cookies of the name are malformed, since a neighbouring domain can plant
-/// one beside the real one. The value is taken as it stands. An empty one, as left behind by
-/// a log-out, is none.
+/// become `__Host-`. Two cookies with the name are malformed, because a neighbouring domain can add
+/// a second one. The value is used unchanged. An empty value, as a logout leaves it, counts as no
+/// cookie.
 ///
 /// # Security
 ///
-/// A browser attaches cookies by itself, also when a page of somebody else opens the socket
+/// A browser attaches cookies automatically, even if a page of another site opens the socket
 /// (cross-site WebSocket hijacking). An upgrade with a cookie therefore needs an allowed `Origin`;
 /// see [`AuthLayer::allow_origins`](crate::AuthLayer::allow_origins).
 ///
@@ -33,14 +33,14 @@ pub struct CookieCarrier {
 }
 
 impl CookieCarrier {
-    /// The cookie of this name, whose value is the credential.
+    /// Reads the cookie with this name. Its value is the credential.
     pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind: Kind::Plain(name.into()),
         }
     }
 
-    /// The cookie that [`PersistTokenLayer`](crate::PersistTokenLayer) seals.
+    /// Reads the cookie that [`PersistTokenLayer`](crate::PersistTokenLayer) seals.
     #[cfg(feature = "cookie")]
     pub fn sealed(cookie: SealedCookie) -> Self {
         Self {
@@ -48,7 +48,7 @@ impl CookieCarrier {
         }
     }
 
-    /// The cookie's name.
+    /// Returns the name of the cookie.
     pub fn name(&self) -> &str {
         match &self.kind {
             Kind::Plain(name) => name,

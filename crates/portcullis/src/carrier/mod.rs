@@ -1,15 +1,16 @@
-//! The places of a handshake where a credential can ride, and how each is read.
+//! Carriers: the parts of a handshake that can contain a credential.
 //!
-//! A *reader* is a carrier with its settings, as plain data: [`Authorization`], [`Subprotocol`],
-//! [`Query`] and [`Cookie`]. A [`Profile`](crate::Profile) lists the readers of one ecosystem.
+//! A carrier with its settings is plain data: [`AuthorizationCarrier`], [`SubprotocolCarrier`],
+//! [`QueryCarrier`] and [`CookieCarrier`]. A [`Profile`](crate::Profile) lists the carriers of one
+//! ecosystem.
 //!
-//! All four are parsed strictly and byte for byte, with limits that come before any decoding:
-//! a credential is at most [`MAX_CREDENTIAL`] bytes, a request offers at most [`MAX_ENTRIES`]
-//! subprotocols and [`MAX_PAIRS`] query parameters, and its cookies are at most [`MAX_COOKIES`]
-//! bytes together. What is larger is refused with 431.
+//! All carriers are parsed strictly, byte for byte, and the limits apply before any decoding. A
+//! credential has at most [`MAX_CREDENTIAL`] bytes, a request at most [`MAX_ENTRIES`] subprotocols
+//! and [`MAX_PAIRS`] query parameters, and all its cookies together at most [`MAX_COOKIES`] bytes.
+//! Larger requests are refused with 431.
 //!
-//! Reading takes the credential *out* of the request. Whether it is then accepted, refused or
-//! ignored, nothing behind the reader sees it again.
+//! Reading *removes* the credential from the request. No later step can see it, whether it is
+//! accepted, refused or ignored.
 
 mod authorization;
 mod cookie;

@@ -63,10 +63,10 @@ impl SubprotocolCarrier {
         self
     }
 
-    /// Lets a request pass that offers nothing but the token.
+    /// Admits a request that offers the token as its only subprotocol.
     ///
-    /// By default it is refused with 400: there is nothing to echo, so a browser would fail after
-    /// the upgrade, and nobody would know why. Clients that are not browsers do not mind.
+    /// By default it is refused with 400. There is nothing to echo, so a browser would fail after
+    /// the upgrade without an explanation. Other clients accept such a response.
     #[must_use]
     pub fn allow_alone(mut self) -> Self {
         self.alone = Alone::Allowed;

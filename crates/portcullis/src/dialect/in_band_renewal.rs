@@ -9,7 +9,7 @@ use super::{
 };
 use crate::session::RenewError;
 
-/// Renews the credential of an open socket in band:
+/// Renews the credential of an open socket in band, with a JSON message.
 ///
 /// ```json
 /// → {"type":"auth","token":"…"}
