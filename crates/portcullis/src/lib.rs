@@ -22,6 +22,89 @@
 //! }
 //! # Ok::<_, portcullis::verify::StaticTokenError>(())
 //! ```
+//!
+//! Use `any` and not `get`: over HTTP/2, the method of an upgrade is `CONNECT`.
+//!
+//! # From a browser
+//!
+//! A script in a browser cannot set headers on a WebSocket, so it sends the token as a subprotocol
+//! next to the subprotocol of the application. `AuthLayer` removes it before the handler runs.
+//!
+//! ```js
+//! const bytes = new TextEncoder().encode(token);
+//! const base64url = btoa(String.fromCharCode(...bytes))
+//!   .replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+//! new WebSocket("wss://app.example.com/ws", ["chat.v2", "v1.bearer." + base64url]);
+//! ```
+//!
+//! The handler has to select `chat.v2` with
+//! [`GuardedUpgrade::protocols`](crate::GuardedUpgrade::protocols), or the browser fails the
+//! connection.
+//!
+//! # Your own tokens
+//!
+//! A verifier maps a credential to an identity. It is a type that implements [`Verify`], or a
+//! closure. It can attach claims of any type, which handlers read with [`Claims`]:
+//!
+//! ```
+//! use portcullis::{AuthLayer, Claims, Credential, Identity, VerifyError};
+//!
+//! struct Member {
+//!     team: String,
+//! }
+//!
+//! # async fn look_up(_: &str) -> Option<(String, Member)> { None }
+//! let auth = AuthLayer::new(async |credential: Credential| {
+//!     match look_up(credential.expose_secret()).await {
+//!         Some((user, member)) => Ok(Identity::builder(user).claims(member).build()),
+//!         None => Err(VerifyError::Invalid),
+//!     }
+//! });
+//!
+//! async fn team(member: Claims<Member>) -> String {
+//!     member.team.clone()
+//! }
+//! ```
+//!
+//! JSON Web Tokens are verified by the crate `portcullis-jwt`:
+//!
+//! ```
+//! use portcullis::AuthLayer;
+//! use portcullis_jwt::{Algorithm, Jwt, Key};
+//!
+//! # fn build(public_key: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let key = Key::from_pem(Algorithm::EdDSA, public_key)?;
+//! let jwt = Jwt::builder(key).issuer("https://login.example.com").audience("chat").build()?;
+//! let auth = AuthLayer::new(jwt);
+//! # Ok(()) }
+//! ```
+//!
+//! # Where to look
+//!
+//! | to | see |
+//! |---|---|
+//! | combine verifiers, or cache one | [`any_of`], [`VerifyExt`] |
+//! | choose the carriers of credentials | [`Profile`], [`carrier`] |
+//! | log a browser in with a link | `PersistTokenLayer`, `seal` |
+//! | list, renew, revoke and limit open sockets | [`Sessions`], [`session`] |
+//! | issue a credential for one handshake | `Tickets`, `ticket` |
+//! | accept credentials in messages | `dialect` |
+//! | require scopes on a route | [`RequireScopeLayer`] |
+//! | answer refusals in your own way | [`AuthLayer::respond`], [`refusal`] |
+//! | test routes | `testing` |
+//!
+//! # Features
+//!
+//! A feature adds API and never changes a decision.
+//!
+//! | feature | adds | default |
+//! |---|---|---|
+//! | `axum` | extractors, `GuardedUpgrade`, `GuardedSocket`, `renewal_handler` | yes |
+//! | `cookie` | `SealedCookie` and `PersistTokenLayer` | yes |
+//! | `dialects` | `AuthLayer::dialect`: credentials in messages | yes |
+//! | `tickets` | `Tickets` and `mint_handler` | yes |
+//! | `http2` | WebSockets over HTTP/2, in `axum::serve` and in `testing` | no |
+//! | `testing` | a client over an in-memory pipe, a clock that tests set, verifiers | no |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
