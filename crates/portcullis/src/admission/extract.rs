@@ -58,11 +58,13 @@ pub(super) fn extract<B>(
         let carrier = config.carrier();
         let result = match taken {
             Ok(None) => continue,
-            Ok(Some(credential)) if carrier.kind() == CarrierKind::Ambient => {
-                add_ambient(&mut ambient, credential);
-                continue;
-            }
-            Ok(Some(credential)) => extracted.add_explicit(profile, index, credential),
+            Ok(Some(credential)) => match credential.carrier().kind() {
+                CarrierKind::Explicit => extracted.add_explicit(profile, index, credential),
+                CarrierKind::Ambient => {
+                    add_ambient(&mut ambient, credential);
+                    continue;
+                }
+            },
             // A malformed cookie has no effect next to an explicit credential.
             Err(error) if carrier.kind() == CarrierKind::Ambient => {
                 ambient = Some(Err(Refusal::unreadable(error, carrier)));

@@ -169,6 +169,7 @@ impl Grants {
         self.shared.opened.fetch_sub(1, Ordering::Relaxed) <= 0
     }
 
+    #[inline]
     fn socket_grant(&self, handshake: Option<Arc<Handshake>>) -> Arc<SocketGrant> {
         #[cfg(feature = "dialects")]
         if handshake.is_some() && self.shared.dialect.is_some() {

