@@ -14,9 +14,9 @@ use portcullis_core::{Credential, Handshake, Identity, IdentityRejection};
 #[cfg(feature = "dialects")]
 use crate::dialect::{Dialect, PendingPermit, PendingRefused, PendingSockets};
 use crate::peer::peer_of;
+use crate::refusal::AdmittedAnonymously;
 #[cfg(feature = "dialects")]
-use crate::refusal::RefusalKind;
-use crate::refusal::{AdmittedAnonymously, Refusal};
+use crate::refusal::{Refusal, RefusalKind};
 use crate::session::{Session, SessionContext, SessionRejection};
 
 /// Gives admitted requests what opens their sockets.
