@@ -53,14 +53,14 @@ impl Case {
 ///
 /// Panics if a round has an unexpected result, because its cost would be meaningless.
 pub(crate) fn run(name: &str, rounds: u32, only_nothing: bool) {
-    let row = ROWS.iter().find(|row| row.name == name);
-    let case = (row.expect("a row of the table").case)();
     // A deferred verification starts a timer, which requires a runtime.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .expect("a runtime of one thread starts");
     let _guard = runtime.enter();
+    let row = ROWS.iter().find(|row| row.name == name);
+    let case = (row.expect("a row of the table").case)();
     match case {
         Case::Request(case) => {
             let RequestCase {
