@@ -105,12 +105,13 @@ impl Grants {
         &self,
         request: &mut Request<B>,
         identity: Identity,
-        credential: Credential,
+        credential: &Credential,
         upgrade: bool,
         handshake: Option<Arc<Handshake>>,
     ) {
         let extensions = request.extensions_mut();
         if self.keeps_credential {
+            let credential = credential.clone();
             extensions.insert(Presented { credential });
         }
         extensions.insert(match upgrade {

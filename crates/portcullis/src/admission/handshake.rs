@@ -111,7 +111,7 @@ fn check_connect<B>(request: &Request<B>, headers: &Headers<'_>) -> Result<(), F
 }
 
 fn lists_upgrade(line: &[u8]) -> bool {
-    is_word(line, b"upgrade") || entries(line).any(|option| is_word(option, b"upgrade"))
+    is_word(line, b"Upgrade") || entries(line).any(|option| is_word(option, b"Upgrade"))
 }
 
 /// Returns whether `key` is 16 bytes in base64: 22 symbols and two equals signs.
@@ -119,16 +119,24 @@ fn is_key(key: &[u8]) -> bool {
     let Some((symbols, b"==")) = key.split_last_chunk::<2>() else {
         return false;
     };
-    let Ok(symbols) = <&[u8; 22]>::try_from(symbols) else {
+    let (Some(first), Some(last)) = (symbols.first_chunk::<16>(), symbols.last_chunk::<16>())
+    else {
         return false;
     };
-    // Without branches, because that takes 80 instead of 200 instructions.
-    symbols.iter().fold(true, |all, byte| {
-        let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-        // `/` and the digits are neighbours.
-        let is_digit_or_slash = byte.wrapping_sub(b'/') < 11;
-        all & (is_letter | is_digit_or_slash | (*byte == b'+'))
-    })
+    // Two vector registers, which overlap: 50 instead of 200 instructions.
+    let mut illegal = [0_u8; 16];
+    for (illegal, (first, last)) in illegal.iter_mut().zip(first.iter().zip(last)) {
+        *illegal = u8::from(!is_symbol(*first)) | u8::from(!is_symbol(*last));
+    }
+    symbols.len() == 22 && illegal == [0; 16]
+}
+
+/// Returns whether `byte` is a symbol of base64: a letter, a digit, `+` or `/`.
+fn is_symbol(byte: u8) -> bool {
+    let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    // `/` and the digits are neighbours.
+    let is_digit_or_slash = byte.wrapping_sub(b'/') < 11;
+    is_letter | is_digit_or_slash | (byte == b'+')
 }
 
 /// The headers that a handshake and its carriers depend on, found in one pass.

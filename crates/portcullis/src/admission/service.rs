@@ -167,7 +167,7 @@ where
             }
         };
         let grants = &self.admission.grants;
-        grants.grant(&mut request, identity, credential, head.upgrade, handshake);
+        grants.grant(&mut request, identity, &credential, head.upgrade, handshake);
         let future = self.inner.call(request);
         ResponseFuture::admitted(future, self.on_response(upgrade, None))
     }
@@ -334,7 +334,10 @@ impl<V, R> OnResponse<V, R> {
             *response = self.refuse(refusal, pending.request);
             return;
         }
-        if let Some(unanswered) = response.extensions_mut().remove::<Unanswered>() {
+        // Most responses have no extensions.
+        if !response.extensions().is_empty()
+            && let Some(unanswered) = response.extensions_mut().remove::<Unanswered>()
+        {
             *response = self.refuse(unanswered.refusal, unanswered.request);
             return;
         }
@@ -423,7 +426,7 @@ where
             Ok((identity, credential)) => {
                 let upgrade = on_response.upgrade.is_some();
                 let grants = &on_response.admission.grants;
-                grants.grant(&mut request, identity, credential, upgrade, handshake);
+                grants.grant(&mut request, identity, &credential, upgrade, handshake);
                 State::Admitted {
                     future: inner.call(request),
                     on_response,

@@ -114,7 +114,7 @@ impl AuthorizationCarrier {
     /// Splits the line into its scheme, if that is accepted, and the secret.
     fn split<'a>(&self, line: &'a [u8]) -> Option<(Scheme, &'a [u8])> {
         if self.bearer
-            && let Some(secret) = self.after_scheme(line, b"bearer")
+            && let Some(secret) = self.after_scheme(line, b"Bearer")
         {
             Some((Scheme::Bearer, secret))
         } else if self.jupyter
@@ -122,7 +122,7 @@ impl AuthorizationCarrier {
         {
             Some((Scheme::Token, secret))
         } else if self.basic
-            && let Some(secret) = self.after_scheme(line, b"basic")
+            && let Some(secret) = self.after_scheme(line, b"Basic")
         {
             Some((Scheme::Basic, secret))
         } else {

@@ -25,18 +25,12 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// Returns whether `text` is `word` in any case. The word consists of lower-case letters.
+/// Returns whether `text` is `word` in any case. `word` is in its usual spelling.
 ///
-/// `eq_ignore_ascii_case` tests each byte of both for being a letter. This takes 290 of 3,600
-/// instructions less for a request with a static token.
+/// The usual spelling is compared first: without that, a request with a static token takes 310
+/// instructions more.
 pub(crate) fn is_word<const N: usize>(text: &[u8], word: &[u8; N]) -> bool {
-    let Ok(text) = <&[u8; N]>::try_from(text) else {
-        return false;
-    };
-    let pairs = text.iter().zip(word);
-    pairs.fold(0, |different, (byte, letter)| {
-        different | ((byte | 0x20) ^ letter)
-    }) == 0
+    text == word || text.eq_ignore_ascii_case(word)
 }
 
 /// Returns whether every byte passes `test`, which should have no branches.
@@ -64,17 +58,6 @@ pub(super) fn all(bytes: &[u8], test: impl Fn(u8) -> bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn word_is_found_in_any_case() {
-        for byte in 0..=u8::MAX {
-            let text = [b'u', byte, b'G'];
-            let is_same = text.eq_ignore_ascii_case(b"upg");
-            assert_eq!(is_word(&text, b"upg"), is_same, "{byte}");
-        }
-        assert!(!is_word(b"upgr", b"upg"));
-        assert!(!is_word(b"up", b"upg"));
-    }
 
     #[test]
     fn split_equals_that_of_the_standard_library() {
