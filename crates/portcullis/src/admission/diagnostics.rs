@@ -69,10 +69,7 @@ impl Diagnostics {
             });
             return refusal.with_reason(|| TWO_LAYERS.to_owned());
         }
-        refusal.with_reason(|| match is_fallback(request) {
-            true => FALLBACK.to_owned(),
-            false => "no carrier of the profile contains a credential".to_owned(),
-        })
+        refusal.with_reason(|| NO_CREDENTIAL.to_owned())
     }
 }
 
@@ -85,28 +82,9 @@ fn has_lost_credential(profile: &Profile, extensions: &Extensions) -> bool {
     })
 }
 
-/// Returns whether axum's router has called its fallback.
-#[cfg(feature = "axum")]
-fn is_fallback(request: &Parts) -> bool {
-    use axum::extract::{FromRequestParts, OriginalUri, RawPathParams};
-    use futures_util::FutureExt;
-
-    // A router adds the address to every request, and the parameters to those that match a route.
-    if request.extensions.get::<OriginalUri>().is_none() {
-        return false;
-    }
-    let mut request = request.clone();
-    let parameters = RawPathParams::from_request_parts(&mut request, &());
-    matches!(parameters.now_or_never(), Some(Err(_)))
-}
-
-#[cfg(not(feature = "axum"))]
-fn is_fallback(_: &Parts) -> bool {
-    false
-}
-
 const TWO_LAYERS: &str = "a request passes two `AuthLayer`s: the outer one has admitted it and has \
      removed the credential, so the inner one refuses it; remove one of them";
 
-const FALLBACK: &str = "no route matches the path, and the layer covers the router's fallback, too; \
-     use `.route_layer(auth)` instead of `.layer(auth)` to answer 404";
+// axum does not tell a layer whether a route matches.
+const NO_CREDENTIAL: &str = "no carrier of the profile contains a credential; if no route matches \
+     the path, use `.route_layer(auth)` instead of `.layer(auth)`, so that the response is 404";

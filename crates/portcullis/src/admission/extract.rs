@@ -18,7 +18,7 @@ pub(super) struct Extracted {
     /// [`Profile::compat`] uses it, so it is boxed.
     pub(super) rescue: Option<Box<Credential>>,
 
-    /// The index of the carrier whose subprotocol contained the credential, even if another carrier
+    /// The index of the subprotocol carrier that contained the credential, even if another carrier
     /// contained it as well.
     pub(super) subprotocol: Option<usize>,
 }

@@ -110,7 +110,7 @@ async fn send_close<S: AsyncRead + AsyncWrite + Unpin>(
     socket.shutdown().await
 }
 
-/// Sockets that were refused in band and whose client has not answered the close frame yet.
+/// Counts the sockets that were refused in band and wait for the close frame of the client.
 static UNANSWERED: Semaphore = Semaphore::const_new(1024);
 
 /// How many bytes are read from a refused client before its close frame.

@@ -13,7 +13,7 @@ use super::host::{display, host_of, split_port};
 use crate::profile::SameOrigin;
 use crate::refusal::{Refusal, RefusalKind};
 
-/// The origins whose pages may use an ambient credential. The server's own always may.
+/// The origins that may use an ambient credential, in addition to the server's own.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OriginPolicy {
     pub(crate) allowed: Vec<AllowedOrigin>,

@@ -7,15 +7,14 @@ use super::{MAX_CREDENTIAL, Taken, Unreadable, decode};
 
 /// Reads the `Authorization` header (RFC 9110 §11.6.2).
 ///
-/// Schemes are matched without regard to case. Two `Authorization` lines are malformed, also if
-/// they are equal, and a header in a scheme that is not listed is refused rather than overlooked:
-/// a cookie beside it must not decide.
+/// The scheme can be in any case. Two `Authorization` headers are malformed, even if they are equal.
+/// A header with a scheme that is not accepted is refused, so that a cookie does not decide instead.
 ///
 /// ```
 /// use portcullis::Profile;
 /// use portcullis::carrier::AuthorizationCarrier;
 ///
-/// let profile = Profile::new("mine").carrier(AuthorizationCarrier::bearer().and_basic());
+/// let profile = Profile::new("custom").carrier(AuthorizationCarrier::bearer().and_basic());
 /// ```
 #[derive(Clone, Debug)]
 pub struct AuthorizationCarrier {
@@ -25,7 +24,7 @@ pub struct AuthorizationCarrier {
 }
 
 impl AuthorizationCarrier {
-    /// `Bearer` tokens (RFC 6750 §2.1): letters, digits and `-._~+/`, then any number of `=`.
+    /// Reads `Bearer` tokens (RFC 6750 §2.1): letters, digits and `-._~+/`, then any number of `=`.
     pub const fn bearer() -> Self {
         Self {
             bearer: true,
@@ -34,7 +33,7 @@ impl AuthorizationCarrier {
         }
     }
 
-    /// `Basic` (RFC 7617), and nothing else. See [`and_basic`](Self::and_basic).
+    /// Reads `Basic` credentials (RFC 7617) only; see [`and_basic`](Self::and_basic).
     pub const fn basic() -> Self {
         Self {
             bearer: false,
@@ -43,11 +42,12 @@ impl AuthorizationCarrier {
         }
     }
 
-    /// `Basic` as well, so that `wss://name:password@host/` works. The password is the secret.
+    /// Reads `Basic` credentials as well, so that `wss://name:password@host/` works. The password is
+    /// the secret.
     ///
-    /// A browser that once asked for a password sends it again by itself, to sockets too and for
-    /// pages of others. So `Basic` counts as explicit, but an upgrade that has an `Origin` beside
-    /// it passes only if that origin is allowed.
+    /// A browser that once asked for a password sends it again automatically, even for pages of
+    /// other sites. So an upgrade with `Basic` and an `Origin` is admitted only if that origin is
+    /// allowed.
     #[must_use]
     pub const fn and_basic(self) -> Self {
         Self {
@@ -56,8 +56,8 @@ impl AuthorizationCarrier {
         }
     }
 
-    /// `Bearer` and its alias `token`, in Jupyter's reading: any white space separates, and the
-    /// token is all that follows, whatever characters it has.
+    /// Reads `Bearer` and its alias `token` like Jupyter Server: spaces and tabs separate, and the
+    /// token can contain any character.
     pub const fn jupyter() -> Self {
         Self {
             bearer: true,
@@ -66,7 +66,7 @@ impl AuthorizationCarrier {
         }
     }
 
-    /// Reads what either of the two does: a request has one such header.
+    /// Returns a carrier that reads what either of the two reads.
     pub(crate) const fn merged_with(self, other: &Self) -> Self {
         Self {
             bearer: self.bearer || other.bearer,
@@ -75,7 +75,7 @@ impl AuthorizationCarrier {
         }
     }
 
-    /// The schemes to name in a challenge.
+    /// Returns the schemes to name in a challenge.
     pub(crate) fn challenges(&self) -> impl Iterator<Item = Scheme> {
         let bearer = self.bearer.then_some(Scheme::Bearer);
         let basic = self.basic.then_some(Scheme::Basic);
@@ -152,11 +152,11 @@ impl AuthorizationCarrier {
 
 fn read_basic(encoded: &[u8]) -> Result<Credential, Unreadable> {
     let pair = zeroize::Zeroizing::new(decode::base64_padded(encoded)?);
-    // The first colon separates: a name has none, a password may (RFC 7617 §2).
+    // A name contains no colon, but a password can (RFC 7617 §2).
     let (name, password) = pair.split_once(':').ok_or(Unreadable::Malformed(
         "Basic needs a colon between name and password",
     ))?;
-    // Many a directory takes an empty password for a stranger, and lets strangers in.
+    // Many directories treat an empty password as an anonymous login, and accept it.
     match password {
         "" => Err(Unreadable::Malformed("the password is empty")),
         password => Ok(Credential::basic(name, password)),
@@ -166,14 +166,14 @@ fn read_basic(encoded: &[u8]) -> Result<Credential, Unreadable> {
 /// RFC 6750 §2.1.
 fn read_b64token(token: &[u8]) -> Result<String, Unreadable> {
     const ILLEGAL: Unreadable =
-        Unreadable::Malformed("the token has characters that RFC 6750 rules out");
+        Unreadable::Malformed("the token contains characters that RFC 6750 does not allow");
 
     let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
     let body = &token[..token.len() - padding];
     if body.is_empty() || !all(body, is_legal) {
         return Err(ILLEGAL);
     }
-    // All of it is ASCII.
+    // The conversion cannot fail: every byte is ASCII.
     String::from_utf8(token.to_vec()).map_err(|_| ILLEGAL)
 }
 

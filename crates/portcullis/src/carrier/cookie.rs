@@ -74,7 +74,7 @@ impl CookieCarrier {
                 None | Some(b"") => Ok(None),
                 Some(value) if value.iter().all(is_cookie_octet) => decode::copy(value).map(Some),
                 Some(_) => Err(Unreadable::Malformed(
-                    "the cookie's value is quoted or illegal",
+                    "the value of the cookie is quoted or contains an illegal character",
                 )),
             },
             #[cfg(feature = "cookie")]
@@ -89,8 +89,8 @@ impl CookieCarrier {
         }
     }
 
-    /// The line as it is if none of it is ours; else the other cookies, byte for byte and marked
-    /// sensitive, or `None` if there are none.
+    /// Returns the line without the cookie; `None` if nothing is left. The other cookies stay byte
+    /// for byte, and are marked as sensitive.
     fn without_ours(&self, line: &HeaderValue) -> Option<HeaderValue> {
         let bytes = line.as_bytes();
         let mut kept = Vec::new();
@@ -113,7 +113,8 @@ impl CookieCarrier {
         if kept.is_empty() {
             return None;
         }
-        // Bytes of a header value are one again. Were they not, no cookie is better than ours.
+        // A part of a header value is always a valid one. If it were not, losing the other cookies
+        // would be better than passing on the credential.
         let mut rest = HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)).ok()?;
         rest.set_sensitive(true);
         Some(rest)
@@ -146,7 +147,8 @@ enum Kind {
     Sealed(SealedCookie),
 }
 
-/// The value of the one cookie of this name, over all lines (HTTP/2 sends crumbs).
+/// Returns the value of the only cookie with this name. HTTP/2 can spread cookies over several
+/// lines.
 pub(crate) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a [u8]>, Unreadable> {
     let mut found = None;
     let mut length = 0;
@@ -166,7 +168,7 @@ pub(crate) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a 
     Ok(found)
 }
 
-/// The value of the pair if the name in front of its first `=` is this one, byte for byte.
+/// Returns the value of `pair` if its name is `name`.
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let value = pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
     Some(trim(value))

@@ -1,4 +1,4 @@
-//! Text out of an encoding, strictly: one way to write a credential, and no other is accepted.
+//! Strict decoding: each credential has only one accepted encoding.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -6,14 +6,15 @@ use zeroize::Zeroize;
 
 use super::{MAX_CREDENTIAL, Unreadable};
 
-/// Unpadded base64url (RFC 4648 §5), the last symbol canonical.
+/// Decodes base64url without padding (RFC 4648 §5). The unused bits have to be zero.
 pub(super) fn base64url(encoded: &[u8]) -> Result<String, Unreadable> {
     decode_base64(&URL_SAFE_NO_PAD, encoded)
 }
 
-/// Unpadded base64 in either alphabet, but not in both at once.
+/// Decodes base64 without padding in either alphabet, but not in a mixture of both.
 ///
-/// Phoenix calls its entry "base64url" and writes it with `btoa`, which is the standard alphabet.
+/// The client of Phoenix uses `btoa`, which has the standard alphabet, although the name of its
+/// subprotocol says base64url.
 pub(super) fn base64_unpadded(encoded: &[u8]) -> Result<String, Unreadable> {
     match encoded.iter().any(|byte| matches!(byte, b'+' | b'/')) {
         true => decode_base64(&STANDARD_NO_PAD, encoded),
@@ -21,12 +22,12 @@ pub(super) fn base64_unpadded(encoded: &[u8]) -> Result<String, Unreadable> {
     }
 }
 
-/// Padded base64 (RFC 4648 §4), as `Basic` uses it.
+/// Decodes base64 with padding (RFC 4648 §4), as `Basic` uses it.
 pub(super) fn base64_padded(encoded: &[u8]) -> Result<String, Unreadable> {
     decode_base64(&STANDARD, encoded)
 }
 
-/// Percent-encoding (RFC 3986 §2.1). A `%` that starts no escape is malformed; `+` is a plus.
+/// Decodes percent-encoding (RFC 3986 §2.1). A `%` without two digits is malformed; `+` is a plus.
 pub(super) fn percent(encoded: &[u8]) -> Result<String, Unreadable> {
     if memchr::memchr(b'%', encoded).is_none() {
         return copy(encoded);
@@ -47,7 +48,7 @@ pub(super) fn percent(encoded: &[u8]) -> Result<String, Unreadable> {
     text(percent_encoding::percent_decode(encoded).collect())
 }
 
-/// As it stands.
+/// Copies a credential that is not encoded.
 pub(super) fn copy(bytes: &[u8]) -> Result<String, Unreadable> {
     if bytes.len() > MAX_CREDENTIAL {
         return Err(Unreadable::TooLarge);
@@ -55,7 +56,8 @@ pub(super) fn copy(bytes: &[u8]) -> Result<String, Unreadable> {
     text(bytes.to_vec())
 }
 
-/// Printable UTF-8 of a fitting length. What is refused is wiped.
+/// Checks that a credential is UTF-8 without control characters and not too long. Otherwise it is
+/// zeroized.
 pub(super) fn text(bytes: Vec<u8>) -> Result<String, Unreadable> {
     let refuse = |mut bytes: Vec<u8>, why| {
         bytes.zeroize();
@@ -70,7 +72,7 @@ pub(super) fn text(bytes: Vec<u8>) -> Result<String, Unreadable> {
     if !all(&bytes, |byte| !byte.is_ascii_control()) {
         return refuse(
             bytes,
-            Unreadable::Malformed("the credential has a control character"),
+            Unreadable::Malformed("the credential contains a control character"),
         );
     }
     String::from_utf8(bytes).or_else(|error| {
@@ -101,15 +103,15 @@ pub(super) fn all(bytes: &[u8], test: impl Fn(u8) -> bool) -> bool {
 }
 
 const BAD_ESCAPE: Unreadable =
-    Unreadable::Malformed("a `%` of the credential starts no escape; percent-encode it once");
+    Unreadable::Malformed("a `%` of the credential is not followed by two hexadecimal digits");
 
 fn decode_base64(engine: &impl Engine, encoded: &[u8]) -> Result<String, Unreadable> {
-    // Before anything is allocated: four symbols are three bytes.
+    // Before the allocation. Four symbols are three bytes.
     if encoded.len() > MAX_CREDENTIAL / 3 * 4 + 4 {
         return Err(Unreadable::TooLarge);
     }
     let bytes = engine
         .decode(encoded)
-        .map_err(|_| Unreadable::Malformed("the credential is not base64 in its one right form"))?;
+        .map_err(|_| Unreadable::Malformed("the credential is not valid base64"))?;
     text(bytes)
 }

@@ -1,14 +1,14 @@
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
-/// Leaves of each line of a header what `rest_of` makes of it, and no line of which it makes
-/// nothing.
+/// Replaces each line of a header by what `rest_of` returns, and removes the line if that is
+/// `None`.
 pub(super) fn retain(
     headers: &mut HeaderMap,
     name: &HeaderName,
     rest_of: impl Fn(&HeaderValue) -> Option<HeaderValue>,
 ) {
-    // In most requests no header occurs twice, and then the first line is the only one.
+    // In most requests no header occurs twice, so the first line is the only one.
     if headers.len() == headers.keys_len() {
         let Some(line) = headers.get_mut(name) else {
             return;

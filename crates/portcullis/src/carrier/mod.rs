@@ -36,21 +36,22 @@ pub(crate) use self::sec_websocket_protocol::{entries, has_entries};
 pub(crate) use self::split::is_word;
 pub use self::subprotocol::{SubprotocolCarrier, SubprotocolEncoding};
 
-/// The longest credential that is read, in bytes, after decoding: 8 KiB.
+/// The maximum length of a decoded credential in bytes: 8 KiB.
 pub const MAX_CREDENTIAL: usize = 8 * 1024;
 
-/// The most subprotocols a request may offer.
+/// The maximum number of subprotocols that a request may offer.
 pub const MAX_ENTRIES: usize = 16;
 
-/// The most query parameters a request may have where the query is a carrier.
+/// The maximum number of query parameters, if the query is a carrier.
 pub const MAX_PAIRS: usize = 64;
 
-/// The longest `Cookie` header, all its lines together, in bytes: 16 KiB.
+/// The maximum length of all `Cookie` headers together in bytes: 16 KiB.
 pub const MAX_COOKIES: usize = 16 * 1024;
 
-/// A carrier with its settings: knows how to take a credential out of a request.
+/// A carrier with its settings.
 ///
-/// Every reader converts into this, so a [`Profile`](crate::Profile) takes them as they are.
+/// Every carrier converts into it, so that [`Profile::carrier`](crate::Profile::carrier) accepts all
+/// of them.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub enum CarrierConfig {
@@ -68,7 +69,7 @@ pub enum CarrierConfig {
 }
 
 impl CarrierConfig {
-    /// The carrier it reads.
+    /// Returns the carrier.
     pub fn carrier(&self) -> Carrier {
         match self {
             Self::Authorization(_) => Carrier::Authorization,
@@ -103,22 +104,22 @@ impl From<SubprotocolCarrier> for CarrierConfig {
     }
 }
 
-/// What a reader found: nothing here, this credential, or something that is none.
+/// The credential that was removed from a carrier, if there was one.
 pub(crate) type Taken = Result<Option<Credential>, Unreadable>;
 
-/// Why there is something in the carrier, and yet no credential.
+/// Why the content of a carrier is not a credential.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Unreadable {
-    /// It was sealed, and the seal is broken or has expired.
+    /// It is a sealed cookie that does not open or has expired.
     #[cfg(feature = "cookie")]
     BrokenSeal,
 
-    /// It does not have the form it must have; the text says which.
+    /// It is malformed; the text says how.
     Malformed(&'static str),
 
-    /// It is beyond one of the limits above.
+    /// It exceeds one of the limits above.
     TooLarge,
 
-    /// It is spoken in a scheme that the reader does not know.
+    /// It has a scheme that is not accepted.
     Unsupported,
 }

@@ -7,13 +7,11 @@ use super::split::{split, trim};
 
 /// The `Sec-WebSocket-Protocol` header (RFC 6455 §11.3.4), in the client's order.
 ///
-/// The crate `headers` has a typed header for its siblings but not for this one. Several lines are
-/// one list; order, duplicates and the bytes of every entry are kept, and encoding writes the lines
-/// as they came.
+/// The crate `headers` has no typed header for it. Several lines are one list. Order, duplicates and
+/// the bytes of every entry stay, and encoding writes the same lines.
 ///
-/// Entries are bytes, since clients send what the standard calls illegal:
-/// `SPDY/3.1+portforward.k8s.io` is real. `Debug` does not print them: without a layer that takes
-/// tokens out, one of them may be a secret.
+/// Entries are bytes, because clients send entries that the standard does not allow, such as
+/// `SPDY/3.1+portforward.k8s.io`. `Debug` does not print them, because one of them can be a secret.
 ///
 /// ```
 /// use headers::{HeaderMapExt, HeaderValue};
@@ -32,7 +30,7 @@ use super::split::{split, trim};
 pub struct SecWebSocketProtocol(Vec<HeaderValue>);
 
 impl SecWebSocketProtocol {
-    /// The one entry of a response.
+    /// Creates the header of a response, which has one entry.
     ///
     /// ```
     /// use headers::HeaderMapExt;
@@ -47,18 +45,18 @@ impl SecWebSocketProtocol {
         Self(vec![entry])
     }
 
-    /// The entries in the client's order, without the white space around them. Empty ones are left
-    /// out.
+    /// Returns the entries in the client's order, without the white space around them and without
+    /// empty ones.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.0.iter().flat_map(|line| entries(line.as_bytes()))
     }
 
-    /// Whether `protocol` is offered. Subprotocols are compared byte for byte.
+    /// Returns whether `protocol` is offered. Subprotocols are compared byte for byte.
     pub fn contains(&self, protocol: &str) -> bool {
         self.iter().any(|entry| entry == protocol.as_bytes())
     }
 
-    /// Whether nothing is offered.
+    /// Returns whether nothing is offered.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
@@ -92,14 +90,14 @@ impl fmt::Debug for SecWebSocketProtocol {
     }
 }
 
-/// The entries of one line, trimmed, without the empty ones (RFC 9110 §5.6.1.2).
+/// Returns the entries of one line, without white space and empty ones (RFC 9110 §5.6.1.2).
 pub(crate) fn entries(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     split(line, b',')
         .map(trim)
         .filter(|entry| !entry.is_empty())
 }
 
-/// Whether one line has any.
+/// Returns whether a line has an entry that is not empty.
 pub(crate) fn has_entries(line: &[u8]) -> bool {
     line.iter().any(|byte| !matches!(byte, b',' | b' ' | b'\t'))
 }

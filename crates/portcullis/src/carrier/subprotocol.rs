@@ -7,23 +7,23 @@ use super::sec_websocket_protocol::entries;
 use super::split::{split, trim};
 use super::{MAX_ENTRIES, Taken, Unreadable, decode, lines};
 
-/// Reads an entry of `Sec-WebSocket-Protocol`: a prefix, and behind it the token.
+/// Reads an entry of `Sec-WebSocket-Protocol` that consists of a prefix and the token.
 ///
-/// It is the one header that a browser's script can fill, as the second argument of `new
-/// WebSocket(url, […])`. The entry is taken out of the request; all others stay byte for byte and
-/// in order, also those that are not legal. It is never echoed.
+/// It is the only header that a script in a browser can set, with the second argument of `new
+/// WebSocket(url, […])`. The entry is removed from the request and never echoed. The other entries
+/// stay byte for byte and in order, even those that the standard does not allow.
 ///
-/// A browser fails the connection when nothing of its offer is echoed. So the client offers
-/// something else beside the token: a protocol of the application, or the *marker*, which is
-/// echoed if the token was accepted and the application chose nothing.
+/// A browser fails the connection if the response echoes none of the offered entries. So the client
+/// has to offer another entry next to the token: a subprotocol of the application, or the
+/// [marker](Self::marker).
 ///
 /// ```
 /// use portcullis::Profile;
 /// use portcullis::carrier::{SubprotocolCarrier, SubprotocolEncoding};
 ///
 /// // new WebSocket(url, ["chat.v2", "acme.token." + base64url(token)])
-/// let reader = SubprotocolCarrier::prefixed("acme.token.", SubprotocolEncoding::Base64Url);
-/// let profile = Profile::new("acme").carrier(reader);
+/// let carrier = SubprotocolCarrier::prefixed("acme.token.", SubprotocolEncoding::Base64Url);
+/// let profile = Profile::new("acme").carrier(carrier);
 /// ```
 #[derive(Clone, Debug)]
 pub struct SubprotocolCarrier {
@@ -36,10 +36,10 @@ pub struct SubprotocolCarrier {
 }
 
 impl SubprotocolCarrier {
-    /// Entries that start with `prefix`, byte for byte.
+    /// Reads the entry that starts with `prefix`, compared byte for byte.
     ///
-    /// End the prefix with a separator such as `.`, so that it is the prefix of nothing else. An
-    /// empty prefix would take every protocol for a token; it matches nothing instead.
+    /// End the prefix with a separator such as `.`, so that no other subprotocol starts with it. An
+    /// empty prefix matches no entry.
     pub fn prefixed(prefix: impl Into<Cow<'static, str>>, encoding: SubprotocolEncoding) -> Self {
         Self {
             prefix: prefix.into(),
@@ -51,12 +51,12 @@ impl SubprotocolCarrier {
         }
     }
 
-    /// The entry to echo if the token was accepted, the client offered it and the application
-    /// chose nothing. None by default.
+    /// Sets the marker: the entry that the response echoes if the token is accepted, the client
+    /// offered the marker, and the application selects no subprotocol. None by default.
     ///
     /// # Panics
     ///
-    /// If it has bytes that no header can hold.
+    /// Panics if a header cannot contain it.
     #[must_use]
     pub fn marker(mut self, marker: &'static str) -> Self {
         self.marker = Some(HeaderValue::from_static(marker));
@@ -73,26 +73,26 @@ impl SubprotocolCarrier {
         self
     }
 
-    /// Kubernetes: the bare prefix is no credential, and no mistake either.
+    /// Ignores an entry that consists of the prefix only, like Kubernetes.
     #[must_use]
     pub(crate) fn ignore_empty(mut self) -> Self {
         self.empty = Empty::Nothing;
         self
     }
 
-    /// The draft of Jupyter Server: the first of several wins.
+    /// Uses the first of several tokens, like the draft of Jupyter Server.
     #[must_use]
     pub(crate) fn first_wins(mut self) -> Self {
         self.several = Several::FirstWins;
         self
     }
 
-    /// The entry that stands for an accepted token, if there is one.
+    /// Returns the marker, if there is one.
     pub(crate) fn echoed_marker(&self) -> Option<&HeaderValue> {
         self.marker.as_ref()
     }
 
-    /// Whether a token may come without any other protocol beside it.
+    /// Returns whether the token may be the only entry.
     pub(crate) fn may_be_alone(&self) -> bool {
         matches!(self.alone, Alone::Allowed)
     }
@@ -119,14 +119,13 @@ impl SubprotocolCarrier {
             Err(Unreadable::TooLarge)
         } else if scan.tokens > 1 && matches!(self.several, Several::Malformed) {
             Err(Unreadable::Malformed(
-                "more than one subprotocol bears a token",
+                "more than one subprotocol contains a token",
             ))
         } else if token.is_empty() && matches!(self.empty, Empty::Nothing) {
             Ok(None)
         } else {
             self.encoding.decode(token).map(Some)
         };
-        // Every line that bears no token stays as it is.
         lines::retain(headers, &SEC_WEBSOCKET_PROTOCOL, |line| {
             self.without_tokens(line)
         });
@@ -142,8 +141,8 @@ impl SubprotocolCarrier {
         entry.strip_prefix(self.prefix.as_bytes())
     }
 
-    /// The line as it is if it bears no token; else the other entries with the white space between
-    /// them, or `None` if there are none.
+    /// Returns the line without the entries that contain a token; `None` if no entry is left. The
+    /// white space between the other entries stays.
     fn without_tokens(&self, line: &HeaderValue) -> Option<HeaderValue> {
         let bytes = line.as_bytes();
         let mut kept = Vec::with_capacity(bytes.len());
@@ -167,32 +166,32 @@ impl SubprotocolCarrier {
             (true, false) => None,
             (true, true) => {
                 kept.truncate(trim(&kept).len());
-                // Bytes of a header value are one again. Were they not, nothing is better than the
-                // token.
+                // A part of a header value is always a valid one. If it were not, losing the other
+                // entries would be better than passing on the token.
                 HeaderValue::from_maybe_shared(bytes::Bytes::from(kept)).ok()
             }
         }
     }
 }
 
-/// How the token behind the prefix is written.
+/// How the token after the prefix is encoded.
 ///
-/// A subprotocol consists of the characters that RFC 9110 §5.6.2 calls `tchar`, so a token that
-/// has others must be encoded. Of the ways below, base64url is the shortest for arbitrary bytes.
+/// A subprotocol consists of the characters that RFC 9110 §5.6.2 calls `tchar`, so a token with
+/// other characters must be encoded. For arbitrary bytes, base64url is the shortest encoding.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SubprotocolEncoding {
-    /// Base64 without padding, in either alphabet: what Phoenix's client sends.
+    /// Base64 without padding, in either alphabet. The client of Phoenix sends it.
     Base64Unpadded,
 
-    /// Base64url without padding (RFC 4648 §5): what Kubernetes' clients send.
+    /// Base64url without padding (RFC 4648 §5). The clients of Kubernetes send it.
     Base64Url,
 
-    /// Percent-encoding: what Jupyter's proposal asks for. `encodeURIComponent` is not enough,
-    /// since it leaves `(` and `)` as they are, and no browser offers those.
+    /// Percent-encoding, which JEP 121 of Jupyter requires. `encodeURIComponent` is not sufficient:
+    /// it does not encode `(` and `)`, which browsers do not accept in a subprotocol.
     Percent,
 
-    /// As it is. Fits tokens that consist of legal characters, such as a JWT.
+    /// No encoding, for tokens of allowed characters only, such as a JWT.
     Plain,
 }
 

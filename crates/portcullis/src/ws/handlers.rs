@@ -35,6 +35,9 @@ use crate::session::{RenewError, SessionId, Sessions};
 ///
 /// # Errors
 ///
+/// The layer around the route answers a failed request like every [refusal](crate::refusal), with
+/// its responder and the statuses of its profile. By default:
+///
 /// | status | cause |
 /// |---|---|
 /// | 400 | the body is not `{"session":"<id>"}` |

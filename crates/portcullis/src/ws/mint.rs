@@ -24,6 +24,9 @@ use crate::ticket::{Binding, MintError};
 ///
 /// # Errors
 ///
+/// The layer around the route answers a failed request like every [refusal](crate::refusal), with
+/// its responder and the statuses of its profile. By default:
+///
 /// | status | cause |
 /// |---|---|
 /// | 400 | the body is something else, or names a path that the tickets are not for |
