@@ -22,10 +22,12 @@ enum Sent {
 
 type Send = fn(&TestClient) -> Sent;
 
+type App = fn() -> Router;
+
 /// An application, a request that is sent three times, and a line of the log.
 struct Row {
     name: &'static str,
-    app: fn() -> Router,
+    app: App,
     send: Send,
     level: &'static str,
     expected: &'static str,
@@ -167,7 +169,7 @@ async fn get_for_a_websocket_is_reported_over_http2() {
 /// None of these applications has a mistake.
 #[tokio::test]
 async fn correct_set_ups_log_no_warning() {
-    let rows: [(&str, fn() -> Router, Send); 6] = [
+    let rows: [(&str, App, Send); 6] = [
         ("a guarded socket", || app(by_header()), handshake),
         (
             "a socket of another crate with its session",
