@@ -99,10 +99,8 @@ impl<V: Verify> LimitedVerifier<V> {
         answer: Result<Identity, VerifyError>,
         credential: &Credential,
     ) -> Result<Identity, VerifyFailure> {
+        let identity = answer.map_err(VerifyFailure::Error)?;
         let now = self.clock.now();
-        let identity = answer
-            .map_err(VerifyFailure::Error)?
-            .proven_by(credential, now);
         let has_expired = |end| end <= now - LEEWAY;
         let error = if identity.expires_at().is_some_and(has_expired) {
             VerifyError::Expired
@@ -111,7 +109,7 @@ impl<V: Verify> LimitedVerifier<V> {
         } else if self.revocations.are_stale() {
             VerifyError::unavailable()
         } else {
-            return Ok(identity);
+            return Ok(identity.proven_by(credential, now));
         };
         Err(VerifyFailure::Error(error))
     }

@@ -59,6 +59,9 @@ impl QueryCarrier {
     }
 
     pub(crate) fn take<B>(&self, request: &mut Request<B>) -> Taken {
+        if request.uri().query().is_none() {
+            return Ok(None);
+        }
         let Some(found) = Found::in_uri(request.uri(), &self.name) else {
             return Ok(None);
         };

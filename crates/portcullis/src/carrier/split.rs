@@ -29,6 +29,7 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
 ///
 /// The usual spelling is compared first: without that, a request with a static token takes 310
 /// instructions more.
+#[inline]
 pub(crate) fn is_word<const N: usize>(text: &[u8], word: &[u8; N]) -> bool {
     text == word || text.eq_ignore_ascii_case(word)
 }
