@@ -222,6 +222,12 @@ impl Identity {
         self
     }
 
+    /// Returns what is needed to open the socket, if it is a `T`.
+    pub fn socket_grant<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let grant = self.socket_grant.as_ref()?;
+        grant.is::<T>().then(|| Arc::clone(grant).downcast().ok())?
+    }
+
     /// Removes and returns what is needed to open the socket, if it is a `T`.
     pub fn take_socket_grant<T: Send + Sync + 'static>(&mut self) -> Option<Arc<T>> {
         self.socket_grant.take()?.downcast().ok()

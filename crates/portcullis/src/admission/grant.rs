@@ -189,16 +189,15 @@ impl SocketGrant {
     /// Returns the grant of a request, if it is an admitted upgrade. A pending upgrade is put back
     /// into the request.
     #[cfg(feature = "axum")]
-    pub(crate) fn of(extensions: &mut Extensions) -> Option<Self> {
+    pub(crate) fn of(extensions: &mut Extensions) -> Option<Arc<Self>> {
         #[cfg(feature = "dialects")]
         if let Some(mut grant) = extensions.get::<Self>().cloned() {
             if let Some(on_upgrade) = grant.on_upgrade.take() {
                 extensions.insert(on_upgrade);
             }
-            return Some(grant);
+            return Some(Arc::new(grant));
         }
-        let mut identity: Identity = extensions.get().cloned()?;
-        identity.take_socket_grant::<Self>().as_deref().cloned()
+        extensions.get::<Identity>()?.socket_grant()
     }
 
     /// Opens the session of a pending socket, with the credential from a message.
@@ -253,7 +252,10 @@ impl Session {
         let missing = || SessionRejection::Identity(IdentityRejection);
         let mut identity: Identity = extensions.get().cloned().ok_or_else(missing)?;
         let grant: Arc<SocketGrant> = identity.take_socket_grant().ok_or_else(missing)?;
-        let credential = Presented::proving(extensions, &identity);
+        let credential = match grant.context.sessions.needs_credential() {
+            true => Presented::proving(extensions, &identity),
+            false => None,
+        };
         let peer = peer_of(extensions);
         let session = Session::admit(&grant.context, identity, credential, peer);
         let session = session.map_err(SessionRejection::Refused)?;

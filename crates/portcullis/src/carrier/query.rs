@@ -80,11 +80,11 @@ impl QueryCarrier {
             )),
         });
         let stripped = with_path_and_query(request.uri(), stripped);
-        let before = std::mem::replace(request.uri_mut(), stripped.clone());
+        let before = std::mem::replace(request.uri_mut(), stripped);
         #[cfg(feature = "axum")]
-        strip_original_uri(request.extensions_mut(), &before, stripped, &self.name);
+        strip_original_uri(request, &before, &self.name);
         #[cfg(not(feature = "axum"))]
-        drop((before, stripped));
+        drop(before);
         Ok(secret?.map(|secret| Credential::new(Carrier::Query, Scheme::Bearer, secret)))
     }
 
@@ -114,16 +114,13 @@ impl QueryCarrier {
 /// A layer inside of a router runs after the router has made the copy. Unless the router is nested
 /// in another one, the copy equals the URI `before` the parameter was removed.
 #[cfg(feature = "axum")]
-fn strip_original_uri(
-    extensions: &mut http::Extensions,
-    before: &Uri,
-    after: Uri,
-    parameter: &str,
-) {
-    let Some(axum::extract::OriginalUri(original)) = extensions.get_mut() else {
+fn strip_original_uri<B>(request: &mut Request<B>, before: &Uri, parameter: &str) {
+    let after = request.uri().clone();
+    let Some(axum::extract::OriginalUri(original)) = request.extensions_mut().get_mut() else {
         return;
     };
-    if original == before {
+    let is_copy = original.path_and_query() == before.path_and_query();
+    if is_copy && original.authority() == before.authority() {
         *original = after;
     } else if let Some(stripped) = remove_parameter(original, parameter) {
         *original = stripped;
@@ -169,7 +166,9 @@ impl<'a> Found<'a> {
                 found.value = Some(value);
                 found.occurrences += 1;
                 found.stripped.get_or_insert_with(|| {
-                    let mut stripped = Vec::with_capacity(path.len() + query.len());
+                    // `Bytes` takes a vector without spare capacity as it is.
+                    let length = path.len() + query.len() - pair.len();
+                    let mut stripped = Vec::with_capacity(length);
                     stripped.extend_from_slice(path);
                     if start > 0 {
                         stripped.push(b'?');

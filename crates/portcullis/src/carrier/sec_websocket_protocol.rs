@@ -27,7 +27,11 @@ use super::split::{split, trim};
 /// assert!(offered.contains("chat.v1"));
 /// ```
 #[derive(Clone, Default, Eq, PartialEq)]
-pub struct SecWebSocketProtocol(Vec<HeaderValue>);
+pub struct SecWebSocketProtocol {
+    first_line: Option<HeaderValue>,
+    /// Almost always empty, which needs no allocation.
+    more_lines: Vec<HeaderValue>,
+}
 
 impl SecWebSocketProtocol {
     /// Creates the header of a response, which has one entry.
@@ -42,13 +46,16 @@ impl SecWebSocketProtocol {
     /// assert_eq!(headers["sec-websocket-protocol"], "chat.v2");
     /// ```
     pub fn one(entry: HeaderValue) -> Self {
-        Self(vec![entry])
+        Self {
+            first_line: Some(entry),
+            more_lines: Vec::new(),
+        }
     }
 
     /// Returns the entries in the client's order, without the white space around them and without
     /// empty ones.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().flat_map(|line| entries(line.as_bytes()))
+        self.lines().flat_map(|line| entries(line.as_bytes()))
     }
 
     /// Returns whether `protocol` is offered. Subprotocols are compared byte for byte.
@@ -60,6 +67,10 @@ impl SecWebSocketProtocol {
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
+
+    fn lines(&self) -> impl Iterator<Item = &HeaderValue> {
+        self.first_line.iter().chain(&self.more_lines)
+    }
 }
 
 impl Header for SecWebSocketProtocol {
@@ -68,16 +79,15 @@ impl Header for SecWebSocketProtocol {
     }
 
     fn decode<'i, I: Iterator<Item = &'i HeaderValue>>(values: &mut I) -> Result<Self, Error> {
-        let lines: Vec<_> = values.cloned().collect();
-        if lines.is_empty() {
-            Err(Error::invalid())
-        } else {
-            Ok(Self(lines))
-        }
+        let first_line = values.next().ok_or_else(Error::invalid)?;
+        Ok(Self {
+            first_line: Some(first_line.clone()),
+            more_lines: values.cloned().collect(),
+        })
     }
 
     fn encode<E: Extend<HeaderValue>>(&self, values: &mut E) {
-        values.extend(self.0.iter().cloned());
+        values.extend(self.lines().cloned());
     }
 }
 

@@ -47,10 +47,10 @@ pub struct Session {
     entry: Arc<Entry>,
     /// Set until the socket opens.
     #[expect(dead_code, reason = "releases the session when it is dropped")]
-    unopened: Option<Arc<Unopened>>,
+    unopened: Option<Unopened>,
 }
 
-/// Releases a session if its socket never opens.
+/// Releases a session whose socket never opens, when the last clone is dropped.
 struct Unopened {
     entry: Arc<Entry>,
 }
@@ -66,13 +66,8 @@ impl Session {
     ) -> Result<Self, Refusal> {
         let admitted = context.sessions.admit(context, identity, credential, peer);
         let entry = admitted.map_err(|error| Refusal::new(error.into()))?;
-        let unopened = Unopened {
-            entry: Arc::clone(&entry),
-        };
-        Ok(Self {
-            entry,
-            unopened: Some(Arc::new(unopened)),
-        })
+        let unopened = Some(Unopened::new(&entry));
+        Ok(Self { entry, unopened })
     }
 
     /// Creates a handle to a session that has a socket.
@@ -231,9 +226,24 @@ impl Session {
     }
 }
 
+impl Unopened {
+    fn new(entry: &Arc<Entry>) -> Self {
+        entry.add_unopened();
+        Self {
+            entry: Arc::clone(entry),
+        }
+    }
+}
+
+impl Clone for Unopened {
+    fn clone(&self) -> Self {
+        Self::new(&self.entry)
+    }
+}
+
 impl Drop for Unopened {
     fn drop(&mut self) {
-        if self.entry.close_unopened() {
+        if self.entry.remove_unopened() && self.entry.close_unopened() {
             self.entry.sessions().inner.registry.release(&self.entry);
         }
     }

@@ -20,7 +20,7 @@ use crate::session::{Change, Changes, Guarded, RenewError, Session};
 /// The dialect of the route on an open socket. It handles renewals.
 pub(super) struct DialectState {
     conversation: Box<dyn Conversation>,
-    grant: SocketGrant,
+    grant: Arc<SocketGrant>,
     /// The next message for the application.
     deliver: Option<Message>,
     renewal: Option<Renewal>,
@@ -33,7 +33,7 @@ impl DialectState {
     pub(super) fn new(
         session: &Session,
         conversation: Box<dyn Conversation>,
-        grant: SocketGrant,
+        grant: Arc<SocketGrant>,
         deliver: Option<String>,
     ) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl DialectState {
 
     /// Creates the state for a client that was authenticated in the handshake. `None` if the route
     /// has no dialect.
-    pub(super) fn admitted(session: &Session, grant: SocketGrant) -> Option<Self> {
+    pub(super) fn admitted(session: &Session, grant: Arc<SocketGrant>) -> Option<Self> {
         let conversation = grant.dialect.as_ref()?.begin(true);
         Some(Self::new(session, conversation, grant, None))
     }

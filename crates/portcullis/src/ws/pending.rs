@@ -43,14 +43,10 @@ pub(super) struct PendingClient {
 }
 
 impl PendingClient {
-    pub(super) fn new(
-        request: &Parts,
-        grant: SocketGrant,
-        on_upgrade: Option<OnUpgrade>,
-    ) -> Option<Self> {
+    pub(super) fn new(request: &Parts, grant: Arc<SocketGrant>) -> Option<Self> {
         Some(Self {
-            grant,
-            on_upgrade: on_upgrade?,
+            grant: Arc::unwrap_or_clone(grant),
+            on_upgrade: request.extensions.get().cloned()?,
             opening: Opening::new(request)?,
         })
     }
@@ -114,7 +110,7 @@ where
     let Authenticated { session, deliver } = authenticated?;
     grant.pending = None;
     socket.get_mut().lift();
-    let dialect = DialectState::new(&session, conversation, grant, deliver);
+    let dialect = DialectState::new(&session, conversation, Arc::new(grant), deliver);
     let guarded = session.guard_with(Wire::Limited(socket), frames());
     Some(GuardedSocket::new(guarded, protocol).with_dialect(Some(dialect)))
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Error;
@@ -13,7 +14,6 @@ use headers::HeaderMapExt;
 use http::header::CONNECTION;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use portcullis_core::{Identity, IdentityRejection};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -82,7 +82,7 @@ enum Client {
 
 struct AuthenticatedClient {
     session: Session,
-    grant: SocketGrant,
+    grant: Arc<SocketGrant>,
 }
 
 impl<F> GuardedUpgrade<F> {
@@ -212,16 +212,13 @@ impl<F> GuardedUpgrade<F> {
         match self.client {
             Client::Authenticated(client) => {
                 let mut upgrade = configure(self.upgrade, &self.config);
-                if let Some(protocol) = &self.protocol {
-                    upgrade.set_selected_protocol(protocol.clone());
+                if let Some(protocol) = self.protocol {
+                    upgrade.set_selected_protocol(protocol);
                 }
-                // Boxed, because its size would count for every socket as long as it is open.
-                let parts = Box::new((client, self.protocol));
                 upgrade
                     .on_failed_upgrade(self.on_failed_upgrade)
                     .on_upgrade(move |socket| {
-                        let (client, protocol) = *parts;
-                        let socket = client.guard(socket, protocol);
+                        let socket = client.guard(socket);
                         FirstRead {
                             session: Some(socket.session()),
                             handler: handler(socket),
@@ -238,14 +235,10 @@ impl<F> GuardedUpgrade<F> {
 
 impl Client {
     /// Prepares the socket of an admitted request.
-    fn of(
-        parts: &mut Parts,
-        grant: SocketGrant,
-        on_upgrade: Option<OnUpgrade>,
-    ) -> Result<Self, GuardedUpgradeRejection> {
+    fn of(parts: &mut Parts, grant: Arc<SocketGrant>) -> Result<Self, GuardedUpgradeRejection> {
         #[cfg(feature = "dialects")]
         if grant.pending.is_some() {
-            return PendingClient::new(parts, grant, on_upgrade)
+            return PendingClient::new(parts, grant)
                 .map(Self::Pending)
                 .ok_or(GuardedUpgradeRejection::Identity(IdentityRejection));
         }
@@ -255,10 +248,6 @@ impl Client {
                 Err(GuardedUpgradeRejection::Identity(missing))
             }
             Err(SessionRejection::Refused(refusal)) => {
-                // With the upgrade, the layer can refuse in band.
-                if let Some(on_upgrade) = on_upgrade {
-                    parts.extensions.insert(on_upgrade);
-                }
                 let refused = RefusedUpgrade::new(refusal, parts);
                 Err(GuardedUpgradeRejection::Refused(refused))
             }
@@ -267,8 +256,9 @@ impl Client {
 }
 
 impl AuthenticatedClient {
-    fn guard(self, socket: WebSocket, protocol: Option<HeaderValue>) -> GuardedSocket {
+    fn guard(self, socket: WebSocket) -> GuardedSocket {
         let Self { session, grant } = self;
+        let protocol = socket.protocol().cloned();
         #[cfg(feature = "dialects")]
         let dialect = DialectState::admitted(&session, grant);
         #[cfg(not(feature = "dialects"))]
@@ -323,14 +313,14 @@ impl<S: Send + Sync> FromRequestParts<S> for GuardedUpgrade {
     type Rejection = GuardedUpgradeRejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let grant = SocketGrant::of(&mut parts.extensions);
-        let on_upgrade = parts.extensions.get::<OnUpgrade>().cloned();
-        // Before the check for a layer, because the layer grants a socket to handshakes only.
+        // Before axum takes the upgrade out of the request: the layer needs it to refuse in band.
+        let client = SocketGrant::of(&mut parts.extensions).map(|grant| Client::of(parts, grant));
+        let client = client.transpose()?;
         let upgrade = WebSocketUpgrade::from_request_parts(parts, state)
             .await
             .map_err(GuardedUpgradeRejection::WebSocket)?;
-        let grant = grant.ok_or(GuardedUpgradeRejection::Identity(IdentityRejection))?;
-        let client = Client::of(parts, grant, on_upgrade)?;
+        // A request that is not a handshake has no grant, either, and axum names that cause.
+        let client = client.ok_or(GuardedUpgradeRejection::Identity(IdentityRejection))?;
         let mut config = WebSocketConfig::default();
         config.read_buffer_size = 4 * 1024;
         config.write_buffer_size = 0;

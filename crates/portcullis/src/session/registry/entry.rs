@@ -14,7 +14,7 @@ use crate::close::CloseCause;
 use crate::session::handle::{RenewError, SessionContext};
 use crate::session::sessions::Sessions;
 use crate::session::slot::SessionStream;
-use crate::session::sync::{Mutex, MutexGuard, lock};
+use crate::session::sync::{AtomicUsize, Mutex, MutexGuard, lock};
 use crate::session::{Change, SessionId, SessionInfo};
 
 /// One session in the registry.
@@ -23,6 +23,8 @@ pub(crate) struct Entry {
     pub(crate) since: SystemTime,
     pub(crate) context: Arc<SessionContext>,
     peer: Option<Box<SocketAddr>>,
+    /// The number of handles that release the session if its socket never opens.
+    unopened: AtomicUsize,
     life: Mutex<Life>,
 }
 
@@ -105,6 +107,7 @@ impl Entry {
             since,
             context,
             peer: peer.map(Box::new),
+            unopened: AtomicUsize::new(0),
             life: Mutex::new(Life {
                 identity,
                 state: State::Opening,
@@ -258,6 +261,16 @@ impl Entry {
         let cause = cause.clone();
         set_ending(life, State::Closed(cause.clone()));
         Some(cause)
+    }
+
+    /// Counts one more handle from before the socket opened.
+    pub(crate) fn add_unopened(&self) {
+        self.unopened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one such handle less, and returns whether it was the last one.
+    pub(crate) fn remove_unopened(&self) -> bool {
+        self.unopened.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// Closes a session after all handles were dropped before its socket opened. Returns `false` if

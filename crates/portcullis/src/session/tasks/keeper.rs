@@ -1,6 +1,7 @@
 //! The keeper: one task for the deadlines of all sessions.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -32,11 +33,11 @@ pub(crate) fn deadline(
         .into_iter()
         .flatten()
         .fold(lifetime_end, u64::min);
-    let now = unix_millis(now);
-    match settings.jitter > 0.0 && end > now {
-        true => end - ((end - now) as f64 * settings.jitter * random_part()) as u64,
-        false => end,
+    if settings.jitter == 0.0 {
+        return end;
     }
+    let rest = end.saturating_sub(unix_millis(now));
+    end - (rest as f64 * settings.jitter * random_part()) as u64
 }
 
 /// The times at which sessions have to be handled.
@@ -45,7 +46,7 @@ pub(crate) fn deadline(
 /// their time, or when there are more of them than sessions.
 #[derive(Debug)]
 pub(crate) struct Schedule {
-    timers: Mutex<BTreeSet<Timer>>,
+    timers: Mutex<BinaryHeap<Reverse<Timer>>>,
     /// The time between warning and deadline, in milliseconds.
     warning: u64,
     /// The time until which the keeper sleeps.
@@ -75,11 +76,12 @@ impl Schedule {
         // Dropped after the lock is released: the last reference to a session may be in here.
         let mut all = Vec::new();
         let mut timers = lock(&self.timers);
-        timers.insert((time, entry.id));
+        timers.push(Reverse((time, entry.id)));
         if timers.len() > most {
             // Under the lock, so that the timers of later calls are not lost.
             all = registry.all();
-            let timer = |entry: &Arc<Entry>| Some((entry.next_wake(self.warning)?, entry.id));
+            let timer =
+                |entry: &Arc<Entry>| Some(Reverse((entry.next_wake(self.warning)?, entry.id)));
             *timers = all.iter().filter_map(timer).collect();
         }
         drop(timers);
@@ -89,24 +91,27 @@ impl Schedule {
         }
     }
 
-    /// Removes and returns the sessions that are due.
+    /// Removes the timers of the sessions that are due, and returns each session once per time.
     pub(crate) fn due(&self, now: u64) -> Vec<SessionId> {
         let mut timers = lock(&self.timers);
         let mut due = Vec::new();
-        while let Some((time, id)) = timers.first().copied()
-            && time <= now
+        while let Some(Reverse(timer)) = timers.peek().copied()
+            && timer.0 <= now
         {
-            timers.pop_first();
-            due.push(id);
+            timers.pop();
+            // Equal timers are neighbours.
+            if due.last() != Some(&timer) {
+                due.push(timer);
+            }
         }
-        due
+        due.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Returns how long the keeper may sleep; `None` if there are no timers.
     fn sleep(&self, now: u64, longest: Duration) -> Option<Duration> {
         // Until the new value is stored, every new timer wakes the keeper.
         self.sleeps_until.store(u64::MAX, Ordering::Release);
-        let (next, _) = lock(&self.timers).first().copied()?;
+        let Reverse((next, _)) = lock(&self.timers).peek().copied()?;
         let sleep = Duration::from_millis(next.saturating_sub(now)).min(longest);
         let until = now.saturating_add(millis(sleep));
         self.sleeps_until.store(until, Ordering::Release);
@@ -179,7 +184,11 @@ pub(crate) fn unix_millis(time: SystemTime) -> u64 {
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {
-    duration.as_millis().try_into().unwrap_or(u64::MAX)
+    // `Duration::as_millis` calculates with 128 bits.
+    duration
+        .as_secs()
+        .saturating_mul(1000)
+        .saturating_add(duration.subsec_millis().into())
 }
 
 /// Returns a random number between 0 and 1.
