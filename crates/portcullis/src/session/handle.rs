@@ -1,4 +1,4 @@
-//! The handle to one session, and the part of its layer that it keeps.
+//! The handle to one session, and the data of its layer that a session keeps.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -159,9 +159,9 @@ impl Session {
     /// is taken away from the handler: the close frame is sent, the client has three seconds to
     /// answer it, and the connection is dropped.
     ///
-    /// If the session has ended already, reads return `None`, writes fail, and the client gets its
-    /// close frame. A session has one socket. A second socket is dropped, and the first one stays
-    /// open.
+    /// If the session has already ended, reads return `None`, writes fail, and the client gets a
+    /// close frame. A session has only one socket: a second socket is dropped, and the first one
+    /// stays open.
     ///
     /// ```
     /// # use portcullis::{session::Guarded, Session};

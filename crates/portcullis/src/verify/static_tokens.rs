@@ -256,7 +256,7 @@ pub enum StaticTokenError {
         subject: Box<str>,
     },
 
-    /// Two tokens are equal, so they do not determine the subject.
+    /// Two subjects have the same token, so it does not identify one of them.
     Equal {
         /// The subjects of the tokens.
         subjects: [Box<str>; 2],
