@@ -34,8 +34,8 @@ pub struct Identity {
     socket_grant: Option<SocketGrant>,
 }
 
-/// The data with which the layer that admitted an identity opens its socket. Its type belongs to the
-/// layer.
+/// The data with which the layer that admitted an identity opens its socket. Its type belongs to
+/// the layer.
 type SocketGrant = Arc<dyn Any + Send + Sync>;
 
 /// The properties of a user, as a verifier reports them.

@@ -8,8 +8,9 @@ use super::negotiate::Negotiation;
 /// Checks the subprotocol in a response that opens a socket.
 ///
 /// If the inner service selected a subprotocol that the client offered, it stays. If the inner
-/// service selected none, the marker of the accepted token is echoed. A browser fails the connection if the response contains an
-/// entry that was not offered, or more than one (RFC 6455 §4.1).
+/// service selected none, the marker of the accepted token is echoed. A browser fails the
+/// connection if the response contains an entry that was not offered, or more than one (RFC 6455
+/// §4.1).
 pub(super) fn echo<B>(negotiation: Negotiation, response: &mut Response<B>) {
     let headers = response.headers_mut();
     let mut selected = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();

@@ -62,7 +62,8 @@ use crate::session::{SessionContext, Sessions};
 /// Put these layers around this one, outermost first:
 /// [`PersistTokenLayer`](crate::PersistTokenLayer), sensitive headers, tracing, and CORS, which
 /// answers preflight requests. Put [`RequireScopeLayer`](crate::RequireScopeLayer) inside of this
-/// layer. A request must not pass a second `AuthLayer`, because the first one removes the credential.
+/// layer. A request must not pass a second `AuthLayer`, because the first one removes the
+/// credential.
 ///
 /// # Security
 ///
@@ -358,8 +359,8 @@ impl<V: Verify, R> AuthLayer<V, R> {
     /// of the profile or dialect.
     ///
     /// A script in a browser cannot read the status of a refused handshake: it sees the code 1006
-    /// for an invalid token as well as for a lost connection. With this setting, it sees the
-    /// close code, such as 3000 or 4401.
+    /// for an invalid token as well as for a lost connection. With this setting, it sees the close
+    /// code, such as 3000 or 4401.
     ///
     /// The handler is not called, and the layer reads nothing but the client's answer to the close
     /// frame. These refusals still have a status: an invalid handshake, a foreign origin, a missing

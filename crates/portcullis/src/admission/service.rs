@@ -73,9 +73,9 @@ impl<S, V, R> Auth<S, V, R> {
         }
     }
 
-    /// Requires that the handler opens a pending socket with `permit`, because a client that has not
-    /// authenticated must not get any other response. If the layer allows anonymous requests, the
-    /// handler may respond in any way.
+    /// Requires that the handler opens a pending socket with `permit`, because a client that has
+    /// not authenticated must not get any other response. If the layer allows anonymous requests,
+    /// the handler may respond in any way.
     #[cfg(feature = "dialects")]
     fn require_pending_socket<B>(
         &self,
@@ -174,8 +174,8 @@ where
 }
 
 impl<V: Verify> Admission<V> {
-    /// Runs the steps before the verifier. The credentials are removed first, so that the
-    /// responder of a refusal sees none.
+    /// Runs the steps before the verifier. The credentials are removed first, so that the responder
+    /// of a refusal sees none.
     #[inline]
     fn examine<B>(&self, request: &mut Request<B>, head: &Head) -> Result<Candidate, Refusal> {
         let config = &self.config;

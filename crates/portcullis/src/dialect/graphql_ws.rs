@@ -16,8 +16,8 @@ use crate::close::{CloseCodes, CloseFrame};
 /// The payload is `{"token":"…"}`, `{"authToken":"…"}`, or an HTTP header in any case,
 /// `{"Authorization":"Bearer …"}`, also inside of `{"headers":{…}}`.
 ///
-/// By default, the application sends `connection_ack`, as `async-graphql` does: its first message is
-/// the `connection_init` without the credential. If the application does not answer
+/// By default, the application sends `connection_ack`, as `async-graphql` does: its first message
+/// is the `connection_init` without the credential. If the application does not answer
 /// `connection_init`, call [`acknowledge`](Self::acknowledge).
 ///
 /// | event | close code |

@@ -63,8 +63,8 @@ use crate::upgrade::is_upgrade;
 ///
 /// # Security
 ///
-/// Anyone can open a link, so a user that opens an attacker's link is logged in as the attacker, and
-/// may type secrets into the attacker's account (login CSRF). Therefore:
+/// Anyone can open a link, so a user that opens an attacker's link is logged in as the attacker,
+/// and may type secrets into the attacker's account (login CSRF). Therefore:
 ///
 /// * The cookie is set when a page is opened, never for a resource that a page loads.
 /// * It replaces the cookie of another user only after a click.
@@ -74,8 +74,8 @@ use crate::upgrade::is_upgrade;
 /// plain HTTP, except to `localhost`, so no link needs a confirmation there. Use
 /// [`LinkPolicy::AskAlways`] to require one.
 ///
-/// The URL with the token is in the browser's history and in the logs of proxies. Use
-/// short-lived tokens in links.
+/// The URL with the token is in the browser's history and in the logs of proxies. Use short-lived
+/// tokens in links.
 #[must_use = "a layer has no effect until it wraps a router"]
 pub struct PersistTokenLayer<V> {
     login: Login<V>,

@@ -1,9 +1,9 @@
 //! Links that log a browser in: `?token=` becomes an encrypted cookie.
 //!
 //! [`PersistTokenLayer`](crate::PersistTokenLayer) wraps the whole router, outside of
-//! [`AuthLayer`](crate::AuthLayer). When a browser opens a page with a token in its URL, the
-//! layer sets the [`SealedCookie`](crate::seal::SealedCookie) and redirects (303) to the same URL
-//! without the token. It passes all other requests to the router:
+//! [`AuthLayer`](crate::AuthLayer). When a browser opens a page with a token in its URL, the layer
+//! sets the [`SealedCookie`](crate::seal::SealedCookie) and redirects (303) to the same URL without
+//! the token. It passes all other requests to the router:
 //!
 //! | request | effect |
 //! |---|---|

@@ -129,8 +129,8 @@ impl SessionsBuilder {
     /// the verifier no longer accepts; never by default.
     ///
     /// Use it if the verifier can see that a user has logged out but does not report it. It has no
-    /// effect with a verifier that decides by the token alone. Single-use credentials, such as tickets, are not
-    /// verified again. The shortest interval is 100 milliseconds.
+    /// effect with a verifier that decides by the token alone. Single-use credentials, such as
+    /// tickets, are not verified again. The shortest interval is 100 milliseconds.
     ///
     /// # Security
     ///

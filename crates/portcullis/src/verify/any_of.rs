@@ -54,17 +54,17 @@ use portcullis_core::{Credential, Identity, Verify, VerifyError};
 /// [`Expired`]: VerifyError::Expired
 /// [`Forbidden`]: VerifyError::Forbidden
 ///
-/// [`verify_now`](Verify::verify_now) returns a result if a verifier decides before one has to wait.
-/// Otherwise it returns `None`, and [`verify`](Verify::verify) calls the verifiers again, from the
-/// first one. Put verifiers that never wait first.
+/// [`verify_now`](Verify::verify_now) returns a result if a verifier decides before one has to
+/// wait. Otherwise it returns `None`, and [`verify`](Verify::verify) calls the verifiers again,
+/// from the first one. Put verifiers that never wait first.
 ///
 /// # Single-use credentials
 ///
-/// Put [`Tickets`](crate::Tickets), and other verifiers of single-use credentials, last. Such a verifier may use a credential up and still
-/// return `Invalid`, for example if the path is wrong, or `Unavailable`, if its store does not
-/// respond. `any_of` then calls the next verifier as in the table, and does not restore the
-/// credential. An accepted ticket admits one request: `any_of` calls no verifier after that, and
-/// `Tickets` never decides in `verify_now`.
+/// Put [`Tickets`](crate::Tickets), and other verifiers of single-use credentials, last. Such a
+/// verifier may use a credential up and still return `Invalid`, for example if the path is wrong,
+/// or `Unavailable`, if its store does not respond. `any_of` then calls the next verifier as in the
+/// table, and does not restore the credential. An accepted ticket admits one request: `any_of`
+/// calls no verifier after that, and `Tickets` never decides in `verify_now`.
 pub fn any_of<T>(verifiers: T) -> AnyOf<T>
 where
     AnyOf<T>: Verify,

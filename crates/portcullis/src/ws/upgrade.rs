@@ -111,8 +111,8 @@ impl<F> GuardedUpgrade<F> {
     /// that is among them is selected.
     ///
     /// If none of them is supported, the response selects no subprotocol, or the marker of the
-    /// profile if the client offered it. A browser fails the connection if the response selects none
-    /// of the subprotocols that it offered. To refuse instead, check
+    /// profile if the client offered it. A browser fails the connection if the response selects
+    /// none of the subprotocols that it offered. To refuse instead, check
     /// [`selected_protocol`](Self::selected_protocol).
     pub fn protocols<I>(mut self, supported: I) -> Self
     where
@@ -201,8 +201,8 @@ impl<F> GuardedUpgrade<F> {
 
     /// Opens the socket, and runs `handler` with it in a new task.
     ///
-    /// If the client has to authenticate in a message, `handler` runs after that. Return the response
-    /// from the handler of the route: it opens the socket.
+    /// If the client has to authenticate in a message, `handler` runs after that. Return the
+    /// response from the handler of the route: it opens the socket.
     #[must_use = "return the response to open the socket"]
     pub fn on_upgrade<H, Fut>(self, handler: H) -> Response
     where

@@ -56,7 +56,8 @@ pub(super) enum Liveness {
 ///
 /// The handler polls the socket through the slot, so the session can take the socket out between
 /// two polls, whatever the handler does. The slot stores the wakers of both halves itself, because
-/// those that the socket has stored leave with the socket. Nothing is woken or dropped under the lock.
+/// those that the socket has stored leave with the socket. Nothing is woken or dropped under the
+/// lock.
 pub(super) struct Slot<S: Stream, M> {
     inner: Mutex<Inner<S>>,
     frames: Frames<S, M>,
