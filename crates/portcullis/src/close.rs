@@ -1,7 +1,7 @@
 //! Close codes: which code and reason a socket closes with.
 //!
 //! [`CloseCodes`] is data of the [`Profile`](crate::Profile) or of the dialect of a route.
-//! [`CloseCause`] says why a session ended. This module alone decides which code a cause gets.
+//! [`CloseCause`] is the reason why a session ended. Only this module maps causes to codes.
 
 use std::borrow::Cow;
 use std::fmt;
