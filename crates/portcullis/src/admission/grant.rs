@@ -252,7 +252,9 @@ impl Session {
         }
         let missing = || SessionRejection::Identity(IdentityRejection);
         let mut identity: Identity = extensions.get().cloned().ok_or_else(missing)?;
-        let grant: Arc<SocketGrant> = identity.take_socket_grant().ok_or_else(missing)?;
+        let grant: Arc<SocketGrant> = identity
+            .take_socket_grant()
+            .ok_or(SessionRejection::NotAnUpgrade)?;
         let credential = Presented::proving(extensions, &identity);
         let peer = peer_of(extensions);
         let session = Session::admit(&grant.context, identity, credential, peer);

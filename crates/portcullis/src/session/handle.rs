@@ -328,8 +328,12 @@ impl std::error::Error for RenewError {}
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum SessionRejection {
-    /// No layer has admitted the request as the upgrade of a known user.
+    /// No layer has admitted the request with an identity.
     Identity(IdentityRejection),
+
+    /// The request has an identity, but a layer has not admitted it as an upgrade: the request is
+    /// not an upgrade, or a middleware has replaced the identity by an unrelated one.
+    NotAnUpgrade,
 
     /// A limit is reached, or the credential was revoked after admission.
     Refused(Refusal),
@@ -339,6 +343,11 @@ impl fmt::Display for SessionRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Identity(missing) => missing.fmt(f),
+            Self::NotAnUpgrade => f.write_str(
+                "the request was not admitted as an upgrade: use `Session` only in handlers that \
+                 open a socket, and start from `identity.to_builder()` in a middleware that \
+                 changes the identity",
+            ),
             Self::Refused(refusal) => refusal.fmt(f),
         }
     }

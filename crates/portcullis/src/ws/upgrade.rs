@@ -252,8 +252,8 @@ impl Client {
         }
         match Session::open(&mut parts.extensions) {
             Ok(session) => Ok(Self::Authenticated(AuthenticatedClient { session, grant })),
-            Err(SessionRejection::Identity(missing)) => {
-                Err(GuardedUpgradeRejection::Identity(missing))
+            Err(SessionRejection::Identity(_) | SessionRejection::NotAnUpgrade) => {
+                Err(GuardedUpgradeRejection::Identity(IdentityRejection))
             }
             Err(SessionRejection::Refused(refusal)) => {
                 // With the upgrade, the layer can refuse in band.
