@@ -25,8 +25,23 @@ use crate::{Credential, Identity};
 /// check(verifier);
 /// ```
 ///
-/// An `async` closure that captures state does not compile here, because its future borrows from
-/// the closure. Clone the state into an `async move` block instead:
+/// An `async` closure that captures state is not a verifier, because its future borrows from the
+/// closure:
+///
+/// ```compile_fail
+/// # use portcullis_core::{Credential, Identity, Verify, VerifyError};
+/// # struct Database;
+/// # impl Database { async fn user(&self, _: &str) -> Option<String> { None } }
+/// # let database = Database;
+/// let verifier = async move |credential: Credential| {
+///     let user = database.user(credential.expose_secret()).await; // error: captures `database`
+///     user.map(Identity::new).ok_or(VerifyError::Invalid)
+/// };
+/// # fn check(_: impl Verify) {}
+/// # check(verifier);
+/// ```
+///
+/// Clone the state into an `async move` block instead:
 ///
 /// ```
 /// # use std::sync::Arc;
