@@ -34,7 +34,7 @@ pub struct Counts {
     pub lost_messages: usize,
 }
 
-/// The behaviour of a [`Proxy`].
+/// The behavior of a [`Proxy`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Mode {
@@ -108,7 +108,7 @@ impl Proxy {
         lost.expect("a message arrives").expect("the proxy runs");
     }
 
-    /// Changes the behaviour.
+    /// Changes the behavior.
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }

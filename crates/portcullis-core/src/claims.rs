@@ -33,10 +33,10 @@ impl SharedClaims {
 
 /// The claims that the verifier attached to the identity of a request.
 ///
-/// As an axum extractor, `Claims<Member>` answers 500 where the route has no `AuthLayer`, or where
-/// its verifier attaches claims of another type or none. The log then names both types; the
+/// As an axum extractor, `Claims<Member>` responds with 500 if the route has no `AuthLayer`, or if
+/// the verifier attaches no claims or claims of another type. The log then names both types; the
 /// response names neither. `Option<Claims<Member>>` is `None` for an anonymous request and for an
-/// identity without claims, and still answers 500 for claims of another type.
+/// identity without claims. For claims of another type, it also responds with 500.
 ///
 /// Cloning `Claims` copies a pointer, not the claims.
 ///

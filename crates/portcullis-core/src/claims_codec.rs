@@ -16,8 +16,8 @@ use crate::{ClaimsError, Identity, Scopes};
 /// that serde knows. Register it once: [`ClaimsCodec::of`] for claims of type `T`,
 /// [`ClaimsCodec::none`] where identities have no claims.
 ///
-/// The JSON contains everything of the identity except its proof: reading it back does not mean
-/// that a credential was seen.
+/// The JSON contains the whole identity except its proof, because an identity that is read from
+/// JSON was not proven by a credential.
 ///
 /// ```
 /// use portcullis_core::{ClaimsCodec, Identity};

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 /// The source of the wall-clock time.
 ///
-/// All of portcullis reads the time from a clock, so that a test can set it. The default is
+/// Every part of portcullis reads the time from a clock, so that a test can set it. The default is
 /// [`SystemClock`].
 ///
 /// ```

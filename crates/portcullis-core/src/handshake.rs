@@ -3,8 +3,7 @@ use std::net::SocketAddr;
 /// The parts of a request that a verifier may see.
 ///
 /// Use it to verify a credential that is bound to a path, an origin or an address, as a ticket is.
-/// It is only built for verifiers that
-/// [need it](crate::Verify::needs_handshake).
+/// Admission builds it only for verifiers that [need it](crate::Verify::needs_handshake).
 ///
 /// ```
 /// use portcullis_core::{Credential, Handshake};

@@ -34,10 +34,11 @@ pub struct Identity {
     socket_grant: Option<SocketGrant>,
 }
 
-/// What the layer that admitted an identity needs to open its socket, in a type of that layer.
+/// The data with which the layer that admitted an identity opens its socket. Its type belongs to
+/// the layer.
 type SocketGrant = Arc<dyn Any + Send + Sync>;
 
-/// What a verifier says about a user.
+/// The properties of a user, as a verifier reports them.
 #[derive(Clone)]
 pub(crate) struct Fields {
     pub(crate) subject: Box<str>,
@@ -212,7 +213,7 @@ impl Identity {
         self
     }
 
-    /// Attaches what is needed to open the socket of the request.
+    /// Attaches the data that opens the socket of the request.
     ///
     /// It is a part of the identity, so that an identity from elsewhere in the request's
     /// extensions opens no socket.
@@ -222,13 +223,13 @@ impl Identity {
         self
     }
 
-    /// Returns what is needed to open the socket, if it is a `T`.
+    /// Returns the data that opens the socket, if it is a `T`.
     pub fn socket_grant<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let grant = self.socket_grant.as_ref()?;
         grant.is::<T>().then(|| Arc::clone(grant).downcast().ok())?
     }
 
-    /// Removes and returns what is needed to open the socket, if it is a `T`.
+    /// Removes and returns the data that opens the socket, if it is a `T`.
     pub fn take_socket_grant<T: Send + Sync + 'static>(&mut self) -> Option<Arc<T>> {
         self.socket_grant.take()?.downcast().ok()
     }

@@ -67,8 +67,8 @@ impl Revocation {
     /// Revokes the present credentials of one subject of one issuer.
     ///
     /// Pass `None` for identities without an issuer, such as those of static tokens. A credential
-    /// that was issued later, and says so, stays valid. A credential without an issue time stays
-    /// revoked until the revocation [ends](Self::until).
+    /// with a later issue time stays valid. A credential without an issue time stays revoked until
+    /// the revocation [ends](Self::until).
     ///
     /// ```
     /// use portcullis_core::{Identity, Revocation};

@@ -25,8 +25,23 @@ use crate::{Credential, Identity};
 /// check(verifier);
 /// ```
 ///
-/// An `async` closure that captures state does not compile here, because its future borrows from
-/// the closure. Clone the state into an `async move` block instead:
+/// An `async` closure that captures state is not a verifier, because its future borrows from the
+/// closure:
+///
+/// ```compile_fail
+/// # use portcullis_core::{Credential, Identity, Verify, VerifyError};
+/// # struct Database;
+/// # impl Database { async fn user(&self, _: &str) -> Option<String> { None } }
+/// # let database = Database;
+/// let verifier = async move |credential: Credential| {
+///     let user = database.user(credential.expose_secret()).await; // error: captures `database`
+///     user.map(Identity::new).ok_or(VerifyError::Invalid)
+/// };
+/// # fn check(_: impl Verify) {}
+/// # check(verifier);
+/// ```
+///
+/// Clone the state into an `async move` block instead:
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -50,9 +65,9 @@ use crate::{Credential, Identity};
 ///
 /// # Requirements
 ///
-/// * The secret goes no further: not into a log, an error or the key of a cache.
-/// * Secrets are compared in constant time.
-/// * If the verifier cannot decide, for example because its database is down, it returns
+/// * The verifier does not write the secret to a log, an error or the key of a cache.
+/// * It compares secrets in constant time.
+/// * If it cannot decide, for example because its database is down, it returns
 ///   [`VerifyError::Unavailable`] and never [`VerifyError::Invalid`]. The response is then 503, and
 ///   nothing is cached.
 /// * The future may be dropped at any await point. Admission drops it after a time limit.
@@ -125,8 +140,8 @@ impl<V: Verify> Verify for Arc<V> {
 
 /// Why a verifier does not accept a credential.
 ///
-/// It contains no detail of the credential, so that none can leak. A verifier reports details to
-/// its operator in a log of its own.
+/// It contains no details of the credential, so that it cannot leak any. A verifier can report
+/// details to its operator in the log.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum VerifyError {
@@ -139,7 +154,7 @@ pub enum VerifyError {
     /// The credential is unknown, forged, revoked or malformed.
     Invalid,
 
-    /// The verifier cannot decide now, because something that it needs does not answer.
+    /// The verifier cannot decide now, because a service that it depends on is unavailable.
     Unavailable {
         /// When the client should try again; `None` leaves that to admission.
         retry_after: Option<Duration>,

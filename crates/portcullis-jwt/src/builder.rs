@@ -8,7 +8,7 @@ use crate::header::media_type;
 use crate::validation::{ApplicationClaims, Validation};
 use crate::{ConfigError, Jwt, KeySet};
 
-/// The largest leeway: 60 seconds.
+/// The maximum leeway: 60 seconds.
 pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
 
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
@@ -187,8 +187,9 @@ impl<const ISSUER: bool, const AUDIENCE: bool> JwtBuilder<ISSUER, AUDIENCE> {
 impl<const ISSUER: bool> JwtBuilder<ISSUER, true> {
     /// Accepts another audience, next to the one that was set before.
     ///
-    /// [`Identity::audience`](portcullis_core::Identity::audience) then tells which of them a token
-    /// is for. It has no effect after [`insecure_any_audience`](Self::insecure_any_audience).
+    /// [`Identity::audience`](portcullis_core::Identity::audience) then returns the one that a
+    /// token is for. This method has no effect after
+    /// [`insecure_any_audience`](Self::insecure_any_audience).
     pub fn or_audience(mut self, audience: impl Into<Box<str>>) -> Self {
         if let Some(audiences) = &mut self.validation.audiences {
             audiences.push(audience.into());

@@ -126,7 +126,7 @@ impl ConfigError {
         Self(message.into())
     }
 
-    /// Puts the place of the error in front of the message.
+    /// Prefixes the message with the place of the error.
     pub(crate) fn at(self, place: impl fmt::Display) -> Self {
         Self(format!("{place}: {}", self.0).into())
     }

@@ -16,9 +16,9 @@ use crate::{Algorithm, ConfigError, jwk};
 
 /// A key that verifies signatures, bound to one algorithm (RFC 8725 §3.1).
 ///
-/// A token's `alg` never chooses how the key is used; it only has to match. The constructors reject
-/// weak keys and prepare the key, so that each token costs one signature check. `Debug` prints the
-/// id and the algorithm, and nothing of the key itself.
+/// A token's `alg` must equal the algorithm of the key, and never selects how the key is used. The
+/// constructors reject weak keys and prepare the key, so that each token costs one signature check.
+/// `Debug` prints the id and the algorithm, and nothing of the key itself.
 ///
 /// ```
 /// use portcullis_jwt::{Algorithm, Key};

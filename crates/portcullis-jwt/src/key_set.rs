@@ -3,10 +3,10 @@ use std::sync::Arc;
 
 use crate::{ConfigError, Key, jwk};
 
-/// The largest number of keys in a [`KeySet`].
+/// The maximum number of keys in a [`KeySet`]: 128.
 pub const MAX_KEYS: usize = 128;
 
-/// The keys of one issuer: at least one, and at most one for each token.
+/// The keys of one issuer: at least one key, and no two keys that fit the same token.
 ///
 /// Cloning is cheap, since clones share the keys.
 ///

@@ -63,7 +63,7 @@
 //! | 3.9 audience | `aud` is required: a string or an array of strings that contains the audience |
 //! | 3.10 received claims | `kid` only selects one of the configured keys; `jwk`, `jku`, `x5u` and `x5c` are ignored; names contain no control characters |
 //! | 3.11 explicit typing | `typ` is missing or `JWT`; with [`kind`](JwtBuilder::kind), it is required and has to match |
-//! | 3.12 exclusive rules | by `typ`, issuer, audience and keys; build one verifier for each kind of token |
+//! | 3.12 exclusive rules | `typ`, issuer, audience and keys separate the kinds of tokens; build one verifier for each kind |
 //!
 //! In addition:
 //!
@@ -86,8 +86,8 @@
 //! | ES256, ES384 | a point on P-256, P-384 | PEM, DER, JWK |
 //! | EdDSA | a point on Ed25519 | PEM, DER, JWK |
 //!
-//! For every ECDSA signature there is a second valid one, and RFC 7518 does not forbid it. So do not
-//! identify a token by its bytes: revoke it by `jti` or by subject.
+//! From any valid ECDSA signature, a second valid one can be computed, which RFC 7518 does not
+//! forbid. So do not identify a token by its bytes: revoke it by `jti` or by subject.
 //!
 //! # Limits and defaults
 //!

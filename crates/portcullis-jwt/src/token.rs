@@ -4,8 +4,7 @@ use memchr::{memchr, memrchr};
 
 use crate::JwtError;
 
-/// The largest length of a token, in bytes. It equals the largest length of a credential in
-/// portcullis.
+/// The maximum length of a token in bytes: 8 KiB, the maximum length of a credential in portcullis.
 pub const MAX_TOKEN_LENGTH: usize = 8 * 1024;
 
 /// The longest signature, of an RSA key of 8192 bits, in whole blocks of base64url.

@@ -9,7 +9,7 @@ use crate::header::{Header, media_type};
 use crate::rejection::{KeyNames, Quoted, QuotedList, QuotedOrMissing, Rejection};
 use crate::{JwtError, Key, KeySet};
 
-/// The largest length of `sub` and of `jti`, in bytes.
+/// The maximum length of `sub` and of `jti` in bytes: 1 KiB.
 pub const MAX_NAME_LENGTH: usize = 1024;
 
 /// The settings that a token is validated against, except for the keys.
@@ -150,8 +150,8 @@ impl Validation {
         }
     }
 
-    /// Returns the audience to put into the identity: where there is only one, all identities have
-    /// it, and it distinguishes nothing.
+    /// Returns the audience to put into the identity. If the verifier has a single audience, there
+    /// is nothing to distinguish, and the identity names none.
     fn check_audience(&self, claims: &Claims<'_>) -> Result<Option<&str>, Rejection> {
         let Some(expected) = &self.audiences else {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! Close codes: which code and reason a socket closes with.
 //!
 //! [`CloseCodes`] is data of the [`Profile`](crate::Profile) or of the dialect of a route.
-//! [`CloseCause`] says why a session ended. This module alone decides which code a cause gets.
+//! [`CloseCause`] is the reason why a session ended. Only this module maps causes to codes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -45,12 +45,12 @@ impl CloseFrame {
     /// ```
     /// use portcullis::close::{CloseCodeError, CloseFrame};
     ///
-    /// fn farewell(code: u16) -> Result<CloseFrame, CloseCodeError> {
+    /// fn closing(code: u16) -> Result<CloseFrame, CloseCodeError> {
     ///     CloseFrame::try_new(code, "the room is closed")
     /// }
     ///
-    /// assert_eq!(farewell(4000)?.code(), 4000);
-    /// assert!(farewell(1006).is_err());
+    /// assert_eq!(closing(4000)?.code(), 4000);
+    /// assert!(closing(1006).is_err());
     /// # Ok::<_, CloseCodeError>(())
     /// ```
     ///
@@ -204,7 +204,7 @@ pub struct CloseCodes {
     /// The credential has expired: 3000.
     pub expired: u16,
 
-    /// The credential was revoked, and another attempt with it is useless: 3003.
+    /// The credential was revoked, so the client should not try it again: 3003.
     pub revoked: u16,
 
     /// The verifier, or the store of revocations, is unavailable: 1013.
@@ -212,8 +212,8 @@ pub struct CloseCodes {
 
     /// The client does not answer a ping: 3008.
     ///
-    /// Python's `websockets` sends 1011 (RFC 6455 §7.4.1) here, which stands for a fault of the
-    /// server, and which the client of graphql-ws does not retry. Clients retry after 3008.
+    /// Python's `websockets` sends 1011 (RFC 6455 §7.4.1), which means a fault of the server, and
+    /// after which the client of graphql-ws does not retry. Clients retry after 3008.
     pub unresponsive: u16,
 
     /// The server is shutting down: 1001.
@@ -349,7 +349,7 @@ impl CloseCodes {
 /// The frames for clients that authenticate in a message.
 #[cfg(feature = "dialects")]
 impl CloseCodes {
-    /// Returns the frame for a client that sent something else than a credential.
+    /// Returns the frame for a client that sent anything other than a credential.
     pub(crate) fn authentication_required(&self) -> CloseFrame {
         CloseFrame::new(self.unauthorized, "authentication required")
     }
@@ -359,7 +359,7 @@ impl CloseCodes {
         CloseFrame::new(self.timeout, "no credential in time")
     }
 
-    /// Returns the frame for a client that sent more than a credential can take.
+    /// Returns the frame for a client that sent more than the limit of a credential.
     pub(crate) fn message_too_big(&self) -> CloseFrame {
         CloseFrame::new(1009, "message too big")
     }

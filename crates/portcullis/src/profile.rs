@@ -246,7 +246,7 @@ impl Profile {
         &self.carriers
     }
 
-    /// Returns what refusals need to know of the profile.
+    /// Returns the settings that refusals depend on.
     pub(crate) fn refusal_policy(&self) -> RefusalPolicy<'_> {
         RefusalPolicy {
             profile: Some(&self.name),
@@ -282,10 +282,11 @@ impl Default for Profile {
 /// What happens if a request contains more than one credential.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Precedence {
-    /// The first one in query and header decides. If it is invalid, a valid cookie decides.
+    /// The first explicit credential, in the order of the carriers, decides. If it is invalid, a
+    /// valid cookie decides.
     FirstWins,
 
-    /// Two different explicit ones conflict, and a cookie never decides next to an explicit one.
+    /// Two different explicit credentials conflict. A cookie next to an explicit one is ignored.
     OneCredential,
 }
 

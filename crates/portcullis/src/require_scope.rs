@@ -21,9 +21,9 @@ use crate::upgrade::is_upgrade;
 /// an identity gets 401. The [`AuthLayer`](crate::AuthLayer) around this layer answers these
 /// refusals like its own, unless [`respond`](Self::respond) is called.
 ///
-/// The layer checks the request, once. A socket whose client authenticates in a
-/// [message](crate::dialect) has no identity yet and is refused, and a session that is renewed with
-/// fewer scopes stays open. If scopes can change while a socket is open, check
+/// The layer checks the request once. If the client authenticates in a [message](crate::dialect),
+/// the request has no identity yet and is refused. A session that is renewed with fewer scopes
+/// stays open. If scopes can change while a socket is open, check
 /// [`GuardedSocket::identity`](crate::GuardedSocket::identity) in its handler.
 #[must_use = "a layer has no effect until it is added to a route"]
 #[derive(Clone)]
@@ -67,8 +67,9 @@ impl RequireScopeLayer {
 }
 
 impl<R> RequireScopeLayer<R> {
-    /// Sets what builds the responses of refusals: a type that implements [`Respond`], or a
-    /// closure. By default the [`AuthLayer`](crate::AuthLayer) around this layer answers.
+    /// Sets the responder, which builds the responses to refused requests: a type that implements
+    /// [`Respond`], or a closure. By default the [`AuthLayer`](crate::AuthLayer) around this layer
+    /// answers.
     pub fn respond<Q>(self, responder: Q) -> RequireScopeLayer<Q> {
         RequireScopeLayer {
             rule: self.rule,

@@ -19,7 +19,7 @@ use tracing::Span;
 ///     .layer(TraceLayer::new_for_http().make_span_with(redacting_span));
 /// ```
 ///
-/// It does not change what other layers log.
+/// It has no effect on other layers that log requests.
 pub fn redacting_span<B>(request: &Request<B>) -> Span {
     tracing::debug_span!(
         "request",

@@ -1,6 +1,9 @@
 //! socketioxide behind `AuthLayer`. It is a tower layer that responds to `/socket.io` itself, and its
 //! handlers find the identity in the extensions of the request.
 
+use std::io;
+use std::sync::{Arc, Mutex};
+
 use axum::Router;
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::middleware::from_fn_with_state;
@@ -88,6 +91,63 @@ async fn text(socket: &mut Socket) -> String {
 
 async fn greet(socket: SocketRef, HttpExtension(identity): HttpExtension<Identity>) {
     socket.emit("hello", identity.subject()).unwrap();
+}
+
+/// `AuthLayer` cannot close the socket later, and reports this once.
+#[tokio::test]
+async fn the_log_reports_that_the_sockets_are_not_guarded() {
+    let token = new_secret();
+    let server = Server::start(&token).await;
+    let log = Log::default();
+    {
+        // The server runs on this thread, too.
+        let _guard = log.capture();
+        for _ in 0..2 {
+            let mut request = server.handshake();
+            let bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+            request.headers_mut().insert(header::AUTHORIZATION, bearer);
+            let (socket, _) = connect_async(request).await.unwrap();
+            assert_is_greeted(socket).await;
+        }
+    }
+    let text = log.text();
+    let warning = "a WebSocket that is admitted but not guarded";
+    assert_eq!(text.matches(warning).count(), 1, "{text}");
+    assert!(
+        text.contains("WARN") && text.contains("`Session::guard`"),
+        "{text}"
+    );
+}
+
+/// What this thread logs at the level WARN and above.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn capture(&self) -> tracing::subscriber::DefaultGuard {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_ansi(false)
+            .with_writer(move || log.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;

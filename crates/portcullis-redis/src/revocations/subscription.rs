@@ -94,8 +94,8 @@ impl<'a> Subscription<'a> {
         while let Ok(push) = self.pushes.try_recv() {
             self.receive(push, follower)?;
         }
-        // The own count is higher if Redis has lost its data, or if a message arrived after the
-        // response, which is rare. Reading the set again is right in both cases.
+        // The count of this machine is higher if Redis has lost its data or, rarely, if a message
+        // arrived after the response. Reading the set again is right in both cases.
         let is_complete = self.count == count;
         if is_complete {
             follower.alive();

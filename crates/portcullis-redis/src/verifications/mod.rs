@@ -44,7 +44,7 @@ use crate::Redis;
 /// # }
 /// ```
 ///
-/// # Behaviour
+/// # Behavior
 ///
 /// * Only identities are stored, for the [time to live](Self::time_to_live) and not beyond their
 ///   expiry. Refusals and errors of the verifier are not stored.

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 
 use super::key::Keys;
 
-/// A stored identity. It contains its own end, so that an attacker with write access to Redis cannot
-/// keep it longer.
+/// A stored identity. It contains the time at which it ends, so that an attacker with write access
+/// to Redis cannot extend it.
 #[derive(Deserialize, Serialize)]
 struct Record<'a> {
     version: u32,

@@ -1,4 +1,4 @@
-//! The last step, on the way back: echoes at most one subprotocol that the client offered.
+//! The last step, for the response: echoes at most one subprotocol, which the client has offered.
 
 use http::Response;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
@@ -7,9 +7,10 @@ use super::negotiate::Negotiation;
 
 /// Checks the subprotocol in a response that opens a socket.
 ///
-/// A selection of the inner service stays if the client offered it. If there is none, the marker
-/// of the accepted token is echoed. A browser fails the connection if the response contains an
-/// entry that was not offered, or more than one (RFC 6455 §4.1).
+/// If the inner service selected a subprotocol that the client offered, it stays. If the inner
+/// service selected none, the marker of the accepted token is echoed. A browser fails the
+/// connection if the response contains an entry that was not offered, or more than one (RFC 6455
+/// §4.1).
 pub(super) fn echo<B>(negotiation: Negotiation, response: &mut Response<B>) {
     let headers = response.headers_mut();
     let mut selected = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();

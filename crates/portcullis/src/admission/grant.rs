@@ -1,4 +1,4 @@
-//! The sixth step: puts into the request what opens its socket.
+//! The sixth step: adds the identity to the request, with the data that opens a socket.
 
 use std::fmt;
 #[cfg(feature = "dialects")]
@@ -19,10 +19,10 @@ use crate::refusal::AdmittedAnonymously;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::session::{Session, SessionContext, SessionRejection};
 
-/// Gives admitted requests what opens their sockets.
+/// Adds a [`SocketGrant`] to admitted requests.
 #[derive(Debug)]
 pub(super) struct Grants {
-    /// The grant of every request that needs no part of its own.
+    /// The grant that requests share, unless they need one with more data.
     shared: Arc<SocketGrant>,
     /// Whether sessions verify the credential again.
     keeps_credential: bool,
@@ -30,12 +30,12 @@ pub(super) struct Grants {
     pending: Arc<PendingSockets>,
 }
 
-/// What opens the socket of an admitted upgrade. It is a part of the identity or, while the socket
-/// is pending, in the request's extensions.
+/// The data that opens the socket of an admitted upgrade. It is stored in the identity or, for a
+/// pending socket, in the extensions of the request.
 #[derive(Clone)]
 pub(crate) struct SocketGrant {
     pub(crate) context: Arc<SessionContext>,
-    /// How many sessions were opened and not yet matched with the response that opens a socket.
+    /// The number of sessions that were opened, minus the number of responses that opened a socket.
     opened: Arc<AtomicIsize>,
     #[cfg(feature = "dialects")]
     pub(crate) dialect: Option<Arc<dyn Dialect>>,
@@ -98,7 +98,7 @@ impl Grants {
         }
     }
 
-    /// Puts the identity into the request, with what opens the socket of an upgrade.
+    /// Adds the identity to the request and, for an upgrade, the data that opens its socket.
     ///
     /// Both are one value, because each value in the extensions costs an allocation.
     pub(super) fn grant<B>(
@@ -125,8 +125,8 @@ impl Grants {
         request.extensions_mut().insert(AdmittedAnonymously);
     }
 
-    /// Puts what opens a pending socket into an upgrade without a credential, if the route has a
-    /// dialect that admits it.
+    /// Adds the data that opens a pending socket to an upgrade without a credential, if the dialect
+    /// of the route admits such upgrades.
     #[cfg(feature = "dialects")]
     pub(super) fn grant_pending<B>(
         &self,
@@ -164,8 +164,8 @@ impl Grants {
     /// Records a response that opens a socket. Returns whether a socket was opened without a
     /// session.
     ///
-    /// A session is opened before the response of its socket, so that more responses than sessions
-    /// mean a socket without one. Sessions without a socket can hide that; they are rare.
+    /// A handler opens the session before it responds, so more responses than sessions mean that a
+    /// socket has no session. A session that never gets a socket can hide this, which is rare.
     pub(super) fn is_unguarded(&self) -> bool {
         self.shared.opened.fetch_sub(1, Ordering::Relaxed) <= 0
     }
@@ -251,7 +251,9 @@ impl Session {
         }
         let missing = || SessionRejection::Identity(IdentityRejection);
         let mut identity: Identity = extensions.get().cloned().ok_or_else(missing)?;
-        let grant: Arc<SocketGrant> = identity.take_socket_grant().ok_or_else(missing)?;
+        let grant: Arc<SocketGrant> = identity
+            .take_socket_grant()
+            .ok_or(SessionRejection::NotAnUpgrade)?;
         let credential = match grant.context.sessions.needs_credential() {
             true => Presented::proving(extensions, &identity),
             false => None,

@@ -134,7 +134,7 @@ fn is_key(key: &[u8]) -> bool {
 /// Returns whether `byte` is a symbol of base64: a letter, a digit, `+` or `/`.
 fn is_symbol(byte: u8) -> bool {
     let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    // `/` and the digits are neighbours.
+    // `/` and the digits are adjacent.
     let is_digit_or_slash = byte.wrapping_sub(b'/') < 11;
     is_letter | is_digit_or_slash | (byte == b'+')
 }

@@ -59,10 +59,11 @@ use crate::session::{SessionContext, Sessions};
 ///
 /// # Order
 ///
-/// Around this layer belong, outermost first: [`PersistTokenLayer`](crate::PersistTokenLayer),
-/// sensitive headers, tracing, and CORS, which answers preflight requests. Inside belongs
-/// [`RequireScopeLayer`](crate::RequireScopeLayer). A request passes one `AuthLayer` only, because
-/// the first one removes the credential.
+/// Put these layers around this one, outermost first:
+/// [`PersistTokenLayer`](crate::PersistTokenLayer), sensitive headers, tracing, and CORS, which
+/// answers preflight requests. Put [`RequireScopeLayer`](crate::RequireScopeLayer) inside of this
+/// layer. A request must not pass a second `AuthLayer`, because the first one removes the
+/// credential.
 ///
 /// # Security
 ///
@@ -76,7 +77,7 @@ pub struct AuthLayer<V, R = Problem> {
     responder: R,
 }
 
-/// What a layer and the services that it makes share.
+/// The state that a layer shares with its services.
 pub(crate) struct Admission<V> {
     pub(super) config: Config,
     pub(super) verifier: Arc<LimitedVerifier<V>>,
@@ -319,7 +320,7 @@ impl<V: Verify, R> AuthLayer<V, R> {
     }
 
     /// Opens the sockets of this layer as sessions of `sessions`, which can list, renew, revoke and
-    /// close them. The layer also refuses what is revoked there.
+    /// close them. The layer also refuses credentials that were revoked with this handle.
     ///
     /// Without it the sockets are guarded with the defaults of [`Sessions::builder`].
     pub fn sessions(self, sessions: &Sessions) -> Self {
@@ -358,7 +359,8 @@ impl<V: Verify, R> AuthLayer<V, R> {
     /// of the profile or dialect.
     ///
     /// A script in a browser cannot read the status of a refused handshake: it sees the code 1006
-    /// for an invalid token as well as for a lost connection. With this it sees 3000 or 4401.
+    /// for an invalid token as well as for a lost connection. With this setting, it sees the close
+    /// code, such as 3000 or 4401.
     ///
     /// The handler is not called, and the layer reads nothing but the client's answer to the close
     /// frame. These refusals still have a status: an invalid handshake, a foreign origin, a missing
@@ -380,7 +382,7 @@ impl<V: Verify, R> AuthLayer<V, R> {
 }
 
 impl<V, R> AuthLayer<V, R> {
-    /// Sets what builds the responses of refusals: a type that implements
+    /// Sets the responder, which builds the responses to refused requests: a type that implements
     /// [`Respond`](crate::refusal::Respond), or a closure. [`Problem`] by default.
     pub fn respond<Q>(self, responder: Q) -> AuthLayer<V, Q> {
         AuthLayer {

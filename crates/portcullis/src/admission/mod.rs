@@ -1,17 +1,17 @@
 //! Admission: the decision about a request, made before the inner service is called.
 //!
-//! [`AuthLayer`] is the layer, [`Auth`] its service and [`ResponseFuture`] the future of that. A
-//! request takes these steps, in this order:
+//! [`AuthLayer`] is the layer, [`Auth`] is its service, and [`ResponseFuture`] is the future of the
+//! service. A request takes these steps, in this order:
 //!
 //! | step | |
 //! |---|---|
-//! | handshake | Is the request an upgrade? If so, it has to be a valid handshake (RFC 6455, RFC 8441). |
+//! | handshake | If the request is an upgrade, it must be a valid handshake (RFC 6455, RFC 8441). |
 //! | extract | The credential is removed from every carrier of the profile. |
-//! | host, origin | The host is allowed, and an ambient credential comes from an allowed origin. |
-//! | negotiate | At least one subprotocol is left that the response can echo. |
+//! | host, origin | The host must be allowed, and so must the origin of an ambient credential. |
+//! | negotiate | At least one subprotocol must remain that the response can echo. |
 //! | verify | The verifier returns the identity of the credential. |
-//! | grant | The request gets the identity, and what opens its socket. |
-//! | echo | On the way back, the response contains at most one subprotocol, one that was offered. |
+//! | grant | The identity is added to the request, with the data that opens a socket. |
+//! | echo | The response may select at most one subprotocol, which the client must have offered. |
 //!
 //! A refused request is answered here, and the inner service is not called. Whether the request is
 //! an upgrade never decides *whether* to authenticate.

@@ -53,9 +53,9 @@ impl OriginPolicy {
 
     /// Checks a request with a credential.
     ///
-    /// A browser attaches an ambient credential whichever page sends the request, so the page has
-    /// to be known. A request that opens no socket and changes nothing needs no check, because
-    /// the browser does not show the response to a page of another origin.
+    /// A browser attaches an ambient credential to the requests of every page, so the `Origin` has
+    /// to show which page sent the request. A request that opens no socket and changes nothing
+    /// needs no check, because the browser does not show the response to a page of another origin.
     pub(super) fn check_credential<B>(
         &self,
         request: &Request<B>,
@@ -77,8 +77,8 @@ impl OriginPolicy {
 
     /// Checks that the `Origin` is allowed, or is absent where that is allowed.
     ///
-    /// No other header can prove a foreign origin wrong. `Sec-Fetch-Site` can only rule out an
-    /// absent one.
+    /// No other header overrides an `Origin`. If there is none, a foreign `Sec-Fetch-Site` makes
+    /// the check fail.
     pub(crate) fn check<B>(
         &self,
         request: &Request<B>,

@@ -1,4 +1,4 @@
-//! The service: takes a request through the steps, and its response back.
+//! The service: runs the steps for each request, and the last one for its response.
 
 use std::fmt;
 use std::mem;
@@ -73,9 +73,9 @@ impl<S, V, R> Auth<S, V, R> {
         }
     }
 
-    /// Requires that the handler opens a pending socket with `permit`, because a client that is not
-    /// authenticated must not get any other response. A layer that allows anonymous requests allows
-    /// that.
+    /// Requires that the handler opens a pending socket with `permit`, because a client that has
+    /// not authenticated must not get any other response. If the layer allows anonymous requests,
+    /// the handler may respond in any way.
     #[cfg(feature = "dialects")]
     fn require_pending_socket<B>(
         &self,
@@ -174,8 +174,8 @@ where
 }
 
 impl<V: Verify> Admission<V> {
-    /// Takes the steps before the verifier. The credentials are removed first, so that the
-    /// responder of a refusal sees none.
+    /// Runs the steps before the verifier. The credentials are removed first, so that the responder
+    /// of a refusal sees none.
     #[inline]
     fn examine<B>(&self, request: &mut Request<B>, head: &Head) -> Result<Candidate, Refusal> {
         let config = &self.config;

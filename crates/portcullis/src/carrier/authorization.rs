@@ -56,8 +56,8 @@ impl AuthorizationCarrier {
         }
     }
 
-    /// Reads `Bearer` and its alias `token` like Jupyter Server: spaces and tabs separate, and the
-    /// token can contain any character.
+    /// Reads `Bearer` and its alias `token` like Jupyter Server: spaces or tabs separate the scheme
+    /// from the token, which can contain any character.
     pub const fn jupyter() -> Self {
         Self {
             bearer: true,
@@ -180,7 +180,7 @@ fn read_b64token(token: &[u8]) -> Result<String, Unreadable> {
 /// Returns whether `byte` is a letter, a digit or one of `-._~+/`.
 fn is_legal(byte: u8) -> bool {
     let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    // `-`, `.`, `/` and the digits are neighbours.
+    // `-`, `.`, `/` and the digits are adjacent.
     let is_digit_or_mark = byte.wrapping_sub(b'-') < 13;
     is_letter | is_digit_or_mark | (byte == b'+') | (byte == b'_') | (byte == b'~')
 }

@@ -11,7 +11,7 @@ use crate::seal::{OpenError, SealedCookie};
 /// Reads a cookie (RFC 6265).
 ///
 /// The name is matched byte for byte and never percent-decoded: a decoded `%5F%5FHost-` must not
-/// become `__Host-`. Two cookies with the name are malformed, because a neighbouring domain can add
+/// become `__Host-`. Two cookies with the name are malformed, because a neighboring domain can add
 /// a second one. The value is used unchanged. An empty value, as a logout leaves it, counts as no
 /// cookie.
 ///

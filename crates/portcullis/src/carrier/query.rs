@@ -88,9 +88,9 @@ impl QueryCarrier {
         Ok(secret?.map(|secret| Credential::new(Carrier::Query, Scheme::Bearer, secret)))
     }
 
-    /// Removes the parameter from the address of the page that the request comes from.
+    /// Removes the parameter from the `Referer`, the URL of the page that sent the request.
     ///
-    /// The requests of a page name its address, and so the token that the page was opened with.
+    /// If the page was opened with a token in its URL, the `Referer` contains that token.
     pub(crate) fn strip_referer(&self, headers: &mut HeaderMap) {
         let mut lines = headers.get_all(REFERER).iter();
         let Some(line) = lines.next() else { return };

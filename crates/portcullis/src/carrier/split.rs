@@ -2,8 +2,8 @@
 
 /// Splits like `slice::split`.
 ///
-/// `slice::split` compares one byte at a time. This takes 1,900 of 13,200 instructions less for a
-/// request with a sealed cookie, and 1,100 of 6,700 less for one with a subprotocol.
+/// `slice::split` compares one byte at a time. Compared with that, this saves 1,900 of 13,200
+/// instructions for a request with a sealed cookie, and 1,100 of 6,700 for one with a subprotocol.
 pub(super) fn split(bytes: &[u8], delimiter: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(bytes);
     std::iter::from_fn(move || {

@@ -14,7 +14,7 @@ use crate::close::CloseFrame;
 /// `{"resume":"<token>"}`.
 ///
 /// The dialect answers `connect` with `connected`, and `login` with Meteor's result
-/// `{id, token, tokenExpires}`, whose token clients use to log in again after a lost connection. An
+/// `{id, token, tokenExpires}`. Clients use this token to log in again after a lost connection. An
 /// invalid token is answered with Meteor's own error, "You've been logged out by the server. Please
 /// log in again.", and the client may try twice more.
 ///

@@ -20,10 +20,10 @@ use crate::close::{CloseCodes, CloseFrame};
 /// if the token has no identifier. The application responds with the handshake bundles, and to
 /// `bind <id>` with `bound <id>`.
 ///
-/// A socket can have several bindings. Each later one that expires later renews the session, so the
-/// session lasts as long as the longest of them. An invalid token is answered with an
-/// `OperationOutcome` and changes nothing; as the first one it closes the socket with 1002 and a
-/// reason. A token of another subject closes the socket, too.
+/// A socket can have several bindings. A binding that expires later than the session renews it, so
+/// the session lasts until the last binding expires. If the first token of a socket is invalid, the
+/// socket closes with 1002 and a reason. A later invalid token is answered with an
+/// `OperationOutcome` and changes nothing. A token of another subject closes the socket.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Fhir;

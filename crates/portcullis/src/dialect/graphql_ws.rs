@@ -16,9 +16,9 @@ use crate::close::{CloseCodes, CloseFrame};
 /// The payload is `{"token":"…"}`, `{"authToken":"…"}`, or an HTTP header in any case,
 /// `{"Authorization":"Bearer …"}`, also inside of `{"headers":{…}}`.
 ///
-/// By default the application acknowledges. It receives a `connection_init` without the credential
-/// as its first message, and answers `connection_ack`, as `async-graphql` does. For an application
-/// that does not, use [`acknowledge`](Self::acknowledge).
+/// By default, the application sends `connection_ack`, as `async-graphql` does: its first message
+/// is the `connection_init` without the credential. If the application does not answer
+/// `connection_init`, call [`acknowledge`](Self::acknowledge).
 ///
 /// | event | close code |
 /// |---|---|

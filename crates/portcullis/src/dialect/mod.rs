@@ -2,8 +2,8 @@
 //!
 //! A route with a [`Dialect`] admits an upgrade without a credential as *pending*: the socket
 //! opens, and the client has to authenticate in a message first. Until then no message of the
-//! application is sent or delivered; the handler runs once the identity is known. A socket that
-//! was admitted with a credential uses the dialect, too, to renew the credential in band.
+//! application is sent or delivered; the handler runs once the identity is known. On a socket that
+//! was admitted with a credential, the client can use the dialect to renew the credential.
 //!
 //! | dialect | the client sends | then |
 //! |---|---|---|

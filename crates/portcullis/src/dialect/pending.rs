@@ -7,7 +7,8 @@ use crate::counts::Counts;
 
 /// How many sockets may be pending: opened, but their client has not authenticated yet.
 ///
-/// One more is refused: with 503 beyond the total, with 429 beyond the limit of its address.
+/// A socket beyond the total limit is refused with 503, one beyond the limit of its address with
+/// 429.
 ///
 /// The server has to know the addresses of its clients. axum does with
 /// `into_make_service_with_connect_info::<SocketAddr>()`. Behind a proxy, every client has the

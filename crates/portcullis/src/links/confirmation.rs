@@ -16,13 +16,12 @@ use crate::carrier::remove_parameter;
 
 /// The form that asks the user before the cookie is set.
 ///
-/// It contains the token, sealed for this purpose only: for five minutes, for one address, and for
-/// the user that is logged in now. An attacker with the sealed text needs a page of this server to
-/// use it.
+/// It contains the token, sealed for this purpose only: for five minutes, for one URL, and for the
+/// user that is logged in now. To use the sealed text, an attacker needs a page of this server.
 pub(super) struct ConfirmationForm {
-    /// The relative address of the `POST`: the query of the page, with the marker.
+    /// The relative URL of the `POST`: the query of the page, with the marker.
     pub(super) action: String,
-    /// The address of the link that declines.
+    /// The URL of the link that declines.
     pub(super) target: String,
     pub(super) sealed: String,
 }
@@ -49,7 +48,7 @@ pub(super) struct Confirmation<B> {
     body: B,
     received: ReceivedCookie,
     is_same_origin: bool,
-    /// The address without the marker.
+    /// The URL without the marker.
     target: Uri,
 }
 

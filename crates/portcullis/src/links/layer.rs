@@ -52,8 +52,9 @@ use crate::upgrade::is_upgrade;
 /// ```
 ///
 /// Wrap the whole router, as above. Inside of a nested router, or behind a proxy that removes a
-/// prefix from the path, the layer would redirect to an address without that prefix. Inside of
-/// [`AuthLayer`] it would not see the token. The layer logs an error if it notices one of these.
+/// prefix from the path, the layer would redirect to a URL without that prefix. Inside of
+/// [`AuthLayer`] it would not see the token. The layer logs an error if it is inside of a nested
+/// router or of `AuthLayer`.
 ///
 /// # Defaults
 ///
@@ -62,19 +63,19 @@ use crate::upgrade::is_upgrade;
 ///
 /// # Security
 ///
-/// A link that logs a user in can log *any* user in. A user that opens an attacker's link would
-/// work in the attacker's account, and type secrets into it (login CSRF). Therefore:
+/// Anyone can open a link, so a user that opens an attacker's link is logged in as the attacker,
+/// and may type secrets into the attacker's account (login CSRF). Therefore:
 ///
 /// * The cookie is set when a page is opened, never for a resource that a page loads.
 /// * It replaces the cookie of another user only after a click.
 /// * A link on a page of another site asks first.
 ///
-/// The layer learns from `Sec-Fetch-Site` where a link was. Browsers do not send this header over
-/// plain HTTP, except to `localhost`; every link passes there. Use [`LinkPolicy::AskAlways`] if
-/// that matters.
+/// `Sec-Fetch-Site` tells the layer which page a link was on. Browsers do not send this header over
+/// plain HTTP, except to `localhost`, so no link needs a confirmation there. Use
+/// [`LinkPolicy::AskAlways`] to require one.
 ///
-/// The address with the token is in the browser's history and in the logs of proxies. Use
-/// short-lived tokens in links.
+/// The URL with the token is in the browser's history and in the logs of proxies. Use short-lived
+/// tokens in links.
 #[must_use = "a layer has no effect until it wraps a router"]
 pub struct PersistTokenLayer<V> {
     login: Login<V>,
@@ -91,9 +92,9 @@ impl<V: Verify> PersistTokenLayer<V> {
 
     /// Creates a layer with the settings of `auth`.
     ///
-    /// These are its verifier, its [`hosts`](AuthLayer::hosts), [`https`](AuthLayer::https),
-    /// [`verify_timeout`](AuthLayer::verify_timeout), its clock, and the query parameter that its
-    /// profile reads. Later changes to `auth` have no effect.
+    /// It copies the verifier, the [`hosts`](AuthLayer::hosts), [`https`](AuthLayer::https), the
+    /// [`verify_timeout`](AuthLayer::verify_timeout), the clock, and the query parameter that the
+    /// profile reads. Later changes to `auth` are not copied.
     pub fn for_auth<R>(auth: &AuthLayer<V, R>, cookie: SealedCookie) -> Self {
         let config = auth.config();
         let mut carriers = config.profile.carriers().iter();
@@ -141,14 +142,14 @@ impl<V> PersistTokenLayer<V> {
     /// A page that sends a token in one call leaves a login in the browser. Therefore only calls of
     /// pages of this server count: `Sec-Fetch-Site` is `same-origin` or absent, and `Origin` is the
     /// server's own or absent. The cookie of another user stays. A token in the query sets no
-    /// cookie here, because `<img src="/api?token=…">` shows no consent of the page.
+    /// cookie here, because any page can load `<img src="/api?token=…">`.
     pub fn set_cookie_on_api_responses(self) -> Self {
         self.with(|settings| settings.on_api_responses = true)
     }
 
     /// Restricts the layer to requests for these hosts; all hosts by default.
     ///
-    /// A host without a port stands for all ports. Like [`AuthLayer::hosts`], this prevents DNS
+    /// A host without a port matches every port. Like [`AuthLayer::hosts`], this prevents DNS
     /// rebinding: a page under a name that resolves to this server gets no cookie. Other requests
     /// pass, and admission refuses them. [`for_auth`](Self::for_auth) copies the list.
     ///

@@ -8,10 +8,10 @@ use super::navigation::{FetchSite, opens_page};
 use super::settings::{ReceivedCookie, Settings};
 use super::{page, redirect};
 
-/// A request that opens a page with a token in its address.
+/// A request that opens a page with a token in its URL.
 pub(super) struct Link {
     pub(super) token: Credential,
-    /// The address without the token.
+    /// The URL without the token.
     pub(super) target: Uri,
     pub(super) received: ReceivedCookie,
     /// Whether the link was on a page of another origin.
@@ -19,8 +19,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Reads the link of a request. The request stays unchanged, because admission removes the
-    /// token if the layer passes the request on.
+    /// Reads the link of a request, and does not change the request: if the layer passes it on,
+    /// admission removes the token.
     pub(super) fn of<B>(request: &Request<B>, settings: &Settings) -> Option<Self> {
         let has_query = request.uri().query().is_some();
         if !has_query || !opens_page(request) {

@@ -1,9 +1,9 @@
 //! Links that log a browser in: `?token=` becomes an encrypted cookie.
 //!
 //! [`PersistTokenLayer`](crate::PersistTokenLayer) wraps the whole router, outside of
-//! [`AuthLayer`](crate::AuthLayer). When a browser opens a page with a token in its address, the
-//! layer sets the [`SealedCookie`](crate::seal::SealedCookie) and redirects (303) to the same
-//! address without the token. It passes all other requests to the router:
+//! [`AuthLayer`](crate::AuthLayer). When a browser opens a page with a token in its URL, the layer
+//! sets the [`SealedCookie`](crate::seal::SealedCookie) and redirects (303) to the same URL without
+//! the token. It passes all other requests to the router:
 //!
 //! | request | effect |
 //! |---|---|
@@ -14,13 +14,13 @@
 //! | … with an invalid token, or an unavailable verifier | passes; admission refuses it |
 //! | opens a page with an invalid cookie | passes; the response removes the cookie |
 //! | opens a page with a cookie of a previous key | passes; the response renews the cookie |
-//! | all others: API calls, `HEAD`, prefetches, frames | passes |
+//! | every other request: API calls, `HEAD`, prefetches, frames | passes |
 //!
 //! A request *opens a page* if it is a `GET` without an upgrade or prefetch, its `Accept` contains
 //! `text/html`, and `Sec-Fetch-Mode` and `Sec-Fetch-Dest` are `navigate` and `document` or absent.
 //! A script or `curl` with `?token=` therefore gets its response without a redirect.
 //!
-//! The layer does not change a request that passes. The token stays in the address until admission
+//! The layer does not change a request that passes. The token stays in the URL until admission
 //! removes it, so the profile of the [`AuthLayer`](crate::AuthLayer) has to read the same
 //! parameter.
 

@@ -25,7 +25,7 @@ pub(super) enum FetchSite {
     /// The browser does not send the header.
     Absent,
 
-    /// No page sent the request: the user typed the address, or opened it in another program.
+    /// No page sent the request: the user typed the URL, or opened it in another program.
     None,
 
     /// A page of another origin. Another port or subdomain of the same site is another origin.

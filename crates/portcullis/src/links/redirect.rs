@@ -4,7 +4,7 @@ use http::{Response, StatusCode, Uri};
 
 use crate::seal::SetCookies;
 
-/// Redirects the browser to `target`, the address without the token, and sets the cookie.
+/// Redirects the browser to `target`, the URL without the token, and sets the cookie.
 pub(super) fn see_other(target: &Uri, cookies: SetCookies) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::SEE_OTHER;

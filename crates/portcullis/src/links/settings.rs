@@ -7,22 +7,22 @@ use crate::carrier::{QueryCarrier, Unreadable, find_cookie};
 use crate::profile::SameOrigin;
 use crate::seal::{self, SealedCookie};
 
-/// When a link logs a browser in without a confirmation.
+/// Which links need a confirmation of the user.
 ///
 /// No policy replaces the cookie of another user without a confirmation.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum LinkPolicy {
-    /// Never. Every link asks "Continue as alice?".
+    /// Asks "Continue as alice?" for every link.
     AskAlways,
 
-    /// If the user typed the address, opened it from a mail or a bookmark, or followed a link on a
-    /// page of this server. A link on any other page asks, including pages of another port or
-    /// subdomain (`Sec-Fetch-Site: same-site`).
+    /// Asks for a link on a page of another origin, including another port or subdomain
+    /// (`Sec-Fetch-Site: same-site`). Does not ask if the user typed the URL, opened it from a mail
+    /// or a bookmark, or followed a link on a page of this server.
     #[default]
     AskIfForeign,
 
-    /// Always, even for a link on a page of another site.
+    /// Does not ask, even for a link on a page of another site.
     ///
     /// # Security
     ///
@@ -63,8 +63,8 @@ impl Settings {
 
     /// Returns whether a page of this server sent the request.
     ///
-    /// `Sec-Fetch-Site` and `Origin` must both say so if they are present. If `Sec-Fetch-Site`
-    /// does, the scheme of `Origin` may differ, because a proxy may terminate TLS.
+    /// `Sec-Fetch-Site` and `Origin` must both name this server if they are present. If
+    /// `Sec-Fetch-Site` does, the scheme of `Origin` may differ, because a proxy may terminate TLS.
     pub(super) fn is_same_origin<B>(&self, request: &Request<B>, absent_passes: bool) -> bool {
         let checked = match FetchSite::of(request.headers()) {
             FetchSite::SameOrigin => self.origins.check(request, SameOrigin::Lenient, true),

@@ -29,7 +29,7 @@ pub(crate) struct StatusRule {
     pub(crate) status: StatusCode,
 }
 
-/// Turns a refusal into a response, and logs it. Every refusal takes this path.
+/// Turns a refusal into a response, and logs it. Every refusal uses this function.
 ///
 /// The responder sees `request`, so it must not contain a credential.
 pub(crate) fn answer<R: Respond<B>, B>(
@@ -120,8 +120,8 @@ fn add_challenges(
     policy: &RefusalPolicy<'_>,
     request: &Parts,
 ) {
-    // With a challenge for Basic, a browser asks for a password in the name of whichever page sent
-    // the request.
+    // With a challenge for Basic, a browser asks the user for a password, even if a page of another
+    // site sent the request.
     let may_prompt = !request.headers.contains_key(ORIGIN);
     for scheme in policy.challenges() {
         match scheme {

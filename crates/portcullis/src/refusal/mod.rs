@@ -1,8 +1,8 @@
 //! Refusals: the responses to requests that are not admitted.
 //!
-//! A [`Refusal`] is data: a [`RefusalKind`], the carrier at fault, a sentence for the client and a
-//! status. A responder builds the response from it: [`Problem`] writes `application/problem+json`
-//! (RFC 9457), and a closure can write anything else; see [`Respond`].
+//! A [`Refusal`] is data: a [`RefusalKind`], the carrier of the refused credential, a sentence for
+//! the client and a status. A responder builds the response from it: [`Problem`] writes
+//! `application/problem+json` (RFC 9457), and a closure can write anything else; see [`Respond`].
 //!
 //! [`AuthLayer`](crate::AuthLayer) completes the response of every responder:
 //!
@@ -35,7 +35,7 @@ pub use self::respond::{Problem, Respond};
 pub(crate) use self::unanswered::{AdmittedAnonymously, Unanswered, is_admitted};
 use crate::carrier::Unreadable;
 
-/// Why a request is refused, and how that is answered.
+/// The reason why a request is refused, with the data for the response.
 ///
 /// It contains no secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -125,7 +125,7 @@ impl Refusal {
         self.kind
     }
 
-    /// Returns the carrier of the credential at fault, if there is one.
+    /// Returns the carrier of the refused credential, if there is one.
     pub fn carrier(&self) -> Option<Carrier> {
         self.carrier
     }

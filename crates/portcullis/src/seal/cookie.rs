@@ -93,8 +93,8 @@ impl SealedCookie {
     ///
     /// # Security
     ///
-    /// A site on a neighboring domain can set a cookie without `__Host-` in the user's browser. It
-    /// can so log the browser in as another user, or log it out. A path does not separate
+    /// A site on a neighboring domain can set a cookie without `__Host-` in the user's browser. So
+    /// it can log the browser in as another user, or log it out. A path does not separate
     /// applications: pages of the same host can send requests to every path.
     ///
     /// # Panics

@@ -21,8 +21,8 @@
 //! sealed with the new key. Its end stays the same. A cookie with an unknown key authenticates no
 //! user, and the next page removes it.
 //!
-//! If several machines share the keys, first add the new key to all of them as a previous key. Let
-//! it seal only after that, because each machine has to open what another one sealed.
+//! If several machines share the keys, first add the new key to all of them as a previous key. Seal
+//! with it only after that, because each machine has to open the cookies of all others.
 
 mod cookie;
 mod key;

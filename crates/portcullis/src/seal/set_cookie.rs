@@ -15,7 +15,7 @@ impl SetCookies {
         Self(lines.into_iter().collect())
     }
 
-    /// Adds the headers to a response, and prevents caches from storing it.
+    /// Adds the headers to a response, and prevents caches from storing the response.
     pub(crate) fn append_to(self, headers: &mut HeaderMap) {
         if self.0.is_empty() {
             return;

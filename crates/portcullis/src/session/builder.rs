@@ -116,7 +116,7 @@ impl SessionsBuilder {
         self
     }
 
-    /// Reports this long before a session ends that it will end; never by default.
+    /// Warns this long before a session ends; never by default.
     ///
     /// The handler gets [`Change::Expiring`](super::Change::Expiring), and readers of events get
     /// [`SessionEvent::Expiring`].
@@ -128,9 +128,9 @@ impl SessionsBuilder {
     /// Verifies the credential of every session again at this interval, and closes the sessions that
     /// the verifier no longer accepts; never by default.
     ///
-    /// Use it for verifiers that learn about a logout but do not announce it. It has no effect with
-    /// a verifier that decides by the token alone. Single-use credentials, such as tickets, are not
-    /// verified again. The shortest interval is 100 milliseconds.
+    /// Use it if the verifier can see that a user has logged out but does not report it. It has no
+    /// effect with a verifier that decides by the token alone. Single-use credentials, such as
+    /// tickets, are not verified again. The shortest interval is 100 milliseconds.
     ///
     /// # Security
     ///
@@ -211,7 +211,7 @@ impl SessionsBuilder {
         self
     }
 
-    /// Replaces the system clock.
+    /// Sets the clock; the system clock by default.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.settings.clock = Arc::new(clock);
         self

@@ -1,4 +1,4 @@
-//! What a session reports: to operators as events, to handlers as changes.
+//! The reports of a session: events for operators, and changes for handlers.
 
 use std::fmt;
 use std::future::poll_fn;

@@ -76,10 +76,10 @@ impl<S, M> Guarded<S, M>
 where
     S: Stream + Sink<M> + Unpin,
 {
-    /// Sends a message between those of the handler, such as a reply of a dialect.
+    /// Sends a message that is not from the handler, such as a reply of a dialect.
     ///
-    /// It does not wait: the socket buffers what the connection does not accept. If the buffer is
-    /// full, the handler's next send fails.
+    /// It does not wait: the socket buffers the bytes that the connection does not accept. If the
+    /// buffer is full, the handler's next send fails.
     #[cfg(feature = "dialects")]
     pub(crate) fn send_beside(&self, context: &mut Context<'_>, message: M) {
         self.slot.send_beside(context, message);

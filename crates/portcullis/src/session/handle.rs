@@ -1,4 +1,4 @@
-//! The handle to one session, and the part of its layer that it keeps.
+//! The handle to one session, and the data of its layer that a session keeps.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -154,9 +154,9 @@ impl Session {
     /// is taken away from the handler: the close frame is sent, the client has three seconds to
     /// answer it, and the connection is dropped.
     ///
-    /// If the session has ended already, reads return `None`, writes fail, and the client gets its
-    /// close frame. A session has one socket. A second socket is dropped, and the first one stays
-    /// open.
+    /// If the session has already ended, reads return `None`, writes fail, and the client gets a
+    /// close frame. A session has only one socket: a second socket is dropped, and the first one
+    /// stays open.
     ///
     /// ```
     /// # use portcullis::{session::Guarded, Session};
@@ -338,8 +338,12 @@ impl std::error::Error for RenewError {}
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum SessionRejection {
-    /// No layer has admitted the request as the upgrade of a known user.
+    /// No layer has admitted the request with an identity.
     Identity(IdentityRejection),
+
+    /// The request has an identity, but a layer has not admitted it as an upgrade: the request is
+    /// not an upgrade, or a middleware has replaced the identity by an unrelated one.
+    NotAnUpgrade,
 
     /// A limit is reached, or the credential was revoked after admission.
     Refused(Refusal),
@@ -349,6 +353,11 @@ impl fmt::Display for SessionRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Identity(missing) => missing.fmt(f),
+            Self::NotAnUpgrade => f.write_str(
+                "the request was not admitted as an upgrade: use `Session` only in handlers that \
+                 open a socket, and start from `identity.to_builder()` in a middleware that \
+                 changes the identity",
+            ),
             Self::Refused(refusal) => refusal.fmt(f),
         }
     }

@@ -33,7 +33,7 @@ pub struct SessionId([u8; 16]);
 impl SessionId {
     pub(super) fn random() -> Self {
         let mut bytes = [0; 16];
-        // A server without randomness is unsafe in every part, so a panic is right.
+        // Without random numbers nothing on the server is secure, so it must not continue.
         getrandom::fill(&mut bytes).expect("the operating system provides random numbers");
         Self(bytes)
     }

@@ -197,8 +197,10 @@ impl Sessions {
         self.inner.events.subscribe()
     }
 
-    /// Admits no more sessions, and closes every session and every pending socket with 1001. Returns
-    /// when all sockets are closed, or after `limit`, with the number of sockets that are left.
+    /// Closes every session and every pending socket with 1001, and admits no more sessions.
+    ///
+    /// Returns the number of sockets that are still open: zero as soon as all are closed, or their
+    /// number after `limit`.
     ///
     /// Clients have three seconds to answer the close frame, so five seconds is a good limit.
     pub async fn shutdown(&self, limit: Duration) -> usize {

@@ -211,7 +211,8 @@ impl fmt::Debug for TestClient {
     }
 }
 
-/// The nonce of RFC 6455 §1.3. It protects against caches, and a pipe has none.
+/// The nonce of RFC 6455 §1.3. A random one would protect against caches, which a pipe does not
+/// have.
 const SAMPLE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// The capacity of the pipe, in bytes.

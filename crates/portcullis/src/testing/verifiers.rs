@@ -29,7 +29,8 @@ pub struct Accepting {
 impl Accepting {
     /// Accepts `token` in all carriers, and returns `identity`.
     ///
-    /// As a password (`Basic`), the token needs the subject of the identity as user name.
+    /// If the token is sent as a password (`Basic`), the user name must be the subject of the
+    /// identity.
     pub fn token(token: impl Into<Box<str>>, identity: Identity) -> Self {
         Self {
             token: Some(token.into()),

@@ -21,8 +21,8 @@ use super::record::Record;
 ///
 /// A ticket has the identity of the credential that minted it, with the same expiry and claims.
 ///
-/// A path that ends in `/*` stands for all paths below: `/rooms/*` for `/rooms/7` and
-/// `/rooms/7/ws`, but not for `/rooms`, nor for a path with a segment `.` or `..`.
+/// A path that ends in `/*` matches all paths below: `/rooms/*` matches `/rooms/7` and
+/// `/rooms/7/ws`, but neither `/rooms` nor a path with a segment `.` or `..`.
 ///
 /// [`mint_handler`](crate::ws::mint_handler) is a handler that mints tickets. Mint a ticket
 /// yourself to put it into a page or a message:
@@ -175,7 +175,7 @@ impl<T: TicketStore> Tickets<T> {
         record.origin = self.bind_origin.then_some(binding.origin);
         record.peer = self.bind_peer.then_some(binding.peer);
         let mut bytes = [0; 16];
-        // A server without random bytes cannot do TLS either, so this does not happen.
+        // Without random bytes nothing on the server is secure, so it must not continue.
         getrandom::fill(&mut bytes).expect("the operating system provides random bytes");
         let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(bytes));
         bytes.zeroize();

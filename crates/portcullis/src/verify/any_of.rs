@@ -1,6 +1,6 @@
 use portcullis_core::{Credential, Identity, Verify, VerifyError};
 
-/// Combines several verifiers. The first one that accepts the credential decides.
+/// Combines several verifiers: the credential is valid if one of them accepts it.
 ///
 /// It takes a tuple of one to eight verifiers, or a `Vec` of verifiers of one type, for example one
 /// for each issuer of a configuration. Different verifiers fit into a `Vec` after
@@ -54,18 +54,17 @@ use portcullis_core::{Credential, Identity, Verify, VerifyError};
 /// [`Expired`]: VerifyError::Expired
 /// [`Forbidden`]: VerifyError::Forbidden
 ///
-/// [`verify_now`](Verify::verify_now) returns a result if all verifiers up to the deciding one do
-/// so. Otherwise it returns `None`, and [`verify`](Verify::verify) calls the first verifiers again.
-/// Put verifiers that never wait first.
+/// [`verify_now`](Verify::verify_now) returns a result if a verifier decides before one has to
+/// wait. Otherwise it returns `None`, and [`verify`](Verify::verify) calls the verifiers again,
+/// from the first one. Put verifiers that never wait first.
 ///
 /// # Single-use credentials
 ///
-/// Put [`Tickets`](crate::Tickets), and other
-/// verifiers of single-use credentials, last. Such a verifier may use a credential up and still
-/// return `Invalid`, for example if the path is wrong, or `Unavailable`, if its store does not
-/// respond. `any_of` then calls the next verifier as in the table, and does not restore the
-/// credential. An accepted ticket admits one request: `any_of` calls no verifier after that, and
-/// `Tickets` never decides in `verify_now`.
+/// Put [`Tickets`](crate::Tickets), and other verifiers of single-use credentials, last. Such a
+/// verifier may use a credential up and still return `Invalid`, for example if the path is wrong,
+/// or `Unavailable`, if its store does not respond. `any_of` then calls the next verifier as in the
+/// table, and does not restore the credential. An accepted ticket admits one request: `any_of`
+/// calls no verifier after that, and `Tickets` never decides in `verify_now`.
 pub fn any_of<T>(verifiers: T) -> AnyOf<T>
 where
     AnyOf<T>: Verify,

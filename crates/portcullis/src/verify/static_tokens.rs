@@ -39,6 +39,14 @@ impl StaticTokens {
     /// Creates a verifier that accepts these tokens. A pair of a subject and a token is a
     /// [`StaticToken`], too.
     ///
+    /// The result is a `Result`, which is not a verifier. Use `?` to get the verifier:
+    ///
+    /// ```compile_fail,E0277
+    /// use portcullis::{AuthLayer, StaticTokens};
+    ///
+    /// let auth = AuthLayer::new(StaticTokens::new([("alice", "s3cret")])); // error: add `?`
+    /// ```
+    ///
     /// # Errors
     ///
     /// Returns an error if there are no tokens, if a token is empty or longer than 8 KiB, or if two
@@ -256,7 +264,7 @@ pub enum StaticTokenError {
         subject: Box<str>,
     },
 
-    /// Two tokens are equal, so they do not determine the subject.
+    /// Two subjects have the same token, so it does not identify one of them.
     Equal {
         /// The subjects of the tokens.
         subjects: [Box<str>; 2],

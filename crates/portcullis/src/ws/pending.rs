@@ -34,8 +34,8 @@ use crate::refusal::RefusalKind;
 use crate::session::Session;
 use crate::upgrade::Opening;
 
-/// A client that has to authenticate in a message. axum's upgrade would let it send as much as the
-/// application allows, so the socket is opened here.
+/// A client that has to authenticate in a message. With axum's upgrade, it could send as much as an
+/// authenticated client before that, so the socket is opened here.
 pub(super) struct PendingClient {
     grant: SocketGrant,
     on_upgrade: OnUpgrade,

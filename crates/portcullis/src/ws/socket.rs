@@ -67,7 +67,8 @@ impl GuardedSocket {
         self.guarded.identity()
     }
 
-    /// Returns the session: its id, its deadline, and its end for tasks that do not read.
+    /// Returns the session, with its id and its deadline. A task that does not read from the socket
+    /// can wait for the end of the session.
     ///
     /// To close the socket with a code of the application, call its [`close`](Session::close).
     pub fn session(&self) -> Session {

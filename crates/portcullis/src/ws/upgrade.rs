@@ -50,11 +50,11 @@ use crate::session::{Session, SessionRejection};
 /// * The socket closes when the credential expires, and can be closed from elsewhere; see
 ///   [`session`](crate::session). Because it opens a session, it is refused with 429 or 503 when
 ///   there are [too many](crate::session::SessionsBuilder::max_sessions).
-/// * Its buffers are small. An idle socket takes 130 KiB with the defaults of axum, and less than
-///   6 KiB with these. See [`read_buffer_size`](Self::read_buffer_size).
-/// * A message may have 1 MiB, instead of 64 MiB.
+/// * Its buffers are small. An idle socket takes 130 KiB with axum's defaults, and about 6 KiB with
+///   these. See [`read_buffer_size`](Self::read_buffer_size).
+/// * A message may have at most 1 MiB, instead of 64 MiB.
 /// * [`protocols`](Self::protocols) follows the client's order of preference (RFC 6455 §4.1), which
-///   axum's loses.
+///   axum's method ignores.
 ///
 /// # Rejections
 ///
@@ -110,8 +110,9 @@ impl<F> GuardedUpgrade<F> {
     /// Sets the subprotocols that the application supports. The first one *of the client's list*
     /// that is among them is selected.
     ///
-    /// If none is, the response names no subprotocol except the marker of the profile, and browsers
-    /// fail the connection. To refuse instead, check
+    /// If none of them is supported, the response selects no subprotocol, or the marker of the
+    /// profile if the client offered it. A browser fails the connection if the response selects
+    /// none of the subprotocols that it offered. To refuse instead, check
     /// [`selected_protocol`](Self::selected_protocol).
     pub fn protocols<I>(mut self, supported: I) -> Self
     where
@@ -200,8 +201,8 @@ impl<F> GuardedUpgrade<F> {
 
     /// Opens the socket, and runs `handler` with it in a new task.
     ///
-    /// If the client has to authenticate in a message, `handler` runs after that. The response has
-    /// to reach the client: it opens the socket.
+    /// If the client has to authenticate in a message, `handler` runs after that. Return the
+    /// response from the handler of the route: it opens the socket.
     #[must_use = "return the response to open the socket"]
     pub fn on_upgrade<H, Fut>(self, handler: H) -> Response
     where
@@ -244,8 +245,8 @@ impl Client {
         }
         match Session::open(&mut parts.extensions) {
             Ok(session) => Ok(Self::Authenticated(AuthenticatedClient { session, grant })),
-            Err(SessionRejection::Identity(missing)) => {
-                Err(GuardedUpgradeRejection::Identity(missing))
+            Err(SessionRejection::Identity(_) | SessionRejection::NotAnUpgrade) => {
+                Err(GuardedUpgradeRejection::Identity(IdentityRejection))
             }
             Err(SessionRejection::Refused(refusal)) => {
                 let refused = RefusedUpgrade::new(refusal, parts);
@@ -408,7 +409,7 @@ impl IntoResponse for GuardedUpgradeRejection {
             }
             Self::WebSocket(rejection) => {
                 let mut response = rejection.into_response();
-                // The bytes that a client sends behind a refused handshake are no HTTP request.
+                // Bytes that a client sends after a refused handshake are not an HTTP request.
                 let headers = response.headers_mut();
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
                 response

@@ -31,7 +31,7 @@ pub(super) fn frames() -> Frames<Wire, Message> {
     )
 }
 
-/// The payload of our pings, which tells their answers from the answers to pings of the handler.
+/// The payload of our pings. It distinguishes their answers from answers to pings of the handler.
 const OUR_PING: &[u8] = b"guard";
 
 fn close_message(frame: CloseFrame) -> Message {

@@ -113,7 +113,7 @@ const STRICT: &[Row] = &[
     row("the same token in three carriers", "?token={T}", &[(HEADER, "token {T}"), (PROTOCOL, "{V}, {V}.{T}")], Opens("{V}")),
 ];
 
-/// The observed behaviour of Jupyter Server 2.21.1, and the additions of the JEP. Where the two
+/// The observed behavior of Jupyter Server 2.21.1, and the additions of the JEP. Where the two
 /// differ, the JEP takes precedence, because 2.21.1 does not know its tokens.
 #[rustfmt::skip]
 const COMPAT: &[Row] = &[

@@ -1,5 +1,7 @@
 //! Mistakes in the set-up of an application: the log names the method to call, once.
 
+use async_graphql::{EmptyMutation, EmptySubscription, Object, Schema};
+use async_graphql_axum::GraphQLSubscription;
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
@@ -89,6 +91,54 @@ const ROWS: &[Row] = &[
         times: 3,
     },
     Row {
+        name: "no layer",
+        app: || Router::new().route("/ws", any(guarded)),
+        send: handshake,
+        level: "ERROR",
+        expected: NO_LAYER,
+        times: 3,
+    },
+    Row {
+        name: "a route that is added after the layer",
+        app: || {
+            let covered = Router::new().route("/other", any(guarded));
+            covered.route_layer(by_header()).route("/ws", any(guarded))
+        },
+        send: handshake,
+        level: "ERROR",
+        expected: NO_LAYER,
+        times: 3,
+    },
+    Row {
+        name: "an Identity without a layer",
+        app: || Router::new().route("/ws", any(async |_: Identity| "page")),
+        send: |client| Sent::Page(client.get("/ws")),
+        level: "ERROR",
+        expected: NO_LAYER,
+        times: 3,
+    },
+    Row {
+        name: "a Session without a layer",
+        app: || Router::new().route("/ws", any(with_session)),
+        send: handshake,
+        level: "ERROR",
+        expected: NO_LAYER,
+        times: 3,
+    },
+    // Any client can send it, so it is neither a warning nor an error.
+    Row {
+        name: "a Session of a request that is not an upgrade",
+        app: || {
+            Router::new()
+                .route("/ws", any(async |_: Session| "page"))
+                .route_layer(by_header())
+        },
+        send: |client| Sent::Page(client.get("/ws").bearer("t0k")),
+        level: "DEBUG",
+        expected: "use `Session` only in handlers that open a socket",
+        times: 3,
+    },
+    Row {
         name: "two layers",
         app: || app(by_header()).layer(by_header()),
         send: handshake,
@@ -125,6 +175,22 @@ const ROWS: &[Row] = &[
         times: 1,
     },
     Row {
+        name: "the service of async-graphql",
+        app: || {
+            let schema = Schema::new(Query, EmptyMutation, EmptySubscription);
+            Router::new()
+                .route_service("/ws", GraphQLSubscription::new(schema))
+                .route_layer(by_header())
+        },
+        send: |client| {
+            let handshake = client.websocket("/ws").bearer("t0k");
+            Sent::Handshake(handshake.protocols(["graphql-transport-ws"]))
+        },
+        level: "WARN",
+        expected: "a handler opened a WebSocket that is admitted but not guarded",
+        times: 1,
+    },
+    Row {
         name: "a fallback under the layer",
         app: || Router::new().route("/ws", any(guarded)).layer(by_header()),
         send: |client| Sent::Page(client.get("/nowhere")),
@@ -133,6 +199,18 @@ const ROWS: &[Row] = &[
         times: 3,
     },
 ];
+
+const NO_LAYER: &str = "no `Identity` in the request: add an `AuthLayer` with `.route_layer(auth)` \
+                        after the route (a route added later is not covered)";
+
+struct Query;
+
+#[Object]
+impl Query {
+    async fn answer(&self) -> i32 {
+        42
+    }
+}
 
 #[tokio::test]
 async fn log_names_the_fix() {
@@ -163,6 +241,20 @@ async fn get_for_a_websocket_is_reported_over_http2() {
         let lines = log_of(app(), version, handshake).await;
         let warns = |line: &&String| line.contains("WARN") && line.contains("use `any(handler)`");
         assert_eq!(lines.iter().filter(warns).count(), expected, "{lines:?}");
+    }
+}
+
+/// The response names no type and no method of the application.
+#[tokio::test]
+async fn session_of_a_request_that_is_not_an_upgrade_is_refused() {
+    let route = any(async |_: Session| "page");
+    let app = Router::new().route("/", route).route_layer(by_header());
+    for version in HttpVersion::ALL {
+        let request = version.client(app.clone()).get("/").bearer("t0k");
+        let response = request.send().await;
+        assert_eq!(response.status(), 400, "{version:?}");
+        let detail = r#""detail":"This route accepts WebSocket handshakes only.""#;
+        assert!(response.text().contains(detail), "{}", response.text());
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::support::{HOUR, HttpVersion, MINUTE, SECOND, Table, deferred};
 
-/// Each row has the behaviour of the verifier, the status and the `Retry-After`.
+/// Each row has the behavior of the verifier, the status and the `Retry-After`.
 #[tokio::test(start_paused = true)]
 async fn failing_verifier_is_a_503_and_panicking_verifier_is_a_500() {
     let mut table = Table::new();

@@ -20,10 +20,11 @@ use crate::counts::Counts;
 
 /// The sessions of one process, in shards.
 ///
-/// Two rules prevent races:
+/// Two rules prevent races and deadlocks:
 ///
 /// * A session is first registered and then compared with the revocations and the shutdown. A
-///   revocation is first recorded and then searches the sessions. So one of them sees the other.
+///   revocation is first recorded and then searches the sessions. So at least one of them finds the
+///   other.
 /// * The lock of a shard is never held together with the lock of a session or of its stream.
 pub(crate) struct Registry {
     shards: [Mutex<HashTable<Arc<Entry>>>; SHARDS],

@@ -105,8 +105,8 @@ impl Revocations {
     }
 }
 
-/// Inserts a revocation in place of those that it includes, so that a user that logs out often
-/// takes one place.
+/// Inserts a revocation in place of those that it includes, so that a user that logs out often has
+/// one entry.
 fn insert_unless_included(list: &mut Vec<Revocation>, revocation: &Revocation) {
     if !list.iter().any(|one| one.includes(revocation)) {
         list.retain(|one| !revocation.includes(one));

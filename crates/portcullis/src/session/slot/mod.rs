@@ -55,8 +55,9 @@ pub(super) enum Liveness {
 /// The place of a session's socket until the session takes it out.
 ///
 /// The handler polls the socket through the slot, so the session can take the socket out between
-/// two polls, whatever the handler does. The slot keeps two wakers of its own, because the socket
-/// takes along those that it was polled with. Nothing is woken or dropped under the lock.
+/// two polls, whatever the handler does. The slot stores the wakers of both halves itself, because
+/// those that the socket has stored leave with the socket. Nothing is woken or dropped under the
+/// lock.
 pub(super) struct Slot<S: Stream, M> {
     inner: Mutex<Inner<S>>,
     frames: Frames<S, M>,

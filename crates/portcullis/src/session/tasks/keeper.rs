@@ -42,8 +42,8 @@ pub(crate) fn deadline(
 
 /// The times at which sessions have to be handled.
 ///
-/// A session that has ended or was renewed leaves its old timer behind. Old timers are removed at
-/// their time, or when there are more of them than sessions.
+/// The old timer of a session that has ended or was renewed stays until it fires, or until there
+/// are many more timers than sessions.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     timers: Mutex<BinaryHeap<Reverse<Timer>>>,
