@@ -24,6 +24,11 @@ races:
 lint:
     tests/run lint
 
+# Checks the dependencies against the newest advisories, and updates the snapshot that the tests use.
+advisories:
+    cargo deny --all-features check advisories
+    tests/advisories.py update
+
 # Formats all code.
 fmt:
     cargo fmt --all
