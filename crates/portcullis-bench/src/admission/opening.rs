@@ -23,6 +23,11 @@ const ROUNDS: u32 = 2_000;
 /// Measures in alternating batches, and returns the results as a table.
 pub(crate) fn table() -> io::Result<Table> {
     pin(None, CLIENTS)?;
+    // A sealed cookie is verified with a time limit, which needs a timer.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let _context = runtime.enter();
     let (mut jar, mut admission, mut opening) = (Vec::new(), Vec::new(), Vec::new());
     let (mut admission_ratios, mut opening_ratios) = (Vec::new(), Vec::new());
     let open_jar = open_jar();
